@@ -1,0 +1,116 @@
+"""The only door to NumPy and CuPy: which module computes on an array, and how one is made or moved.
+
+Nothing else in the package imports CuPy, and it is imported only once a CUDA device is asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+from typing import Any
+
+import numpy as np
+
+from engine.backend.device import CPU, META, device
+from engine.backend.meta import MetaArray
+
+Array = Any
+"""A ``numpy.ndarray``, a ``cupy.ndarray`` or a MetaArray."""
+
+
+@functools.cache
+def cupy() -> Any:
+    """The CuPy module. Raises RuntimeError, saying what is missing, where it cannot be used."""
+    try:
+        return importlib.import_module("cupy")
+    except ImportError as error:
+        raise RuntimeError(f"device 'cuda' needs CuPy, which is not installed: pip install 'epochline[cuda]' ({error})") from None
+
+
+@functools.cache
+def cuda_device_count() -> int:
+    """How many CUDA devices there are; 0 without CuPy or a driver."""
+    try:
+        return int(cupy().cuda.runtime.getDeviceCount())
+    except Exception:  # CuPy raises its own error types, which cannot be named without importing it
+        return 0
+
+
+def array_module(x: Array) -> Any:
+    """``numpy`` or ``cupy``, whichever computes on ``x``."""
+    return np if isinstance(x, np.ndarray | np.generic) else cupy()
+
+
+def is_scalar(x: Any) -> bool:
+    """Whether an operand is a number, not an array: it may meet arrays of any device."""
+    return isinstance(x, np.generic | bool | int | float)
+
+
+def device_of(x: Array) -> device:
+    if isinstance(x, np.ndarray):
+        return CPU
+    if isinstance(x, MetaArray):
+        return META
+    return device("cuda", int(x.device.id))
+
+
+def resolve(where: str | device | int | None) -> device:
+    """The device meant by a user's argument, ``cuda`` being ``cuda:0``. Raises RuntimeError where it does not exist."""
+    if where is None:
+        return CPU
+    found = device(where)
+    if found.type != "cuda":
+        return device(found.type)
+    index = found.index or 0
+    count = cuda_device_count()
+    if index >= count:
+        cupy()
+        raise RuntimeError(f"device 'cuda:{index}' was asked for, but this machine has {count} CUDA device(s)")
+    return device("cuda", index)
+
+
+def on(where: device) -> contextlib.AbstractContextManager[Any]:
+    """Allocations inside go to ``where``."""
+    return cupy().cuda.Device(where.index) if where.type == "cuda" else contextlib.nullcontext()  # type: ignore[no-any-return]
+
+
+def empty(shape: tuple[int, ...], dtype: Any, where: device) -> Array:
+    if where is CPU or where.type == "cpu":
+        return np.empty(shape, dtype)
+    if where.type == "meta":
+        return MetaArray(shape, dtype)
+    with on(where):
+        return cupy().empty(shape, dtype)
+
+
+def full(shape: tuple[int, ...], value: Any, dtype: Any, where: device) -> Array:
+    out = empty(shape, dtype, where)
+    if not isinstance(out, MetaArray):
+        out.fill(value)
+    return out
+
+
+def transfer(x: Array, where: device) -> Array:
+    """A copy of ``x`` on another device; ``x`` itself if it is there."""
+    here = device_of(x)
+    if here == where:
+        return x
+    if where.type == "meta":
+        return MetaArray(x.shape, x.dtype)
+    if here.type == "meta":
+        raise NotImplementedError("Cannot copy out of meta tensor; no data!")
+    if where.type == "cpu":
+        return cupy().asnumpy(x)
+    with on(where):
+        return cupy().asarray(x)
+
+
+def as_strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
+    return array_module(x).lib.stride_tricks.as_strided(x, shape, strides)
+
+
+__all__ = [
+    "CPU", "META", "Array", "MetaArray", "array_module", "as_strided", "cuda_device_count", "cupy", "device", "device_of", "empty",
+    "full", "is_scalar", "on", "resolve", "transfer",
+]  # fmt: skip

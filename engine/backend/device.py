@@ -1,0 +1,41 @@
+"""``device``: where a tensor's elements live."""
+
+from __future__ import annotations
+
+import re
+
+_PATTERN = re.compile(r"(cpu|cuda|meta)(?::(\d+))?")
+
+
+class device:  # noqa: N801 - PyTorch's name
+    """``device("cuda:1")``, ``device("cuda", 1)`` or ``device("cpu")``; ``meta`` has shapes and types but no elements."""
+
+    __slots__ = ("index", "type")
+
+    def __init__(self, spec: str | device | int, index: int | None = None) -> None:
+        if isinstance(spec, device):
+            self.type, self.index = spec.type, spec.index
+            return
+        if isinstance(spec, int):
+            spec = f"cuda:{spec}"
+        match = _PATTERN.fullmatch(spec)
+        if match is None:
+            raise RuntimeError(f"Expected one of cpu, cuda, meta, optionally with an index (cuda:0), got the device string: {spec!r}")
+        self.type = match[1]
+        self.index = int(match[2]) if match[2] else index
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.index))
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __repr__(self) -> str:
+        return f"device(type='{self.type}')" if self.index is None else f"device(type='{self.type}', index={self.index})"
+
+
+CPU = device("cpu")
+META = device("meta")

@@ -1,0 +1,237 @@
+"""From what a user uploads to what training reads: ``x.npy`` and ``y.npy``, memory-mapped, beside ``dataset.json``.
+
+Images of one size are decoded once, into uint8 pixels ``(N, C, H, W)``; images of several sizes are kept as files under ``files/``.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import shutil
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from engine.data.archive import BadArchive, Member, inspect, open_archive
+from engine.vision.io import FORMATS as IMAGE_FORMATS
+from engine.vision.io import to_array
+
+FORMATS = ("imagefolder", "npz", "csv")
+MAX_LISTED = 1000
+Image.MAX_IMAGE_PIXELS = 64_000_000
+
+
+@dataclass
+class Report:
+    """What was found in an upload; ``shape`` is one sample's, None where images differ in size."""
+
+    format: str
+    samples: int = 0
+    shape: list[int] | None = None
+    classes: list[str] | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    refused: list[dict[str, str]] = field(default_factory=list)
+    refused_count: int = 0
+    reason: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def refuse(self, name: str, reason: str) -> None:
+        self.refused_count += 1
+        if len(self.refused) < MAX_LISTED:
+            self.refused.append({"file": name, "reason": reason})
+
+
+class Rejected(ValueError):
+    """An upload that cannot be trained on; ``report`` says why, file by file."""
+
+    def __init__(self, report: Report, reason: str) -> None:
+        super().__init__(reason)
+        report.reason = reason
+        self.report = report
+
+
+Progress = Callable[[int, int], None]
+
+
+def ingest(upload: Path, target: Path, form: str, progress: Progress = lambda done, total: None) -> Report:
+    """Reads the file ``upload`` of format ``form`` into the folder ``target``, which appears only when it is complete.
+
+    Raises Rejected, with the report, for a file that cannot be trained on.
+    """
+    report = Report(form)
+    work = target.with_name(f".{target.name}.{os.getpid()}")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        {"imagefolder": _images, "npz": _npz, "csv": _csv}[form](upload, work, report, progress)
+        (work / "dataset.json").write_text(json.dumps(report.as_dict()))
+        shutil.rmtree(target, ignore_errors=True)
+        work.rename(target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return report
+
+
+def _images(upload: Path, work: Path, report: Report, progress: Progress) -> None:
+    try:
+        with open_archive(upload) as archive:
+            members, skipped = inspect(archive)
+            for name, reason in skipped:
+                report.refuse(name, reason)
+            found = _decode_all(archive, members, work, report, progress)
+    except BadArchive as error:
+        for name, reason in error.files:
+            report.refuse(name, reason)
+        raise Rejected(report, str(error)) from None
+    if not found:
+        raise Rejected(report, "no image could be read")
+    report.classes = sorted({m.class_name for m in members})
+    labels = {name: i for i, name in enumerate(report.classes)}
+    report.counts = {name: sum(m.class_name == name for m in found) for name in report.classes}
+    empty = [name for name, n in report.counts.items() if n == 0]
+    if empty:
+        raise Rejected(report, f"no image of class {', '.join(empty)} could be read")
+    report.samples = len(found)
+    np.save(work / "y.npy", np.array([labels[m.class_name] for m in found], np.int64))
+
+
+def _decode_all(archive: zipfile.ZipFile, members: list[Member], work: Path, report: Report, progress: Progress) -> list[Member]:
+    """Decodes every image; pixels to ``x.npy`` while all have one size, else the files to ``files/``."""
+    found: list[Member] = []
+    modes: set[str] = set()
+    sizes: set[tuple[int, int]] = set()
+    with (work / "pixels").open("wb") as pixels:
+        for i, member in enumerate(members):
+            progress(i, len(members))
+            try:
+                image = _decode(archive, member)
+            except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError, zipfile.BadZipFile, EOFError, RuntimeError) as error:
+                report.refuse(member.info.filename, f"broken image: {error}"[:300])
+                continue
+            found.append(member)
+            modes.add("L" if image.mode in ("1", "L", "LA", "I", "I;16", "F") else "RGB")
+            sizes.add(image.size)
+            if len(sizes) == 1:
+                pixels.write(to_array(image.convert("RGB")).tobytes())
+    progress(len(members), len(members))
+    grey = modes == {"L"}
+    if len(sizes) == 1:
+        (width, height), n = next(iter(sizes)), len(found)
+        colour = np.memmap(work / "pixels", np.uint8, "r", shape=(n, 3, height, width))
+        x = np.lib.format.open_memmap(work / "x.npy", "w+", np.uint8, (n, 1 if grey else 3, height, width))
+        x[...] = colour[:, :1] if grey else colour
+        x.flush()
+        report.shape = [1 if grey else 3, height, width]
+    else:
+        names = []
+        for i, member in enumerate(found):
+            name = f"{i:08d}{Path(member.path).suffix.lower()}"
+            (work / "files").mkdir(exist_ok=True)
+            (work / "files" / name).write_bytes(archive.read(member.info))
+            names.append(name)
+        (work / "files.json").write_text(json.dumps({"mode": "L" if grey else "RGB", "names": names}))
+    (work / "pixels").unlink()
+    return found
+
+
+def _decode(archive: zipfile.ZipFile, member: Member) -> Image.Image:
+    with archive.open(member.info) as file, Image.open(file, formats=IMAGE_FORMATS) as image:
+        image.load()
+        if image.mode in ("I", "I;16", "F"):
+            raise ValueError(f"pixels of type {image.mode}; 8 bits a channel are expected")
+        return image.copy()
+
+
+def _save_arrays(work: Path, report: Report, x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> None:
+    if len(x) != len(y):
+        raise Rejected(report, f"x has {len(x)} rows, y has {len(y)}: expected as many")
+    if len(x) < 2:
+        raise Rejected(report, f"expected at least 2 samples, got {len(x)}")
+    for name, a in (("x", x), ("y", y)):
+        if a.dtype.kind == "f" and not np.isfinite(a).all():
+            raise Rejected(report, f"{name} has NaN or infinite values, the first in row {int(np.argwhere(~np.isfinite(a))[0][0])}")
+    np.save(work / "x.npy", x if x.dtype == np.uint8 else x.astype(np.float32))
+    np.save(work / "y.npy", y.astype(np.int64) if y.dtype.kind in "iub" else y.astype(np.float32))
+    report.samples, report.shape = len(x), list(x.shape[1:])
+    if report.classes is None and y.dtype.kind in "iub" and y.ndim == 1 and int(y.min()) >= 0 and int(y.max()) < 100_000:
+        report.classes = [str(i) for i in range(int(y.max()) + 1)]
+    if report.classes is not None:
+        counts = np.bincount(y.astype(np.int64), minlength=len(report.classes))
+        report.counts = {name: int(n) for name, n in zip(report.classes, counts, strict=True)}
+
+
+def _npz(upload: Path, work: Path, report: Report, progress: Progress) -> None:
+    try:
+        with np.load(upload, allow_pickle=False) as arrays:
+            missing = [n for n in ("x", "y") if n not in arrays.files]
+            if missing:
+                raise Rejected(report, f"expected arrays named x and y, got {', '.join(arrays.files) or 'none'}")
+            x, y = arrays["x"], arrays["y"]
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
+        if isinstance(error, Rejected):
+            raise
+        raise Rejected(report, f"not an npz file that can be read: {error}") from None
+    for name, a in (("x", x), ("y", y)):
+        if a.dtype.kind not in "fiub" or a.ndim < 1:
+            raise Rejected(report, f"{name} must be a numeric array with a first dimension of samples, got {a.dtype} of shape {a.shape}")
+    _save_arrays(work, report, x[:, None] if x.ndim == 1 else x, y)
+
+
+def _csv(upload: Path, work: Path, report: Report, progress: Progress) -> None:
+    """A header line, then numbers; the last column, or the one named target, label, class or y, is the target."""
+    try:
+        with upload.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.reader(file)
+            header = next(rows, None)
+            if not header or len(header) < 2:
+                raise Rejected(report, "expected a header line with at least two columns")
+            at = next((i for i, n in enumerate(header) if n.strip().lower() in ("target", "label", "class", "y")), len(header) - 1)
+            features, targets = [], []
+            for row in rows:
+                if not row:
+                    continue
+                problem = _csv_fault(row, header, at)
+                if problem:
+                    report.refuse(f"line {rows.line_num}", problem)
+                    continue
+                targets.append(row[at].strip())
+                features.append([float(v) for i, v in enumerate(row) if i != at])
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise Rejected(report, f"not a CSV file in UTF-8: {error}") from None
+    if report.refused_count:
+        raise Rejected(report, f"{report.refused_count} line(s) could not be read")
+    numbers = [_number(t) for t in targets]
+    if any(n is None for n in numbers):
+        report.classes = sorted(set(targets))
+        labels = {name: i for i, name in enumerate(report.classes)}
+        y: np.ndarray[Any, Any] = np.array([labels[t] for t in targets], np.int64)
+    else:
+        y = np.array(numbers, np.float64)
+        y = y.astype(np.int64) if all(t.lstrip("+-").isdigit() for t in targets) else y[:, None]
+    _save_arrays(work, report, np.array(features, np.float32).reshape(len(features), len(header) - 1), y)
+
+
+def _csv_fault(row: list[str], header: list[str], at: int) -> str | None:
+    if len(row) != len(header):
+        return f"{len(row)} columns, expected {len(header)}"
+    for i, value in enumerate(row):
+        if i != at and _number(value) is None:
+            return f"column {header[i]!r}: expected a number, got {value!r:.60}"
+    return None
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

@@ -1,0 +1,151 @@
+"""The one dispatch point: eager code, backward passes and optimizers all compute by ``launch``.
+
+An op is a record: how its result looks (``infer``), how it is computed (``kernel``) and, per input, its derivative (``vjps``).
+Whoever observes the launches of one training step sees a flat program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from engine.backend import Array, MetaArray, array_module, device, device_of, empty, is_scalar
+
+Spec = tuple[tuple[int, ...], Any]
+"""The shape and the NumPy dtype of an array."""
+
+OPS: dict[str, Op] = {}
+
+
+class Op:
+    """One operation on arrays.
+
+    ``infer(*ins, **attrs)`` gives the Spec of the result (a list of them for several results) or raises the error a user
+    should see; ``kernel(out, *ins, **attrs)`` writes the result into ``out``. A view has no kernel: ``view(x, **attrs)`` returns
+    an array that shares ``x``'s memory where it can. ``flops(outs, ins, attrs)`` counts additions and multiplications.
+
+    ``vjps`` maps an input's name to the gradient with respect to it: a function of ``g``, the gradient of the result, and of
+    whatever it names: inputs by their names, the result as ``y`` (``y1`` the second), an input's shape as ``x_shape``, attributes by theirs. What no
+    vjp names is not kept alive for the backward pass.
+    """
+
+    __slots__ = ("flops", "infer", "inputs", "kernel", "name", "overrides", "plans", "view", "vjps")
+
+    def __init__(
+        self,
+        name: str,
+        inputs: Sequence[str],
+        *,
+        infer: Callable[..., Any],
+        kernel: Callable[..., None] | None = None,
+        view: Callable[..., Array] | None = None,
+        vjps: dict[str, Callable[..., Any]] | None = None,
+        flops: Callable[[list[Array], Sequence[Array], dict[str, Any]], int] | None = None,
+    ) -> None:
+        if name in OPS:
+            raise ValueError(f"op {name!r} is registered already")
+        self.name, self.inputs = name, tuple(inputs)
+        self.infer, self.kernel, self.view = infer, kernel, view
+        self.vjps = vjps or {}
+        self.flops = flops or (lambda outs, ins, attrs: sum(o.size for o in outs))
+        self.plans = {n: self._plan(f) for n, f in self.vjps.items()}
+        self.overrides: dict[str, Callable[..., None]] = {}
+        OPS[name] = self
+
+    def _plan(self, vjp: Callable[..., Any]) -> list[tuple[str, Any]]:
+        """Where each argument of a vjp after ``g`` comes from."""
+        plan: list[tuple[str, Any]] = []
+        for name in list(inspect.signature(vjp).parameters)[1:]:
+            if name in self.inputs:
+                plan.append(("input", self.inputs.index(name)))
+            elif name == "y" or (name[0] == "y" and name[1:].isdigit()):
+                plan.append(("result", int(name[1:] or 0)))
+            elif name.endswith("_shape") and name[:-6] in self.inputs:
+                plan.append(("shape", self.inputs.index(name[:-6])))
+            else:
+                plan.append(("attr", name))
+        return plan
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+
+Observer = Callable[[Op, list[Array], Sequence[Array], dict[str, Any]], None]
+_observers: list[Observer] = []
+
+
+@contextlib.contextmanager
+def observing(observer: Observer) -> Iterator[None]:
+    """Inside, ``observer(op, outs, ins, attrs)`` is called after each launch."""
+    _observers.append(observer)
+    try:
+        yield
+    finally:
+        _observers.remove(observer)
+
+
+def launch(op: Op, outs: list[Array], ins: Sequence[Array], attrs: dict[str, Any]) -> None:
+    """Computes ``op`` on ``ins`` into ``outs``: by the device's own kernel where there is one, else by the array code."""
+    first = outs[0]
+    if not isinstance(first, MetaArray):
+        kernel = op.kernel
+        if op.overrides:
+            kernel = op.overrides.get(array_module(first).__name__, kernel)
+        assert kernel is not None
+        kernel(first if len(outs) == 1 else outs, *ins, **attrs)
+    for observe in _observers:
+        observe(op, outs, ins, attrs)
+
+
+def _view(op: Op, x: Array, attrs: dict[str, Any]) -> Array:
+    assert op.view is not None
+    out = MetaArray(*op.infer(x, **attrs)) if isinstance(x, MetaArray) else op.view(x, **attrs)
+    for observe in _observers:
+        observe(op, [out], (x,), attrs)
+    return out
+
+
+def _common_device(op: Op, ins: Sequence[Array]) -> device:
+    where: device | None = None
+    for x in ins:
+        if is_scalar(x):
+            continue
+        here = device_of(x)
+        if where is not None and here != where:
+            raise RuntimeError(f"Expected all tensors to be on the same device, but found at least two devices, {where} and {here}! (in {op.name})")
+        where = here
+    assert where is not None, f"{op.name} needs an array to know where to compute"
+    return where
+
+
+def run(op: Op, ins: Sequence[Array], attrs: dict[str, Any]) -> list[Array]:
+    """The results of ``op`` in newly allocated arrays, on the device of the inputs."""
+    if op.view is not None:
+        return [_view(op, ins[0], attrs)]
+    where = _common_device(op, ins)
+    specs = op.infer(*ins, **attrs)
+    outs = [empty(s, d, where) for s, d in specs] if isinstance(specs, list) else [empty(*specs, where)]
+    launch(op, outs, ins, attrs)
+    return outs
+
+
+def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """NumPy's broadcasting of shapes, with PyTorch's error."""
+    result: list[int] = []
+    for i in range(1, max(map(len, shapes), default=0) + 1):
+        size = 1
+        for shape in shapes:
+            n = shape[-i] if i <= len(shape) else 1
+            if n != 1 and size not in (1, n):
+                dim = max(map(len, shapes)) - i
+                raise RuntimeError(f"The size of tensor a ({size}) must match the size of tensor b ({n}) at non-singleton dimension {dim} (shapes {', '.join(map(str, shapes))})")
+            size = n if n != 1 else size
+        result.append(size)
+    return tuple(reversed(result))
+
+
+def count(shape: Sequence[int]) -> int:
+    return math.prod(shape)

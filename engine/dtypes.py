@@ -1,0 +1,113 @@
+"""Element types and PyTorch's rules for mixing them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+BOOL, INTEGER, FLOAT = 0, 1, 2
+
+
+class dtype:  # noqa: N801 - PyTorch's name
+    """An element type; one instance per type, compared by identity (``torch.dtype``)."""
+
+    __slots__ = ("category", "itemsize", "name", "numpy")
+
+    def __init__(self, name: str, numpy: Any, category: int) -> None:
+        self.name = name
+        self.numpy: np.dtype[Any] = np.dtype(numpy)
+        self.category = category
+        self.itemsize = self.numpy.itemsize
+
+    @property
+    def is_floating_point(self) -> bool:
+        return self.category == FLOAT
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+    def __reduce__(self) -> str:
+        return self.name
+
+
+bool_ = dtype("bool", np.bool_, BOOL)
+uint8 = dtype("uint8", np.uint8, INTEGER)
+int8 = dtype("int8", np.int8, INTEGER)
+int16 = short = dtype("int16", np.int16, INTEGER)
+int32 = int_ = dtype("int32", np.int32, INTEGER)
+int64 = long = dtype("int64", np.int64, INTEGER)
+float16 = half = dtype("float16", np.float16, FLOAT)
+bfloat16 = dtype("bfloat16", ml_dtypes.bfloat16, FLOAT)
+float32 = float_ = dtype("float32", np.float32, FLOAT)
+float64 = double = dtype("float64", np.float64, FLOAT)
+
+ALL = (bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64)
+BY_NAME = {d.name: d for d in ALL}
+_BY_NUMPY = {d.numpy: d for d in ALL}
+_default = float32
+
+
+def from_numpy_dtype(numpy_dtype: Any) -> dtype:
+    """The engine's type for a NumPy one. Raises TypeError for a type PyTorch does not have."""
+    found = _BY_NUMPY.get(np.dtype(numpy_dtype))
+    if found is None:
+        supported = ", ".join(d.name for d in ALL)
+        raise TypeError(f"can't convert np.ndarray of type {np.dtype(numpy_dtype)}; the supported types are: {supported}")
+    return found
+
+
+def get_default_dtype() -> dtype:
+    return _default
+
+
+def set_default_dtype(d: dtype) -> None:
+    """Sets the type of float literals and of float results of integer operands."""
+    global _default
+    if not isinstance(d, dtype) or d.category != FLOAT:
+        raise TypeError(f"only floating-point types are supported as the default type, got {d!r}")
+    _default = d
+
+
+def promote_types(a: dtype, b: dtype) -> dtype:
+    """The smallest type that holds both (``torch.promote_types``)."""
+    if a is b:
+        return a
+    if a.category != b.category:
+        return a if a.category > b.category else b
+    if a.category == FLOAT and a.itemsize == b.itemsize:  # float16 with bfloat16
+        return float32
+    if a.category == FLOAT:
+        return a if a.itemsize > b.itemsize else b
+    return from_numpy_dtype(np.promote_types(a.numpy, b.numpy))
+
+
+def of_scalar(value: bool | int | float) -> dtype:
+    """The type a Python number has on its own."""
+    if isinstance(value, bool | np.bool_):
+        return bool_
+    return int64 if isinstance(value, int | np.integer) else _default
+
+
+def result_type(*operands: Any) -> dtype:
+    """PyTorch's promotion: tensors with dimensions decide over zero-dimensional ones, these over Python numbers, unless the
+    weaker operand is of a higher category (bool < integer < float).
+
+    Source: the type promotion section of PyTorch's "Tensor Attributes" page.
+    """
+    ranked: list[dtype | None] = [None, None, None]  # with dimensions, zero-dimensional, numbers
+    for x in operands:
+        d = getattr(x, "dtype", None)
+        if isinstance(d, dtype):
+            rank = 0 if x.ndim else 1
+        else:
+            rank, d = 2, of_scalar(x)
+        held = ranked[rank]
+        ranked[rank] = d if held is None else promote_types(held, d)
+    result: dtype | None = None
+    for d in ranked:
+        if d is not None and (result is None or d.category > result.category):
+            result = d
+    assert result is not None, "result_type needs an operand"
+    return result

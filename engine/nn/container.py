@@ -1,0 +1,168 @@
+"""Modules made of modules."""
+
+from __future__ import annotations
+
+import operator
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
+
+from engine.nn.module import Module, Parameter
+from engine.ops.shape import cat
+from engine.tensor import Tensor
+
+
+class _Indexed(Module):
+    """Numbered children, as a list has them."""
+
+    def _key(self, index: int) -> str:
+        at = operator.index(index)
+        if not -len(self) <= at < len(self):
+            raise IndexError(f"index {at} is out of range")
+        return list(self._modules)[at]
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[Module]:
+        return self.children()
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return type(self)(OrderedDict(list(self._modules.items())[index])) if isinstance(self, Sequential) else type(self)(list(self.children())[index])  # type: ignore[arg-type]
+        return self._modules[self._key(index)]
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        self._modules[self._key(index)] = module
+
+    def __delitem__(self, index: int) -> None:
+        del self._modules[self._key(index)]
+        self._modules = OrderedDict((str(i), m) for i, m in enumerate(self._modules.values()))
+
+    def append(self, module: Module) -> Any:
+        self.add_module(str(len(self)), module)
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> Any:
+        for m in modules:
+            self.append(m)
+        return self
+
+
+class Sequential(_Indexed):
+    """Each module is applied to the result of the one before: given in order, or in an ``OrderedDict`` with names."""
+
+    def __init__(self, *args: Module | OrderedDict[str, Module]) -> None:
+        super().__init__()
+        first = args[0] if len(args) == 1 else None
+        named: Iterable[tuple[str, Any]] = first.items() if isinstance(first, OrderedDict) else ((str(i), m) for i, m in enumerate(args))
+        for name, module in named:
+            if not isinstance(module, Module):
+                raise TypeError(f"{type(module).__name__} is not a Module subclass")
+            self.add_module(name, module)
+
+    def forward(self, x: Any) -> Any:
+        for module in self.children():
+            x = module(x)
+        return x
+
+
+class ModuleList(_Indexed):
+    """A list of modules; it has no ``forward``."""
+
+    def __init__(self, modules: Iterable[Module] = ()) -> None:
+        super().__init__()
+        self.extend(modules)
+
+
+class ModuleDict(Module):
+    """Modules by name."""
+
+    def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
+        super().__init__()
+        self.update(modules or {})
+
+    def update(self, modules: Mapping[str, Module]) -> None:
+        for name, m in modules.items():
+            self.add_module(name, m)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._modules[name]
+
+    def __setitem__(self, name: str, module: Module) -> None:
+        self.add_module(name, module)
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._modules
+
+    def keys(self) -> Iterable[str]:
+        return self._modules.keys()
+
+    def values(self) -> Iterable[Any]:
+        return self._modules.values()
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        return self._modules.items()
+
+
+class ParameterList(Module):
+    """A list of parameters."""
+
+    def __init__(self, values: Iterable[Tensor] = ()) -> None:
+        super().__init__()
+        for x in values:
+            self.append(x)
+
+    def append(self, x: Tensor) -> ParameterList:
+        self.register_parameter(str(len(self)), x if isinstance(x, Parameter) else Parameter(x))
+        return self
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def __getitem__(self, index: int) -> Any:
+        return list(self._parameters.values())[index]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(list(self._parameters.values()))
+
+
+class Residual(Sequential):
+    """``x + layers(x)``: the layers must keep the shape (He et al., 2015)."""
+
+    def forward(self, x: Any) -> Any:
+        y = super().forward(x)
+        if y.shape != x.shape:
+            raise RuntimeError(f"Residual adds its input {tuple(x.shape)} to its layers' output {tuple(y.shape)}: the shapes must be equal")
+        return x + y
+
+
+class Parallel(_Indexed):
+    """Applies every branch to the same input; the results are concatenated along dimension 1, or added."""
+
+    def __init__(self, *branches: Module, merge: Literal["concat", "add"] = "concat") -> None:
+        super().__init__()
+        if merge not in ("concat", "add"):
+            raise ValueError(f"merge must be 'concat' or 'add', got {merge!r}")
+        self.merge = merge
+        self.extend(branches)
+
+    def forward(self, x: Any) -> Any:
+        results = [branch(x) for branch in self.children()]
+        if self.merge == "concat":
+            return cat(results, 1)
+        total = results[0]
+        for y in results[1:]:
+            if y.shape != total.shape:
+                raise RuntimeError(f"Parallel adds its branches: their outputs must have one shape, got {tuple(total.shape)} and {tuple(y.shape)}")
+            total = total + y
+        return total
+
+    def extra_repr(self) -> str:
+        return f"merge={self.merge!r}"

@@ -1,0 +1,344 @@
+"""``torch.nn.functional``: layers as functions."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from engine.autograd import no_grad
+from engine.dtypes import FLOAT
+from engine.ops import conv as _conv
+from engine.ops import pool as _pool
+from engine.ops.elementwise import relu, sigmoid, softplus, tanh, where
+from engine.ops.linalg import linear
+from engine.ops.loss import log_softmax, softmax
+from engine.ops.norm import standardize
+from engine.ops.random import dropout_mask
+from engine.ops.shape import gather, pad
+from engine.tensor import Tensor
+
+Ints = int | Sequence[int]
+
+
+def tuple_of(value: Ints, n: int, name: str) -> tuple[int, ...]:
+    """``value`` for each of ``n`` dimensions. Raises ValueError for another number of them."""
+    if isinstance(value, int):
+        return (value,) * n
+    found = tuple(int(v) for v in value)
+    if len(found) == 1:
+        return found * n
+    if len(found) != n:
+        raise ValueError(f"{name} must be an int or {n} ints, got {tuple(value)}")
+    return found
+
+
+# -- activations
+
+
+def relu_(x: Tensor) -> Tensor:
+    return x.relu_()
+
+
+def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    y = where(x > 0, x, x * negative_slope)
+    return x._become(y) if inplace else y
+
+
+def elu(x: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    y = where(x > 0, x, (x.clamp(max=0).exp() - 1) * alpha)
+    return x._become(y) if inplace else y
+
+
+def silu(x: Tensor) -> Tensor:
+    """``x sigmoid(x)`` (Elfwing et al., 2017)."""
+    return x * sigmoid(x)
+
+
+def gelu(x: Tensor, approximate: str = "tanh") -> Tensor:
+    """``0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`` (Hendrycks and Gimpel, 2016). Raises NotImplementedError for the erf form."""
+    if approximate != "tanh":
+        raise NotImplementedError("gelu is available with approximate='tanh'")
+    return x * 0.5 * (tanh((x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)) + 1)
+
+
+# -- linear maps and convolutions
+
+
+def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Ints, padding: Ints | str, dilation: Ints, groups: int, n: int) -> Tensor:
+    name = f"conv{n}d"
+    if x.ndim not in (n + 1, n + 2):
+        raise RuntimeError(f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: {list(x.shape)}")
+    if x.ndim == n + 1:
+        return _convolution(x.unsqueeze(0), weight, bias, stride, padding, dilation, groups, n).squeeze(0)
+    if x.shape[1] != weight.shape[1] * groups:
+        raise RuntimeError(
+            f"Given groups={groups}, weight of size {list(weight.shape)}, expected input{list(x.shape)} to have {weight.shape[1] * groups} channels, "
+            f"but got {x.shape[1]} channels instead"
+        )
+    if x.dtype is not weight.dtype:
+        raise RuntimeError(f"Input type ({x.dtype.name}) and bias type ({weight.dtype.name}) should be the same")
+    steps, spread = tuple_of(stride, n, "stride"), tuple_of(dilation, n, "dilation")
+    if isinstance(padding, str):
+        x, pads = _named_padding(x, padding, weight.shape[2:], steps, spread)
+    else:
+        pads = tuple_of(padding, n, "padding")
+    for axis in range(n):
+        window = spread[axis] * (weight.shape[2 + axis] - 1) + 1
+        if x.shape[2 + axis] + 2 * pads[axis] < window:
+            padded = [x.shape[2 + i] + 2 * pads[i] for i in range(n)]
+            raise RuntimeError(f"Calculated padded input size per channel: {padded}. Kernel size: {list(weight.shape[2:])}. Kernel size can't be greater than actual input size")
+    y = _conv.conv(x, weight, steps, pads, spread, groups)
+    return y if bias is None else y + bias.reshape(-1, *(1,) * n)
+
+
+def _named_padding(x: Tensor, padding: str, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> tuple[Tensor, tuple[int, ...]]:
+    """'valid' pads nothing; 'same' keeps the size, the odd element on the right."""
+    if padding == "valid":
+        return x, (0,) * len(kernel)
+    if padding != "same":
+        raise ValueError(f"Invalid padding string {padding!r}, should be one of 'valid', 'same'")
+    if any(s != 1 for s in stride):
+        raise ValueError("padding='same' is not supported for strided convolutions")
+    total = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+    if any(t % 2 for t in total):
+        x = pad(x, [w for t in reversed(total) for w in (0, t % 2)])
+    return x, tuple(t // 2 for t in total)
+
+
+def conv1d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Ints | str = 0, dilation: Ints = 1, groups: int = 1) -> Tensor:
+    """``(N, C, L)`` with ``(O, C/groups, K)`` to ``(N, O, L_out)``."""
+    return _convolution(x, weight, bias, stride, padding, dilation, groups, 1)
+
+
+def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Ints | str = 0, dilation: Ints = 1, groups: int = 1) -> Tensor:
+    """``(N, C, H, W)`` with ``(O, C/groups, KH, KW)`` to ``(N, O, H_out, W_out)``."""
+    return _convolution(x, weight, bias, stride, padding, dilation, groups, 2)
+
+
+# -- pooling
+
+
+def _pooled(x: Tensor, n: int, name: str, function: Callable[[Tensor], Any]) -> Any:
+    """Applies a pooling of batches to a batch or to a single sample."""
+    if x.ndim not in (n + 1, n + 2):
+        raise RuntimeError(f"{name}: Expected {n + 1}D or {n + 2}D input, but got input of size: {list(x.shape)}")
+    if x.ndim == n + 2:
+        return function(x)
+    result = function(x.unsqueeze(0))
+    return tuple(r.squeeze(0) for r in result) if isinstance(result, tuple) else result.squeeze(0)
+
+
+def _check_pool(x: Tensor, name: str, out: Sequence[int], kernel: Sequence[int], padding: Sequence[int]) -> None:
+    if any(p > k // 2 for p, k in zip(padding, kernel, strict=True)):
+        raise RuntimeError(f"pad should be at most half of effective kernel size, but got pad={list(padding)} and kernel_size={list(kernel)}")
+    if any(m < 1 for m in out):
+        raise RuntimeError(f"Given input size: ({'x'.join(map(str, x.shape[1:]))}). Calculated output size: ({'x'.join(map(str, (x.shape[1], *out)))}). Output size is too small ({name})")
+
+
+def max_pool2d(
+    x: Tensor, kernel_size: Ints, stride: Ints | None = None, padding: Ints = 0, dilation: Ints = 1, ceil_mode: bool = False, return_indices: bool = False
+) -> Any:
+    """The greatest element under each window, ``(N, C, H, W)`` to ``(N, C, H_out, W_out)``; with its flat index if asked."""
+    kernel = tuple_of(kernel_size, 2, "kernel_size")
+    steps = kernel if stride is None else tuple_of(stride, 2, "stride")
+    pads, spread = tuple_of(padding, 2, "padding"), tuple_of(dilation, 2, "dilation")
+
+    def pool(x: Tensor) -> Any:
+        _check_pool(x, "max_pool2d", tuple(map(_pool.pooled_size, x.shape[2:], kernel, steps, pads, spread, (ceil_mode,) * 2)), kernel, pads)
+        y, index = _pool.max_pool(x, kernel, steps, pads, spread, ceil_mode)
+        return (y, index) if return_indices else y
+
+    return _pooled(x, 2, "max_pool2d", pool)
+
+
+@functools.lru_cache(64)
+def _window_scale(
+    size: tuple[int, ...], out: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...], include_pad: bool, divisor: int | None
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """One over the number of elements that each average counts."""
+    if divisor is not None:
+        return np.full(out, 1 / divisor)
+    per_axis = []
+    for n, m, k, s, p in zip(size, out, kernel, stride, padding, strict=True):
+        start = np.arange(m) * s - p
+        low, high = (-p, n + p) if include_pad else (0, n)
+        per_axis.append(np.minimum(start + k, high) - np.maximum(start, low))
+    return np.asarray(1 / functools.reduce(np.multiply.outer, per_axis))
+
+
+def avg_pool2d(
+    x: Tensor, kernel_size: Ints, stride: Ints | None = None, padding: Ints = 0, ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None
+) -> Tensor:
+    """The mean under each window, ``(N, C, H, W)`` to ``(N, C, H_out, W_out)``."""
+    kernel = tuple_of(kernel_size, 2, "kernel_size")
+    steps = kernel if stride is None else tuple_of(stride, 2, "stride")
+    pads = tuple_of(padding, 2, "padding")
+
+    def pool(x: Tensor) -> Tensor:
+        out = tuple(map(_pool.pooled_size, x.shape[2:], kernel, steps, pads, (1, 1), (ceil_mode,) * 2))
+        _check_pool(x, "avg_pool2d", out, kernel, pads)
+        return _pool.avg_pool(x, kernel, steps, pads, _window_scale(tuple(x.shape[2:]), out, kernel, steps, pads, count_include_pad, divisor_override))
+
+    return _pooled(x, 2, "avg_pool2d", pool)  # type: ignore[no-any-return]
+
+
+def adaptive_avg_pool2d(x: Tensor, output_size: Ints) -> Tensor:
+    """Means over a grid of ``output_size`` cells; cells may overlap by an element where sizes do not divide."""
+    out = tuple_of(output_size, 2, "output_size")
+
+    def pool(x: Tensor) -> Tensor:
+        for axis, m in enumerate(out):
+            n = x.shape[2 + axis]
+            weights = np.zeros((n, m))
+            for i in range(m):
+                a, b = i * n // m, -(-(i + 1) * n // m)
+                weights[a:b, i] = 1 / (b - a)
+            w = x.new_tensor(weights)
+            x = (x.transpose(2, 3) @ w).transpose(2, 3) if axis == 0 else x @ w
+        return x
+
+    return _pooled(x, 2, "adaptive_avg_pool2d", pool)  # type: ignore[no-any-return]
+
+
+# -- regularization and normalization
+
+
+def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Zeroes elements with probability ``p`` and scales the others by ``1 / (1 - p)``, in training (Hinton et al., 2012)."""
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    if not training or p == 0:
+        return x
+    y = x * 0 if p == 1 else x * dropout_mask(x, p)
+    return x._become(y) if inplace else y
+
+
+def batch_norm(
+    x: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None, bias: Tensor | None = None,
+    training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    """Standardizes each channel of ``(N, C, ...)`` over the batch, or by the running statistics (Ioffe and Szegedy, 2015)."""
+    per_channel = (1, x.shape[1], *(1,) * (x.ndim - 2))
+    if training:
+        n = x.numel() // x.shape[1]
+        if n <= 1:
+            raise ValueError(f"Expected more than 1 value per channel when training, got input size {x.shape}")
+        y, mean, variance = standardize(x, (0, *range(2, x.ndim)), eps)
+        if running_mean is not None and running_var is not None:
+            with no_grad():
+                running_mean.copy_(running_mean * (1 - momentum) + mean.reshape(-1) * momentum)
+                running_var.copy_(running_var * (1 - momentum) + variance.reshape(-1) * (momentum * n / (n - 1)))
+    else:
+        if running_mean is None or running_var is None:
+            raise ValueError("Expected running_mean and running_var to be defined when training=False")
+        y = (x - running_mean.reshape(per_channel)) * (running_var + eps).rsqrt().reshape(per_channel)
+    y = y if weight is None else y * weight.reshape(per_channel)
+    return y if bias is None else y + bias.reshape(per_channel)
+
+
+def layer_norm(x: Tensor, normalized_shape: Ints, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
+    """Standardizes over the last dimensions, whose sizes are ``normalized_shape`` (Ba et al., 2016)."""
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    if tuple(x.shape[-len(shape) :]) != shape:
+        raise RuntimeError(f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but got input of size{list(x.shape)}")
+    y, _, _ = standardize(x, tuple(range(x.ndim - len(shape), x.ndim)), eps)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
+
+
+# -- losses
+
+
+def _reduced(loss: Tensor, reduction: str) -> Tensor:
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    return loss.mean() if reduction == "mean" else loss.sum() if reduction == "sum" else loss
+
+
+def _same_shape(x: Tensor, target: Tensor, name: str) -> None:
+    if x.shape != target.shape:
+        raise RuntimeError(f"{name}: the input and the target must have one shape, got {tuple(x.shape)} and {tuple(target.shape)}; to broadcast on purpose, expand one of them")
+
+
+def mse_loss(x: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """The mean of ``(x - target)^2``."""
+    _same_shape(x, target, "mse_loss")
+    return _reduced((x - target).square(), reduction)
+
+
+def l1_loss(x: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """The mean of ``|x - target|``."""
+    _same_shape(x, target, "l1_loss")
+    return _reduced((x - target).abs(), reduction)
+
+
+def smooth_l1_loss(x: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0) -> Tensor:
+    """Squared below ``beta``, absolute above (Girshick, 2015)."""
+    _same_shape(x, target, "smooth_l1_loss")
+    d = (x - target).abs()
+    return _reduced(d if beta == 0 else where(d < beta, d * d * (0.5 / beta), d - 0.5 * beta), reduction)
+
+
+def binary_cross_entropy_with_logits(x: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean", pos_weight: Tensor | None = None) -> Tensor:
+    """Cross-entropy of ``sigmoid(x)`` with probabilities ``target``, without overflow."""
+    _same_shape(x, target, "binary_cross_entropy_with_logits")
+    positive = softplus(-x) if pos_weight is None else softplus(-x) * pos_weight
+    loss = target * positive + (1 - target) * softplus(x)
+    return _reduced(loss if weight is None else loss * weight, reduction)
+
+
+def nll_loss(x: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
+    """Minus the log-probability of the target class: ``(N, C, ...)`` with int64 classes ``(N, ...)``; a mean weighted by ``weight (C)``."""
+    if target.dtype.category == FLOAT:
+        raise RuntimeError(f"nll_loss: expected class indices of an integer type as the target, got {target.dtype.name}")
+    batched = x if x.ndim > 1 else x.unsqueeze(0)
+    classes = target.long() if x.ndim > 1 else target.long().unsqueeze(0)
+    if (batched.shape[0], *batched.shape[2:]) != tuple(classes.shape):
+        raise ValueError(f"Expected target size {[batched.shape[0], *batched.shape[2:]]}, got {list(classes.shape)}")
+    kept = classes != ignore_index
+    safe = where(kept, classes, 0)
+    if isinstance(safe._data, np.ndarray) and safe.numel() and not (0 <= int(safe._data.min()) and int(safe._data.max()) < batched.shape[1]):
+        bad = next(int(t) for t in safe._data.ravel() if not 0 <= t < batched.shape[1])
+        raise IndexError(f"Target {bad} is out of bounds: the input has {batched.shape[1]} classes.")
+    picked = -gather(batched, 1, safe.unsqueeze(1)).squeeze(1)
+    w = kept.to(x.dtype) if weight is None else weight[safe] * kept.to(x.dtype)
+    picked = where(kept, picked * w, 0)
+    if reduction == "mean":
+        return picked.sum() / w.sum()
+    return _reduced(picked if x.ndim > 1 else picked.squeeze(0), reduction)
+
+
+def cross_entropy(
+    x: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = -100, reduction: Literal["mean", "sum", "none"] = "mean", label_smoothing: float = 0.0
+) -> Tensor:
+    """Cross-entropy of ``softmax(x)``, ``(N, C, ...)``, with classes ``(N, ...)`` or with probabilities of the shape of ``x``."""
+    dim = 1 if x.ndim > 1 else 0
+    logp = log_softmax(x, dim)
+    if target.dtype.category == FLOAT:
+        _same_shape(x, target, "cross_entropy")
+        probabilities = target * (1 - label_smoothing) + label_smoothing / x.shape[dim]
+        scaled = logp if weight is None else logp * weight.reshape(-1, *(1,) * (x.ndim - dim - 1))
+        loss = -(probabilities * scaled).sum(dim)
+        return loss.sum() / (x.numel() // x.shape[dim]) if reduction == "mean" else _reduced(loss, reduction)
+    loss = nll_loss(logp, target, weight, ignore_index, reduction)
+    if label_smoothing == 0:
+        return loss
+    kept = (target != ignore_index).to(x.dtype)
+    w = x.new_ones(x.shape[dim]) if weight is None else weight
+    smooth = -(logp * w.reshape(-1, *(1,) * (x.ndim - dim - 1))).sum(dim) * kept
+    if reduction == "mean":
+        smooth = smooth.sum() / (w[where(target != ignore_index, target, 0)] * kept).sum()
+    else:
+        smooth = _reduced(smooth, reduction)
+    return loss * (1 - label_smoothing) + smooth * (label_smoothing / x.shape[dim])
+
+
+__all__ = [
+    "adaptive_avg_pool2d", "avg_pool2d", "batch_norm", "binary_cross_entropy_with_logits", "conv1d", "conv2d", "cross_entropy", "dropout", "elu",
+    "gelu", "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax", "max_pool2d", "mse_loss", "nll_loss", "pad", "relu", "relu_", "sigmoid",
+    "silu", "smooth_l1_loss", "softmax", "softplus", "tanh",
+]  # fmt: skip

@@ -1,0 +1,1 @@
+"""The ops, each with its shape rule, its array code and its derivative beside it."""

@@ -1,0 +1,136 @@
+"""Random numbers: a generator is a seed, a stream and a counter, so its whole state is three integers."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.autograd import apply
+from engine.backend import Array, array_module, philox
+from engine.dispatch import Op
+
+if TYPE_CHECKING:
+    from engine.tensor import Tensor
+
+
+class Generator:
+    """Draws numbers from Philox's ``stream`` for a seed. Equal state gives equal numbers, on every device."""
+
+    def __init__(self, device: Any = "cpu", *, seed: int = 67280421310721, stream: int = 0) -> None:
+        self.device, self.stream = device, stream
+        self._seed, self._counter = seed & (2**64 - 1), 0
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Starts the stream of ``seed`` from its beginning."""
+        self._seed, self._counter = int(seed) & (2**64 - 1), 0
+        return self
+
+    def seed(self) -> int:
+        """Seeds from the system's entropy; returns the seed."""
+        return self.manual_seed(secrets.randbits(63))._seed
+
+    def initial_seed(self) -> int:
+        return self._seed
+
+    def get_state(self) -> list[int]:
+        return [self._seed, self.stream, self._counter]
+
+    def set_state(self, state: list[int]) -> None:
+        self._seed, self.stream, self._counter = (int(n) for n in state)
+
+    def take(self, n: int, words_each: int = 1) -> dict[str, int]:
+        """Reserves the counters for ``n`` numbers; the attributes of the op that draws them."""
+        start = self._counter
+        self._counter += philox.counters_used(n, words_each)
+        return {"seed": self._seed, "stream": self.stream, "start": start}
+
+    def split(self, stream: int) -> Generator:
+        """An independent generator with the same seed."""
+        return Generator(self.device, seed=self._seed, stream=stream)
+
+
+default_generator = Generator()
+
+
+def manual_seed(seed: int) -> Generator:
+    """Makes every draw from here on repeatable; returns the default generator."""
+    return default_generator.manual_seed(seed)
+
+
+def initial_seed() -> int:
+    return default_generator.initial_seed()
+
+
+def get_rng_state() -> list[int]:
+    return default_generator.get_state()
+
+
+def set_rng_state(state: list[int]) -> None:
+    default_generator.set_state(state)
+
+
+def _randint_kernel(out: Array, x: Array, low: int, high: int, seed: int, stream: int, start: int) -> None:
+    xp = array_module(out)
+    w = philox.words(xp, seed, stream, start, 2 * out.size).reshape(out.size, 2)
+    span = xp.uint64(high - low)
+    out[...] = (low + ((w[:, 0] << xp.uint64(32) | w[:, 1]) % span).astype(xp.int64)).reshape(out.shape)
+
+
+def _fill_op(name: str, kernel: Any) -> Op:
+    """An op that draws a tensor like its input, of which only shape, dtype and device matter."""
+    return Op(name, ["x"], infer=lambda x, **attrs: (x.shape, x.dtype), kernel=kernel)
+
+
+_uniform = _fill_op("uniform", lambda out, x, seed, stream, start: philox.uniform(array_module(out), seed, stream, start, out))
+_normal = _fill_op("normal", lambda out, x, seed, stream, start: philox.normal(array_module(out), seed, stream, start, out))
+_randint = _fill_op("randint", _randint_kernel)
+
+
+def _words_each(x: Tensor) -> int:
+    return 2 if x.dtype.numpy == np.float64 else 1
+
+
+def uniform_like(x: Tensor, generator: Generator | None = None) -> Tensor:
+    """Uniform numbers in [0, 1) in the shape, dtype and device of ``x``."""
+    return apply(_uniform, x.detach(), **(generator or default_generator).take(x.numel(), _words_each(x)))  # type: ignore[no-any-return]
+
+
+def normal_like(x: Tensor, generator: Generator | None = None) -> Tensor:
+    """Standard normal numbers in the shape, dtype and device of ``x``."""
+    return apply(_normal, x.detach(), **(generator or default_generator).take(x.numel(), _words_each(x)))  # type: ignore[no-any-return]
+
+
+def randint_like(x: Tensor, low: int, high: int, generator: Generator | None = None) -> Tensor:
+    """Integers from ``low`` up to but not including ``high``."""
+    if high <= low:
+        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
+    return apply(_randint, x.detach(), low=low, high=high, **(generator or default_generator).take(x.numel(), 2))  # type: ignore[no-any-return]
+
+
+def permutation(n: int, generator: Generator | None = None) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """A random order of ``range(n)``: the order of as many 64-bit words."""
+    g = (generator or default_generator).take(n, 2)
+    w = philox.words(np, g["seed"], g["stream"], g["start"], 2 * n).reshape(n, 2)
+    return np.argsort(w[:, 0] << np.uint64(32) | w[:, 1], kind="stable")
+
+
+def dropout_mask(x: Tensor, p: float) -> Tensor:
+    """1 / (1 - p) where a uniform number is at least ``p``, else 0; in the shape of ``x``."""
+    return (uniform_like(x) >= p).to(x.dtype) * (1 / (1 - p))
+
+
+
+
+@contextmanager
+def drawing_from(generator: Generator) -> Iterator[None]:
+    """Inside, the default generator draws the numbers of ``generator``; afterwards it goes on where it was."""
+    before = default_generator.get_state()
+    default_generator.set_state(generator.get_state())
+    try:
+        yield
+    finally:
+        default_generator.set_state(before)

@@ -1,0 +1,140 @@
+"""What optimizers share: parameter groups, state, and applying an update rule to every parameter.
+
+An algorithm is one rule on one element: ``rule(m, p, g, *slots, **hyperparameters)`` gives the new ``p`` and slots; it runs as an
+op, through ``launch``, writing in place.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+from engine.autograd import enable_grad, no_grad
+from engine.backend import Array, array_module
+from engine.dispatch import Op, launch
+from engine.tensor import Tensor
+
+
+def update_op(name: str, slots: tuple[str, ...], rule: Callable[..., tuple[Array, ...]]) -> Op:
+    """The op that replaces a parameter and its slots by what ``rule`` makes of them and the gradient."""
+
+    def kernel(outs: Any, *ins: Array, **hyper: Any) -> None:
+        outs = outs if isinstance(outs, list) else [outs]
+        for out, value in zip(outs, rule(array_module(outs[0]), *ins, **hyper), strict=True):
+            out[...] = value
+
+    def infer(*ins: Array, **hyper: Any) -> Any:
+        return [(x.shape, x.dtype) for i, x in enumerate(ins) if i != 1]
+
+    return Op(name, ["p", "g", *slots], infer=infer, kernel=kernel, flops=lambda outs, ins, attrs: 4 * len(ins) * ins[0].size)
+
+
+def check_range(name: str, value: float, low: float = 0.0, below: float | None = None) -> None:
+    """Raises ValueError, naming the hyperparameter, for a value out of range."""
+    if not low <= value or (below is not None and not value < below):
+        raise ValueError(f"Invalid {name}: {value}")
+
+
+class Optimizer:
+    """The base of all optimizers. ``params`` is an iterable of tensors, or of dicts: groups with hyperparameters of their own."""
+
+    update: ClassVar[Op]
+    slots: ClassVar[tuple[str, ...]] = ()
+    counts_steps: ClassVar[bool] = False
+
+    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+        if isinstance(params, Tensor):
+            raise TypeError("params argument given to the optimizer should be an iterable of Tensors or dicts, but got " + type(params).__name__)
+        self.defaults = defaults
+        self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        self.param_groups: list[dict[str, Any]] = []
+        groups = list(params)
+        if not groups:
+            raise ValueError("optimizer got an empty parameter list")
+        for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Adds a group; what it leaves out comes from the defaults. Raises ValueError for a parameter that is in a group already."""
+        given = param_group["params"]
+        params = [given] if isinstance(given, Tensor) else list(given)
+        held = {id(p) for group in self.param_groups for p in group["params"]}
+        for p in params:
+            if not isinstance(p, Tensor):
+                raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}")
+            if not p.is_leaf:
+                raise ValueError("can't optimize a non-leaf Tensor")
+            if id(p) in held:
+                raise ValueError("some parameters appear in more than one parameter group")
+        self.param_groups.append({**self.defaults, **param_group, "params": params})
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.grad = None if set_to_none else p.grad.detach() * 0
+
+    def hyperparameters(self, group: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+        """What the rule is called with, besides arrays."""
+        raise NotImplementedError
+
+    def active_slots(self, group: dict[str, Any]) -> tuple[str, ...]:
+        """The slots that a group's settings need."""
+        return self.slots
+
+    @no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One update of every parameter that has a gradient; ``closure`` recomputes the loss, which is returned."""
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            slots = self.active_slots(group)
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if self.counts_steps:
+                    state["step"] = state.get("step", 0) + 1
+                hyper = self.hyperparameters(group, state)
+                for slot in slots:
+                    if slot not in state:
+                        state[slot] = p.new_full(p.shape, self.initial(slot, group))
+                arrays = [state[slot]._data for slot in slots]
+                launch(self.update, [p._data, *arrays], [p._data, p.grad._data, *arrays], hyper)
+                p._version[0] += 1
+        return loss
+
+    def initial(self, slot: str, group: dict[str, Any]) -> float:
+        """What a slot starts from."""
+        return 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """State and groups with parameters by their number, as PyTorch lays them out."""
+        numbers = {p: i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
+        groups = [{**{k: v for k, v in g.items() if k != "params"}, "params": [numbers[p] for p in g["params"]]} for g in self.param_groups]
+        return {"state": {numbers[p]: dict(s) for p, s in self.state.items()}, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes over a state saved from the same groups. Raises ValueError where their sizes differ."""
+        groups = state_dict["param_groups"]
+        if [len(g["params"]) for g in groups] != [len(g["params"]) for g in self.param_groups]:
+            raise ValueError("loaded state dict has a different number of parameter groups, or a group that doesn't match the size of optimizer's group")
+        by_number = {n: p for saved, own in zip(groups, self.param_groups, strict=True) for n, p in zip(saved["params"], own["params"], strict=True)}
+        for saved, own in zip(groups, self.param_groups, strict=True):
+            own.update({k: v for k, v in saved.items() if k != "params"})
+        self.state = defaultdict(dict)
+        for n, state in state_dict["state"].items():
+            p = by_number[int(n)]
+            self.state[p] = {k: v.detach().to(p.device).clone() if isinstance(v, Tensor) else v for k, v in state.items()}
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for i, group in enumerate(self.param_groups):
+            lines += [f"Parameter Group {i}", *(f"    {k}: {group[k]}" for k in sorted(group) if k != "params")]
+        return "\n".join([*lines, ")"])
+
+
+Params = Iterable[Tensor] | Iterable[dict[str, Any]]

@@ -1,0 +1,141 @@
+"""The names a spec may use: what the engine exports, and the arguments that each takes, read off the signatures."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import typing
+from collections.abc import Callable
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from engine import nn, optim
+from engine.nn import init
+from engine.nn.container import ModuleDict, ModuleList, Parallel, ParameterList, Residual, Sequential
+from engine.nn.loss import _Loss
+from engine.nn.module import Module
+from engine.optim import lr_scheduler
+from engine.optim.optimizer import Optimizer
+from engine.spec.problems import Problem, nearest, pointer, shown
+from engine.vision import transforms
+
+CONTAINERS: dict[str, type[Module]] = {"Sequential": Sequential, "Residual": Residual, "Parallel": Parallel}
+INFERRED = ("in_channels", "in_features", "num_features")
+"""Arguments that follow from the data where a spec leaves them out."""
+_NOT_JSON = ("self", "params", "optimizer", "tensor", "device", "dtype", "last_epoch", "generator", "return_indices")
+
+
+class Kind:
+    """One name: what it makes, and the check of its arguments."""
+
+    def __init__(self, name: str, make: Callable[..., Any]) -> None:
+        self.name, self.make = name, make
+        signature = inspect.signature(make.__init__ if inspect.isclass(make) else make)
+        hints = typing.get_type_hints(make.__init__ if inspect.isclass(make) else make)
+        fields: dict[str, Any] = {}
+        for p in signature.parameters.values():
+            if p.name in _NOT_JSON or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+                continue
+            annotation = hints[p.name]
+            if p.name in INFERRED:
+                fields[p.name] = (annotation | None, None)
+            else:
+                fields[p.name] = (annotation, ... if p.default is p.empty else p.default)
+        self.defaults = {n: d for n, (_, d) in fields.items() if d is not ...}
+        self.model: type[BaseModel] = create_model(name, __config__=ConfigDict(extra="forbid", strict=True), type=(Literal[name], ...), **fields)
+        self.model.__doc__ = inspect.getdoc(make)
+
+    def check(self, value: dict[str, Any], at: str, problems: list[Problem]) -> dict[str, Any]:
+        """The arguments as Python values, defaults filled in; what is wrong goes to ``problems``."""
+        checked = check_model(self.model, value, at, problems, f"{self.name} takes")
+        return {} if checked is None else {k: v for k, v in checked.items() if k != "type"}
+
+
+def describe(schema: dict[str, Any]) -> str:
+    """A JSON Schema in a few words."""
+    if "const" in schema:
+        return repr(schema["const"])
+    if "enum" in schema:
+        return "one of " + ", ".join(map(repr, schema["enum"]))
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(describe(s) for s in schema["anyOf"]))
+    if schema.get("type") == "array":
+        if "prefixItems" in schema:
+            return "[" + ", ".join(describe(s).removeprefix("an ").removeprefix("a ") for s in schema["prefixItems"]) + "]"
+        return "a list of " + describe(schema.get("items", {})).removeprefix("an ").removeprefix("a ") + "s"
+    words = {"integer": "an integer", "number": "a number", "boolean": "true or false", "string": "a string", "null": "null", "object": "an object"}
+    text = words.get(schema.get("type", ""), "a value")
+    bounds = [f"{word} {schema[key]}" for key, word in (("minimum", "at least"), ("exclusiveMinimum", "above"), ("maximum", "at most"), ("exclusiveMaximum", "below")) if key in schema]
+    return f"{text} {' and '.join(bounds)}" if bounds else text
+
+
+def check_model(model: type[BaseModel], value: Any, at: str, problems: list[Problem], takes: str) -> dict[str, Any] | None:
+    """Validates one object against a pydantic model; one problem a field, however many ways there are to be wrong."""
+    try:
+        # from JSON, so that lists become tuples but no string becomes a number
+        return model.model_validate_json(_json(value)).model_dump()
+    except ValidationError as error:
+        schema = model.model_json_schema()
+        seen: set[str] = set()
+        for e in error.errors(include_url=False):
+            field = str(e["loc"][0]) if e["loc"] else ""
+            if field in seen:
+                continue
+            seen.add(field)
+            where = pointer(at, field) if field else at
+            properties = schema.get("properties", {})
+            if e["type"] == "missing":
+                expected = describe(properties[field])
+                problems.append(Problem(where, "missing", f"{field} is missing: expected {expected}", expected))
+            elif e["type"] == "extra_forbidden":
+                known = [n for n in properties if n != "type"]
+                problems.append(Problem(where, "unknown_key", f"unknown key '{field}'{nearest(field, known)} ({takes} {', '.join(known) or 'no arguments'})", known, value[field]))
+            else:
+                expected = describe(properties[field]) if field in properties else "an object"
+                got = value.get(field) if isinstance(value, dict) else value
+                problems.append(Problem(where, "invalid", f"expected {expected}, got {shown(got)}", expected, got))
+        return None
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value)
+
+
+def _module_kinds(keep: Callable[[type[Module]], bool]) -> dict[str, Kind]:
+    classes = {n: getattr(nn, n) for n in nn.__all__}
+    return {n: Kind(n, c) for n, c in classes.items() if inspect.isclass(c) and issubclass(c, Module) and keep(c)}
+
+
+@functools.cache
+def layers() -> dict[str, Kind]:
+    other = (Module, ModuleDict, ModuleList, ParameterList, *CONTAINERS.values())
+    return _module_kinds(lambda c: c not in other and not issubclass(c, _Loss))
+
+
+@functools.cache
+def losses() -> dict[str, Kind]:
+    return _module_kinds(lambda c: issubclass(c, _Loss))
+
+
+@functools.cache
+def optimizers() -> dict[str, Kind]:
+    return {n: Kind(n, getattr(optim, n)) for n in optim.__all__ if inspect.isclass(getattr(optim, n)) and getattr(optim, n) is not Optimizer}
+
+
+@functools.cache
+def schedulers() -> dict[str, Kind]:
+    classes = {n: c for n, c in vars(lr_scheduler).items() if inspect.isclass(c) and c.__module__ == lr_scheduler.__name__}
+    return {n: Kind(n, c) for n, c in classes.items() if n not in ("LRScheduler", "LambdaLR")}
+
+
+@functools.cache
+def initializers() -> dict[str, Kind]:
+    return {n: Kind(n, f) for n, f in vars(init).items() if inspect.isfunction(f) and n.endswith("_") and not n.startswith("_")}
+
+
+@functools.cache
+def image_transforms() -> dict[str, Kind]:
+    classes = {n: c for n, c in vars(transforms).items() if inspect.isclass(c) and issubclass(c, transforms.Transform)}
+    return {n: Kind(n, c) for n, c in classes.items() if n not in ("Transform", "Compose", "Lambda") and not n.startswith("_")}

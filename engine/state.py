@@ -1,0 +1,28 @@
+"""Saving and loading tensors in the safetensors format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save
+
+from engine.backend import transfer
+from engine.backend.device import CPU
+from engine.tensor import Tensor
+
+
+def to_bytes(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
+    """The safetensors file of named tensors."""
+    return save({k: np.ascontiguousarray(transfer(x._data, CPU)) if x.ndim else transfer(x._data, CPU) for k, x in tensors.items()}, metadata)
+
+
+def save_file(tensors: Mapping[str, Tensor], path: str | Path, metadata: dict[str, str] | None = None) -> None:
+    """Writes named tensors, a ``state_dict`` say, to a file that any safetensors reader loads."""
+    Path(path).write_bytes(to_bytes(tensors, metadata))
+
+
+def load(path: str | Path) -> dict[str, Tensor]:
+    """The named tensors of a file. Raises FileNotFoundError, or safetensors' error for a file that is not one."""
+    return {k: Tensor._wrap(x) for k, x in load_file(str(path)).items()}

@@ -1,0 +1,479 @@
+"""``Tensor``: an array, and the node of the graph that made it. What it computes stands in ``engine.ops``."""
+
+from __future__ import annotations
+
+from builtins import bool as Bool  # noqa: N812 - these three are methods here
+from builtins import float as Float  # noqa: N812
+from builtins import int as Int  # noqa: N812
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine import autograd, dtypes, printing
+from engine.backend import Array, MetaArray, array_module, device_of, full, resolve, transfer
+from engine.backend import device as Device  # noqa: N812 - `device` is an attribute here
+from engine.dispatch import Op, count
+from engine.dtypes import dtype as DType  # noqa: N812
+from engine.dtypes import from_numpy_dtype
+from engine.ops import elementwise, linalg, loss, random, reduce
+from engine.ops import shape as shaping
+
+if TYPE_CHECKING:
+    from engine.autograd import Node
+
+
+class Size(tuple[int, ...]):
+    """The sizes of a tensor's dimensions."""
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        return count(self)
+
+    def __repr__(self) -> str:
+        return f"torch.Size({list(self)})"
+
+
+def _in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The ``_`` form of a function: its result takes the place of the tensor's elements and history."""
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return self._become(function(self, *args, **kwargs))
+
+    method.__name__ = f"{function.__name__}_"
+    method.__doc__ = f"In-place form of ``{function.__name__}``."
+    return method
+
+
+class Tensor:
+    """An n-dimensional array on a device that remembers, where a gradient is wanted, how it was computed."""
+
+    __slots__ = ("__dict__", "__weakref__", "_base", "_data", "_output_index", "_retains_grad", "_version", "dtype", "grad", "grad_fn", "requires_grad")
+    __array_priority__ = 1000
+
+    _data: Array
+    _base: Tensor | None
+    _version: list[Int]
+    dtype: DType
+    grad: Tensor | None
+    grad_fn: Node | None
+    requires_grad: Bool
+    _retains_grad: Bool
+    _output_index: Int
+
+    def __init__(self, data: Any = (), dtype: DType | None = None, device: Any = None) -> None:
+        self._adopt(as_array(data, dtype or dtypes.get_default_dtype(), device))
+
+    def _adopt(self, array: Array) -> None:
+        self._data = array
+        self.dtype = from_numpy_dtype(array.dtype)
+        self.requires_grad, self.grad_fn, self.grad = False, None, None
+        self._version, self._base, self._retains_grad, self._output_index = [0], None, False, 0
+
+    @classmethod
+    def _wrap(cls, array: Array) -> Tensor:
+        """A tensor around an array, without a copy."""
+        self = object.__new__(Tensor)
+        self._adopt(array)
+        return self
+
+    # -- what it is
+
+    @property
+    def shape(self) -> Size:
+        return Size(self._data.shape)
+
+    def size(self, dim: Int | None = None) -> Any:
+        return self.shape if dim is None else self.shape[shaping.wrap_dim(dim, self.ndim)]
+
+    @property
+    def ndim(self) -> Int:
+        return self._data.ndim  # type: ignore[no-any-return]
+
+    def dim(self) -> Int:
+        return self.ndim
+
+    def numel(self) -> Int:
+        return count(self._data.shape)
+
+    nelement = numel
+
+    def element_size(self) -> Int:
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> Int:
+        return self.numel() * self.dtype.itemsize
+
+    @property
+    def device(self) -> Device:
+        return device_of(self._data)
+
+    @property
+    def is_cuda(self) -> Bool:
+        return self.device.type == "cuda"
+
+    @property
+    def is_leaf(self) -> Bool:
+        return self.grad_fn is None
+
+    def is_floating_point(self) -> Bool:
+        return self.dtype.is_floating_point
+
+    def stride(self, dim: Int | None = None) -> Any:
+        strides = tuple(s // self.dtype.itemsize for s in self._data.strides)
+        return strides if dim is None else strides[dim]
+
+    def is_contiguous(self) -> Bool:
+        return isinstance(self._data, MetaArray) or bool(self._data.flags.c_contiguous)
+
+    def data_ptr(self) -> Int:
+        return int(self._data.ctypes.data) if isinstance(self._data, np.ndarray) else int(self._data.data.ptr)
+
+    # -- to and from elsewhere
+
+    def _bare(self, what: str) -> np.ndarray[Any, Any]:
+        if isinstance(self._data, MetaArray):
+            raise NotImplementedError(f"Cannot {what} of a meta tensor; no data!")
+        if not isinstance(self._data, np.ndarray):
+            raise TypeError(f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first.")
+        return self._data
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """The elements as an array that shares this tensor's memory. Raises RuntimeError where a gradient would be lost."""
+        if self.requires_grad:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        return self._bare("take numpy()")
+
+    def __array__(self, dtype: Any = None, copy: Bool | None = None) -> np.ndarray[Any, Any]:
+        return np.array(self.numpy(), dtype, copy=copy)
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        return self.detach()._data.__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> tuple[Int, int]:
+        return self._data.__dlpack_device__()  # type: ignore[no-any-return]
+
+    def item(self) -> Any:
+        """The only element as a Python number. Raises RuntimeError for any other number of elements."""
+        if self.numel() != 1:
+            raise RuntimeError(f"a Tensor with {self.numel()} elements cannot be converted to Scalar")
+        if isinstance(self._data, MetaArray):
+            raise RuntimeError("Tensor.item() cannot be called on meta tensors")
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        return transfer(self._data, resolve("cpu")).tolist()
+
+    def __float__(self) -> Float:
+        return float(self.item())
+
+    def __int__(self) -> Int:
+        return int(self.item())
+
+    __index__ = __int__
+
+    def __bool__(self) -> Bool:
+        if self.numel() != 1:
+            raise RuntimeError(f"Boolean value of Tensor with {'no values' if not self.numel() else 'more than one value'} is ambiguous")
+        return bool(self.item())
+
+    def to(self, *args: Any, dtype: DType | None = None, device: Any = None, copy: Bool = False, non_blocking: Bool = False) -> Tensor:
+        """In another dtype or on another device: ``to(dtype)``, ``to(device)``, ``to(device, dtype)``, ``to(other)``; itself if it is so already."""
+        for a in args:
+            if isinstance(a, Tensor):
+                dtype, device = a.dtype, a.device
+            elif isinstance(a, DType):
+                dtype = a
+            elif isinstance(a, str | Int | Device) and not isinstance(a, bool):
+                device = a
+        x: Tensor = self if dtype is None else elementwise.cast(self, dtype)
+        if device is not None and resolve(device) != x.device:
+            x = _moved(x, resolve(device))
+        return x.clone() if copy and x is self else x
+
+    def cpu(self) -> Tensor:
+        return self.to("cpu")
+
+    def cuda(self, device: Int = 0) -> Tensor:
+        return self.to(f"cuda:{device}")
+
+    def type(self, dtype: Any = None) -> Any:
+        """Without an argument the legacy name (``torch.FloatTensor``), else the tensor in another dtype."""
+        if dtype is None:
+            return f"torch.{printing.LEGACY_NAMES.get(self.dtype.name, self.dtype.name)}"
+        return self.to(getattr(dtype, "dtype", dtype))
+
+    def type_as(self, other: Tensor) -> Tensor:
+        return self.to(other)
+
+    # -- the graph
+
+    def requires_grad_(self, requires_grad: Bool = True) -> Tensor:
+        if requires_grad and not self.dtype.is_floating_point:
+            raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+        if not requires_grad and self.grad_fn is not None:
+            raise RuntimeError("you can only change requires_grad flags of leaf variables.")
+        self.requires_grad = requires_grad
+        return self
+
+    def detach(self) -> Tensor:
+        """The same elements, outside of the graph."""
+        x = Tensor._wrap(self._data)
+        x._version = self._version
+        return x
+
+    def detach_(self) -> Tensor:
+        self.requires_grad, self.grad_fn = False, None
+        return self
+
+    @property
+    def data(self) -> Tensor:
+        """The elements without history; writing to them goes unnoticed by the graph."""
+        return Tensor._wrap(self._data)
+
+    @data.setter
+    def data(self, other: Tensor) -> None:
+        self._data, self.dtype = other._data, other.dtype
+
+    def retain_grad(self) -> None:
+        """Keeps the gradient of a tensor that is not a leaf."""
+        if not self.requires_grad:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        self._retains_grad = self.grad_fn is not None
+
+    def backward(self, gradient: Tensor | None = None, retain_graph: Bool | None = None, create_graph: Bool = False) -> None:
+        """Adds this tensor's gradient to the leaves it depends on; ``gradient`` weights a tensor that is not a scalar."""
+        autograd.backward([self], [None if gradient is None else as_tensor(gradient, like=self)], retain_graph, create_graph)
+
+    def _become(self, result: Tensor) -> Tensor:
+        """In-place assignment of a computed result, elements and history. Raises RuntimeError where a gradient would be wrong."""
+        if result.shape != self.shape:
+            raise RuntimeError(f"output with shape {list(self.shape)} doesn't match the broadcast shape {list(result.shape)}")
+        if result.dtype.category > self.dtype.category:
+            raise RuntimeError(f"result type {result.dtype.name} can't be cast to the desired output type {self.dtype.name}")
+        if autograd.is_grad_enabled() and (self.requires_grad or result.requires_grad):
+            if self.requires_grad and self.grad_fn is None:
+                raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+            if self._base is not None:
+                raise RuntimeError("in-place operations on a view of a tensor are not recorded; clone() the view first, or work under no_grad()")
+            result = elementwise.cast(result, self.dtype)
+            self.requires_grad, self.grad_fn = result.requires_grad, result.grad_fn
+        if not isinstance(self._data, MetaArray):
+            self._data[...] = result._data
+        self._version[0] += 1
+        return self
+
+    # -- new tensors like this one
+
+    def new_full(self, size: Sequence[Int], fill_value: Any, dtype: DType | None = None) -> Tensor:
+        return Tensor._wrap(full(tuple(size), fill_value, (dtype or self.dtype).numpy, self.device))
+
+    def new_zeros(self, *size: Any, dtype: DType | None = None) -> Tensor:
+        return self.new_full(shaping.sizes(size), 0, dtype)
+
+    def new_ones(self, *size: Any, dtype: DType | None = None) -> Tensor:
+        return self.new_full(shaping.sizes(size), 1, dtype)
+
+    def new_tensor(self, data: Any, dtype: DType | None = None) -> Tensor:
+        return Tensor._wrap(as_array(data, dtype or self.dtype, self.device))
+
+    # -- operators
+
+    __add__, __radd__ = elementwise.add, elementwise.add
+    __mul__, __rmul__ = elementwise.mul, elementwise.mul
+    __sub__, __truediv__, __floordiv__ = elementwise.sub, elementwise.div, elementwise.floor_divide
+    __mod__, __pow__, __matmul__ = elementwise.remainder, elementwise.pow, linalg.matmul
+    __neg__, __abs__, __invert__ = elementwise.neg, elementwise.abs, elementwise.bitwise_not
+    __and__, __or__, __xor__ = elementwise.bitwise_and, elementwise.bitwise_or, elementwise.bitwise_xor
+    __lt__, __le__, __gt__, __ge__ = elementwise.lt, elementwise.le, elementwise.gt, elementwise.ge
+    __getitem__ = shaping.getitem
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return elementwise.sub(other, self)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return elementwise.div(other, self)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return elementwise.pow(other, self)
+
+    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
+        return elementwise.eq(self, other) if isinstance(other, Tensor | int | float) else NotImplemented
+
+    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
+        return elementwise.ne(self, other) if isinstance(other, Tensor | int | float) else NotImplemented
+
+    def __hash__(self) -> Int:
+        return id(self)
+
+    def __len__(self) -> Int:
+        if self.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return int(self._data.shape[0])
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return (self[i] for i in range(len(self)))
+
+    def __contains__(self, value: Any) -> Bool:
+        return bool((self == value)._data.any())
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        """Writes into the elements; recorded where a gradient is wanted."""
+        index = shaping.plain_index(index)
+        if autograd.is_grad_enabled() and (self.requires_grad or getattr(value, "requires_grad", False)):
+            mask = np.zeros(self.shape, np.bool_)
+            mask[index] = True
+            target = as_tensor(value, like=self).expand(self[index].shape)
+            spread = autograd.apply(shaping._index_put, target, index=index, shape=self.shape)
+            self._become(elementwise.where(Tensor._wrap(transfer(mask, self.device)), spread, self))
+            return
+        self._data[index] = value._data if isinstance(value, Tensor) else value
+        self._version[0] += 1
+
+    def __repr__(self, *, tensor_contents: str | None = None) -> str:
+        return printing.render(self)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if self.ndim == 0 and spec else repr(self)
+
+    def __deepcopy__(self, memo: dict[Int, Any]) -> Tensor:
+        if self.grad_fn is not None:
+            raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment.")
+        copy = type(self)._wrap(array_module(self._data).array(self._data))
+        copy.requires_grad = self.requires_grad
+        memo[id(self)] = copy
+        return copy
+
+    def __reduce__(self) -> Any:
+        return _rebuild, (transfer(self._data, resolve("cpu")), self.requires_grad and self.grad_fn is None)
+
+    # -- methods that are the functions of the same name
+
+    add, sub, mul, div, pow, remainder = elementwise.add, elementwise.sub, elementwise.mul, elementwise.div, elementwise.pow, elementwise.remainder
+    maximum, minimum, clamp, clone = elementwise.maximum, elementwise.minimum, elementwise.clamp, elementwise.clone
+    abs, sign, neg, square, relu, sqrt, rsqrt = elementwise.abs, elementwise.sign, elementwise.neg, elementwise.square, elementwise.relu, elementwise.sqrt, elementwise.rsqrt
+    reciprocal, exp, expm1, log, log1p, log2 = elementwise.reciprocal, elementwise.exp, elementwise.expm1, elementwise.log, elementwise.log1p, elementwise.log2
+    log10, sin, cos, tanh, sigmoid = elementwise.log10, elementwise.sin, elementwise.cos, elementwise.tanh, elementwise.sigmoid
+    floor, ceil, round, trunc = elementwise.floor, elementwise.ceil, elementwise.round, elementwise.trunc
+    eq, ne, lt, le, gt, ge = elementwise.eq, elementwise.ne, elementwise.lt, elementwise.le, elementwise.gt, elementwise.ge
+    isnan, isinf, isfinite, logical_not = elementwise.isnan, elementwise.isinf, elementwise.isfinite, elementwise.logical_not
+    logical_and, logical_or = elementwise.logical_and, elementwise.logical_or
+    sum, mean, prod, var, std, amax, amin, max, min = reduce.sum, reduce.mean, reduce.prod, reduce.var, reduce.std, reduce.amax, reduce.amin, reduce.max, reduce.min
+    argmax, argmin, all, any, cumsum, logsumexp, norm = reduce.argmax, reduce.argmin, reduce.all, reduce.any_, reduce.cumsum, reduce.logsumexp, reduce.norm
+    reshape, view, permute, transpose, t, expand = shaping.reshape, shaping.reshape, shaping.permute, shaping.transpose, shaping.t, shaping.expand
+    flatten, unsqueeze, squeeze, gather, split, chunk = shaping.flatten, shaping.unsqueeze, shaping.squeeze, shaping.gather, shaping.split, shaping.chunk
+    matmul, mm, bmm, mv, dot, addmm = linalg.matmul, linalg.mm, linalg.bmm, linalg.mv, linalg.dot, linalg.addmm
+    softmax, log_softmax = loss.softmax, loss.log_softmax
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802 - PyTorch's name
+        return self.permute(*reversed(range(self.ndim)))
+
+    def view_as(self, other: Tensor) -> Tensor:
+        return self.reshape(other.shape)
+
+    def expand_as(self, other: Tensor) -> Tensor:
+        return self.expand(other.shape)
+
+    def contiguous(self) -> Tensor:
+        return self if self.is_contiguous() else self.clone()
+
+    def masked_fill(self, mask: Tensor, value: Any) -> Tensor:
+        return elementwise.where(mask, value, self)
+
+    def float(self) -> Tensor:
+        return self.to(dtypes.float32)
+
+    def double(self) -> Tensor:
+        return self.to(dtypes.float64)
+
+    def half(self) -> Tensor:
+        return self.to(dtypes.float16)
+
+    def long(self) -> Tensor:
+        return self.to(dtypes.int64)
+
+    def int(self) -> Tensor:
+        return self.to(dtypes.int32)
+
+    def bool(self) -> Tensor:
+        return self.to(dtypes.bool_)
+
+    # -- in place
+
+    add_, sub_, mul_, div_, pow_ = (_in_place(f) for f in (elementwise.add, elementwise.sub, elementwise.mul, elementwise.div, elementwise.pow))
+    clamp_, exp_, sqrt_, relu_, neg_ = (_in_place(f) for f in (elementwise.clamp, elementwise.exp, elementwise.sqrt, elementwise.relu, elementwise.neg))
+    sigmoid_, tanh_, abs_, round_ = (_in_place(f) for f in (elementwise.sigmoid, elementwise.tanh, elementwise.abs, elementwise.round))
+    masked_fill_ = _in_place(masked_fill)
+    __iadd__, __isub__, __imul__, __itruediv__ = add_, sub_, mul_, div_
+
+    def copy_(self, source: Tensor) -> Tensor:
+        """The elements of ``source``, cast and moved to here."""
+        return self._become(source.to(self.device, self.dtype).expand(self.shape))
+
+    def fill_(self, value: Any) -> Tensor:
+        return self._become(self.new_full(self.shape, value))
+
+    def zero_(self) -> Tensor:
+        return self.fill_(0)
+
+    def uniform_(self, a: Any = 0.0, b: Any = 1.0, generator: random.Generator | None = None) -> Tensor:
+        """Uniform numbers in [a, b)."""
+        return self._become(random.uniform_like(self, generator) * (b - a) + a)
+
+    def normal_(self, mean: Any = 0.0, std: Any = 1.0, generator: random.Generator | None = None) -> Tensor:
+        """Normal numbers of the given mean and standard deviation."""
+        return self._become(random.normal_like(self, generator) * std + mean)
+
+
+def as_array(data: Any, d: DType | None, where: Any = None) -> Array:
+    """The elements of anything array-like in dtype ``d`` (None: its own, floats the default type), copied, on a device."""
+    if isinstance(data, Tensor):
+        array = data._data
+    else:
+        found = np.array([x.item() if isinstance(x, Tensor) and x.ndim == 0 else x for x in data]) if isinstance(data, list | tuple) and data else np.asarray(data)
+        if found.dtype == object:
+            raise ValueError(f"expected a rectangular nest of numbers, got {data!r:.200}")
+        if d is None and not isinstance(data, np.ndarray | np.generic) and found.dtype == np.float64:
+            d = dtypes.get_default_dtype()
+        array = found
+    d = from_numpy_dtype(array.dtype) if d is None else d
+    target = resolve(where) if where is not None else device_of(array)
+    array = transfer(array, target)
+    return array.astype(d.numpy) if not isinstance(array, MetaArray) else MetaArray(array.shape, d.numpy)
+
+
+def as_tensor(value: Any, *, like: Tensor) -> Tensor:
+    """A tensor in the dtype and on the device of ``like``; itself if it is one."""
+    return value if isinstance(value, Tensor) else Tensor._wrap(as_array(value, like.dtype, like.device))
+
+
+def _rebuild(array: np.ndarray[Any, Any], requires_grad: bool) -> Tensor:
+    x = Tensor._wrap(array)
+    x.requires_grad = requires_grad
+    return x
+
+
+_move = Op(
+    "move",
+    ["x"],
+    infer=lambda x, where, back: (x.shape, x.dtype),
+    view=lambda x, where, back: transfer(x, where),
+    vjps={"x": lambda g, back: g.to(back)},
+)
+
+
+def _moved(x: Tensor, where: Device) -> Tensor:
+    """A copy on another device, differentiable."""
+    if where.type == "meta":
+        return Tensor._wrap(MetaArray(x.shape, x.dtype.numpy))
+    y: Tensor = autograd.apply(_move, x, where=where, back=x.device)
+    y._version, y._base = [0], None
+    return y
+
+
+autograd.results_are(Tensor)

@@ -1,0 +1,324 @@
+"""The training loop. The service and the library run this same one; it yields records and knows nothing of queues or files.
+
+Whatever is random is a function of the seed and a position (variant, epoch, sample), so a run that goes on from a saved state gives
+the same bits as one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from engine.autograd import no_grad
+from engine.backend import resolve, transfer
+from engine.data.source import Pipeline, Source, sample_shape
+from engine.dtypes import BY_NAME
+from engine.nn.container import Sequential
+from engine.ops.random import Generator, drawing_from, get_rng_state, manual_seed, permutation, set_rng_state
+from engine.spec import Problem, SpecError, build_loss, build_model, build_optimizer, build_scheduler, summarize, variants
+from engine.tensor import Tensor
+
+_SPLIT, _ORDER, _AUGMENT = 1, 2, 3  # streams of the seed; 0 is the default generator's
+
+
+@dataclass
+class Metrics:
+    """One point of the loss history."""
+
+    step: int
+    epoch: int
+    split: str
+    values: dict[str, float]
+    variant: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        point: dict[str, Any] = {"step": self.step, "epoch": self.epoch, "split": self.split, "values": self.values}
+        if self.variant is not None:
+            point["variant"] = self.variant
+        return point
+
+
+@dataclass
+class EpochEnd:
+    """The end of an epoch, where a run can be saved: ``Run.state()`` is complete here."""
+
+    epoch: int
+    step: int
+    total_step: int
+    variant: str | None
+    last: bool
+    best: bool
+
+
+@dataclass
+class _Progress:
+    """Where a variant stands."""
+
+    epoch: int = 0
+    step: int = 0
+    best: float | None = None
+    best_epoch: int = 0
+    stale: int = 0
+    stopped: bool = False
+
+
+@dataclass
+class State:
+    """All that a run needs to go on: tensors, and what fits in JSON."""
+
+    tensors: dict[str, Tensor]
+    plain: dict[str, Any]
+    model: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Run:
+    """A job: the variants of a spec, one after the other, on one dataset. Raises SpecError where spec and data do not fit."""
+
+    def __init__(self, spec: dict[str, Any], source: Source, device: Any = "cpu") -> None:
+        self.spec, self.source, self.device = spec, source, resolve(device)
+        self.shape = sample_shape(source, spec)
+        self.variants = variants(spec)
+        self.total_steps = sum(self._steps_an_epoch(s) * s["epochs"] for _, s in self.variants)
+        self.variant_index = self.done_steps = 0
+        self.finals: list[dict[str, Any]] = []
+        check_targets(spec, source, self.shape)
+        self._saved: State | None = None
+        self._job: _Variant | None = None
+
+    def _steps_an_epoch(self, spec: dict[str, Any]) -> int:
+        n, size = len(split_indices(len(self.source), spec)[0]), spec["data"]["batch_size"]
+        return n // size if spec["data"]["drop_last"] else -(-n // size)
+
+    def restore(self, state: State) -> None:
+        """Goes on from a saved state instead of from the beginning."""
+        self.variant_index, self.done_steps = state.plain["variant_index"], state.plain["done_steps"]
+        self.finals = state.plain["finals"]
+        self._saved = state
+
+    def __iter__(self) -> Iterator[Metrics | EpochEnd]:
+        while self.variant_index < len(self.variants):
+            name, spec = self.variants[self.variant_index]
+            self._job = _Variant(self, name, spec)
+            if self._saved is not None:
+                self._job.restore(self._saved)
+                self._saved = None
+            for record in self._job:
+                if isinstance(record, Metrics) and record.split == "train":
+                    self.done_steps += 1
+                if isinstance(record, EpochEnd):
+                    record.total_step = self.done_steps
+                yield record
+            self.finals.append({"variant": name, **self._job.final})
+            self.variant_index += 1
+
+    @property
+    def model(self) -> Sequential:
+        """The model being trained, or trained last."""
+        assert self._job is not None
+        return self._job.model
+
+    def state(self) -> State:
+        """The state at the end of an epoch."""
+        assert self._job is not None
+        state = self._job.state()
+        state.plain.update(variant_index=self.variant_index, done_steps=self.done_steps, finals=self.finals)
+        return state
+
+
+class _Variant:
+    """One model, one optimizer, all epochs."""
+
+    def __init__(self, run: Run, name: str | None, spec: dict[str, Any]) -> None:
+        self.run, self.name, self.spec = run, name, spec
+        manual_seed(spec["seed"])
+        self.dtype = BY_NAME[spec["precision"]]
+        self.model = build_model(spec, run.shape, run.device)
+        self.loss = build_loss(spec).to(run.device, dtype=self.dtype)
+        self.optimizer = build_optimizer(spec, self.model)
+        self.scheduler = build_scheduler(spec, self.optimizer)
+        self.pipeline = Pipeline(spec["data"]["transform"])
+        self.train_indices, self.val_indices = split_indices(len(run.source), spec)
+        self.progress = _Progress()
+        self.final: dict[str, Any] = {}
+        self._params = [n for n, _ in self.model.named_parameters()]
+
+    # -- batches
+
+    def _draw(self, epoch: int) -> Any:
+        seed = self.spec["seed"]
+
+        def draw(i: int) -> AbstractContextManager[None]:
+            return drawing_from(Generator(seed=seed, stream=_AUGMENT << 56 | epoch << 32 | i))
+
+        return draw
+
+    def _load(self, indices: np.ndarray[Any, Any], epoch: int | None) -> tuple[Tensor, Tensor]:
+        """A batch on the device: augmented for an epoch of training, plain for evaluation."""
+        x = self.run.source.batch(indices, self.pipeline, None if epoch is None else self._draw(epoch))
+        y = Tensor._wrap(transfer(self.run.source.targets[indices], self.run.device))
+        return x.to(self.run.device, self.dtype), y if takes_classes(self.spec) else y.to(self.dtype)
+
+    def _batches(self, epoch: int) -> Iterator[np.ndarray[Any, Any]]:
+        data, order = self.spec["data"], self.train_indices
+        if data["shuffle"]:
+            order = order[permutation(len(order), Generator(seed=self.spec["seed"], stream=_ORDER << 56 | epoch))]
+        size = data["batch_size"]
+        stop = len(order) // size * size if data["drop_last"] else len(order)
+        return (order[i : i + size] for i in range(0, stop, size))
+
+    # -- the loop
+
+    def __iter__(self) -> Iterator[Metrics | EpochEnd]:
+        p, epochs = self.progress, self.spec["epochs"]
+        while p.epoch < epochs and not p.stopped:
+            p.epoch += 1
+            total, steps = 0.0, 0
+            for indices in self._batches(p.epoch):
+                loss = self._step(*self._load(indices, p.epoch))
+                p.step += 1
+                total, steps = total + loss, steps + 1
+                yield Metrics(p.step, p.epoch, "train", {"loss": loss}, self.name)
+                if not math.isfinite(loss):
+                    raise Diverged(p.step, loss)
+            values = self._evaluate() if len(self.val_indices) else {}
+            if values:
+                yield Metrics(p.step, p.epoch, "val", values, self.name)
+            best = self._judge({"train_loss": total / max(1, steps), **{f"val_{k}": v for k, v in values.items()}})
+            self._schedule(values.get("loss", total / max(1, steps)))
+            self.final = {"epochs": p.epoch, "steps": p.step, "train_loss": total / max(1, steps), **{f"val_{k}": v for k, v in values.items()}}
+            yield EpochEnd(p.epoch, p.step, 0, self.name, p.epoch == epochs or p.stopped, best)
+
+    def _step(self, x: Tensor, y: Tensor) -> float:
+        self.model.train()
+        self.optimizer.zero_grad()
+        loss = self.loss(self.model(x), y)
+        loss.backward()
+        self.optimizer.step()
+        return float(loss.item())
+
+    @no_grad()
+    def _evaluate(self) -> dict[str, float]:
+        """Loss and metrics on the held-out samples, weighted by batch."""
+        self.model.eval()
+        total, right, n = 0.0, 0, len(self.val_indices)
+        size = max(self.spec["data"]["batch_size"], 256)
+        for at in range(0, n, size):
+            x, y = self._load(self.val_indices[at : at + size], None)
+            out = self.model(x)
+            total += float(self.loss(out, y).item()) * (len(x) if self.loss.reduction == "mean" else 1)
+            if "accuracy" in self.spec["metrics"]:
+                right += int((out.argmax(1) == y).sum().item())
+        values = {"loss": total / n if self.loss.reduction == "mean" else total}
+        if "accuracy" in self.spec["metrics"]:
+            values["accuracy"] = right / n
+        return values
+
+    def _judge(self, values: dict[str, float]) -> bool:
+        """Whether this epoch is the best so far; early stopping counts those that are not."""
+        stopping, p = self.spec["early_stopping"], self.progress
+        monitor = stopping["monitor"] if stopping else ("val_loss" if "val_loss" in values else "train_loss")
+        value = values[monitor] if not monitor.endswith("accuracy") else -values[monitor]
+        margin = stopping["min_delta"] if stopping else 0.0
+        if p.best is None or value < p.best - margin:
+            p.best, p.best_epoch, p.stale = value, p.epoch, 0
+            return True
+        p.stale += 1
+        p.stopped = bool(stopping) and p.stale >= stopping["patience"]
+        return False
+
+    def _schedule(self, monitored: float) -> None:
+        if self.scheduler is None:
+            return
+        if self.spec["scheduler"]["type"] == "ReduceLROnPlateau":
+            self.scheduler.step(monitored)
+        else:
+            self.scheduler.step()
+
+    # -- state
+
+    def state(self) -> State:
+        optimizer = self.optimizer.state_dict()
+        tensors, scalars = {}, {}
+        for n, slots in optimizer["state"].items():
+            for slot, value in slots.items():
+                (tensors if isinstance(value, Tensor) else scalars)[f"optimizer.{n}.{slot}"] = value
+        plain = {
+            "progress": vars(self.progress), "rng": get_rng_state(), "groups": optimizer["param_groups"], "scalars": scalars,
+            "scheduler": self.scheduler.state_dict() if self.scheduler else None,
+        }  # fmt: skip
+        return State(tensors, plain, dict(self.model.state_dict()))
+
+    def restore(self, state: State) -> None:
+        self.model.load_state_dict(state.model)
+        slots: dict[int, dict[str, Any]] = {}
+        for key, value in {**state.tensors, **state.plain["scalars"]}.items():
+            _, n, slot = key.split(".", 2)
+            slots.setdefault(int(n), {})[slot] = value
+        self.optimizer.load_state_dict({"state": slots, "param_groups": state.plain["groups"]})
+        if self.scheduler:
+            self.scheduler.load_state_dict(state.plain["scheduler"])
+        self.progress = _Progress(**state.plain["progress"])
+        set_rng_state(state.plain["rng"])
+
+
+class Diverged(ArithmeticError):
+    """The loss became infinite or not a number."""
+
+    def __init__(self, step: int, loss: float) -> None:
+        super().__init__(f"the loss became {loss} at step {step}; a smaller learning rate, or normalized data, may help")
+        self.step = step
+
+
+def split_indices(n: int, spec: dict[str, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Which samples train and which are held out: a random share drawn by the seed."""
+    held = min(n - 1, round(n * spec["data"]["validation"]))
+    order = permutation(n, Generator(seed=spec["seed"], stream=_SPLIT << 56))
+    return np.sort(order[held:]), np.sort(order[:held])
+
+
+def takes_classes(spec: dict[str, Any]) -> bool:
+    """Whether the loss wants class numbers as its target."""
+    return spec["loss"]["type"] in ("CrossEntropyLoss", "NLLLoss")
+
+
+def check_targets(spec: dict[str, Any], source: Source, shape: tuple[int, ...]) -> None:
+    """Raises SpecError with all that is wrong between model, loss and targets, for every variant."""
+    problems: list[Problem] = []
+    for i, (name, s) in enumerate(variants(spec)):
+        at = "" if name is None else f"/compare/{i}"
+        try:
+            output = tuple(summarize(s, shape).layers[-1].output) if s["model"] else ()
+        except SpecError as error:
+            problems += [p if name is None else Problem(p.pointer, p.code, f"{p.detail} (variant {name!r})", p.expected, p.got) for p in error.problems]
+            continue
+        problems += _target_problems(s, at, output, source)
+    stopping = spec["early_stopping"]
+    if stopping and stopping["monitor"] == "val_accuracy" and "accuracy" not in spec["metrics"]:
+        problems.append(Problem("/early_stopping/monitor", "invalid", 'val_accuracy needs "metrics": ["accuracy"]', None, "val_accuracy"))
+    if stopping and stopping["monitor"].startswith("val_") and len(split_indices(len(source), spec)[1]) == 0:
+        problems.append(Problem("/early_stopping/monitor", "invalid", f"{stopping['monitor']} needs held-out samples: set /data/validation above 0", None, stopping["monitor"]))
+    if problems:
+        raise SpecError(p for i, p in enumerate(problems) if p not in problems[:i])
+
+
+def _target_problems(spec: dict[str, Any], at: str, output: tuple[int, ...], source: Source) -> list[Problem]:
+    targets, classes = source.targets, source.report.classes
+    loss = f"{at}/loss" if at else "/loss"
+    if takes_classes(spec):
+        if targets.dtype.kind != "i":
+            return [Problem(loss, "does_not_fit", f"{spec['loss']['type']} needs classes as targets, but the dataset's are numbers of shape {targets.shape[1:]}")]
+        if not output:
+            return [Problem("/model", "does_not_fit", "the model must end with one output a class")]
+        n = len(classes) if classes else int(targets.max()) + 1
+        if output[0] < n:
+            return [Problem(f"/model/{len(spec['model']) - 1}", "too_few_outputs", f"expected at least {n} outputs (the dataset has {n} classes), got {output[0]}", n, output[0])]
+    elif tuple(output) != tuple(targets.shape[1:]):
+        return [Problem(f"/model/{len(spec['model']) - 1}", "does_not_fit", f"{spec['loss']['type']} needs outputs of the targets' shape {tuple(targets.shape[1:])}, got {tuple(output)}", list(targets.shape[1:]), list(output))]
+    if "accuracy" in spec["metrics"] and not takes_classes(spec):
+        return [Problem("/metrics", "does_not_fit", "accuracy needs a loss of classes, such as CrossEntropyLoss")]
+    return []

@@ -1,0 +1,11 @@
+"""Datasets, samplers and the loader (``torch.utils.data``)."""
+
+from engine.utils.data.collate import default_collate, default_convert
+from engine.utils.data.dataset import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset, random_split
+from engine.utils.data.loader import DataLoader
+from engine.utils.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, SubsetRandomSampler
+
+__all__ = [
+    "BatchSampler", "ConcatDataset", "DataLoader", "Dataset", "IterableDataset", "RandomSampler", "Sampler", "SequentialSampler", "Subset",
+    "SubsetRandomSampler", "TensorDataset", "default_collate", "default_convert", "random_split",
+]  # fmt: skip

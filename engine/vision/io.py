@@ -1,0 +1,37 @@
+"""Reading images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO, Literal
+
+import numpy as np
+from PIL import Image
+
+from engine.tensor import Tensor
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
+Mode = Literal["RGB", "L"]
+
+
+def read_pil(file: str | Path | IO[bytes], mode: Mode = "RGB") -> Image.Image:
+    """An image decoded whole, in colour or grey. Raises OSError (also Pillow's own kinds of it) for one that is broken."""
+    with Image.open(file, formats=FORMATS) as image:
+        return image.convert(mode)
+
+
+def to_array(image: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """The pixels ``(C, H, W)``, uint8."""
+    pixels = np.asarray(image, np.uint8)
+    return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
+
+
+def to_pil(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Image.Image:
+    """The image of pixels ``(C, H, W)``, uint8."""
+    return Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+
+
+def read_image(path: str | Path, mode: Mode = "RGB") -> Tensor:
+    """The pixels of a file, ``(C, H, W)``, uint8 (``torchvision.io.read_image``)."""
+    return Tensor._wrap(to_array(read_pil(path, mode)))
