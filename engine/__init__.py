@@ -4,20 +4,64 @@ from engine import autograd, dtypes, nn, optim, utils
 from engine.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from engine.backend import device
 from engine.creation import (
-    arange, as_tensor, empty, empty_like, eye, from_dlpack, from_numpy, full_like, linspace, normal, ones, ones_like, rand, rand_like,
-    randint, randn, randn_like, randperm, tensor, zeros, zeros_like,
+    arange,
+    as_tensor,
+    empty,
+    empty_like,
+    eye,
+    from_dlpack,
+    from_numpy,
+    full_like,
+    linspace,
+    normal,
+    ones,
+    ones_like,
+    rand,
+    rand_like,
+    randint,
+    randn,
+    randn_like,
+    randperm,
+    tensor,
+    zeros,
+    zeros_like,
 )  # fmt: skip
 from engine.creation import full_ as full
 from engine.dtypes import (
-    bfloat16, double, dtype, float16, float32, float64, get_default_dtype, half, int8, int16, int32, int64, long, promote_types,
-    result_type, set_default_dtype, short, uint8,
+    bfloat16,
+    double,
+    dtype,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    half,
+    int8,
+    int16,
+    int32,
+    int64,
+    long,
+    promote_types,
+    result_type,
+    set_default_dtype,
+    short,
+    uint8,
 )  # fmt: skip
 from engine.dtypes import bool_ as bool
 from engine.dtypes import float_ as float
 from engine.dtypes import int_ as int
 from engine.functional import *
 from engine.legacy import (
-    BoolTensor, ByteTensor, DoubleTensor, FloatTensor, HalfTensor, IntTensor, LongTensor, ShortTensor, cuda, is_tensor,
+    BoolTensor,
+    ByteTensor,
+    DoubleTensor,
+    FloatTensor,
+    HalfTensor,
+    IntTensor,
+    LongTensor,
+    ShortTensor,
+    cuda,
+    is_tensor,
 )  # fmt: skip
 from engine.ops.random import Generator, default_generator, get_rng_state, initial_seed, manual_seed, set_rng_state
 from engine.tensor import Size, Tensor

@@ -278,7 +278,9 @@ def _seed(root: Tensor, g: Tensor | None) -> Tensor:
     return g
 
 
-def _walk(roots: Sequence[Tensor], grads: Sequence[Tensor | None], retain_graph: bool, create_graph: bool, visit: Callable[[Node, Tensor], None]) -> list[tuple[Tensor, Tensor]]:
+def _walk(
+    roots: Sequence[Tensor], grads: Sequence[Tensor | None], retain_graph: bool, create_graph: bool, visit: Callable[[Node, Tensor], None]
+) -> list[tuple[Tensor, Tensor]]:
     """Propagates from the roots; calls ``visit`` with each node's complete gradient; the leaves with theirs are the result."""
     pending = _Pending()
     with _recording(create_graph):
@@ -346,10 +348,12 @@ def grad(
     at_leaf = {id(leaf): g for leaf, g in leaves}
     found = tuple(at_node.get(x.grad_fn) if x.grad_fn is not None else at_leaf.get(id(x)) for x in wanted)
     if not allow_unused and any(g is None for g in found):
-        raise RuntimeError("One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is the desired behavior.")
+        raise RuntimeError(
+            "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is the desired behavior."
+        )
     return found
 
 
-def Variable(data: Tensor, requires_grad: bool = False) -> Tensor:  # noqa: N802 - PyTorch's name
+def Variable(data: Tensor, requires_grad: bool = False) -> Tensor:
     """A tensor that shares ``data``'s elements; kept for programs from before Tensor and Variable became one."""
     return data.detach().requires_grad_(requires_grad)

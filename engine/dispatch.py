@@ -141,7 +141,9 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
             n = shape[-i] if i <= len(shape) else 1
             if n != 1 and size not in (1, n):
                 dim = max(map(len, shapes)) - i
-                raise RuntimeError(f"The size of tensor a ({size}) must match the size of tensor b ({n}) at non-singleton dimension {dim} (shapes {', '.join(map(str, shapes))})")
+                raise RuntimeError(
+                    f"The size of tensor a ({size}) must match the size of tensor b ({n}) at non-singleton dimension {dim} (shapes {', '.join(map(str, shapes))})"
+                )
             size = n if n != 1 else size
         result.append(size)
     return tuple(reversed(result))

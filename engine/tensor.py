@@ -355,14 +355,32 @@ class Tensor:
 
     add, sub, mul, div, pow, remainder = elementwise.add, elementwise.sub, elementwise.mul, elementwise.div, elementwise.pow, elementwise.remainder
     maximum, minimum, clamp, clone = elementwise.maximum, elementwise.minimum, elementwise.clamp, elementwise.clone
-    abs, sign, neg, square, relu, sqrt, rsqrt = elementwise.abs, elementwise.sign, elementwise.neg, elementwise.square, elementwise.relu, elementwise.sqrt, elementwise.rsqrt
+    abs, sign, neg, square, relu, sqrt, rsqrt = (
+        elementwise.abs,
+        elementwise.sign,
+        elementwise.neg,
+        elementwise.square,
+        elementwise.relu,
+        elementwise.sqrt,
+        elementwise.rsqrt,
+    )
     reciprocal, exp, expm1, log, log1p, log2 = elementwise.reciprocal, elementwise.exp, elementwise.expm1, elementwise.log, elementwise.log1p, elementwise.log2
     log10, sin, cos, tanh, sigmoid = elementwise.log10, elementwise.sin, elementwise.cos, elementwise.tanh, elementwise.sigmoid
     floor, ceil, round, trunc = elementwise.floor, elementwise.ceil, elementwise.round, elementwise.trunc
     eq, ne, lt, le, gt, ge = elementwise.eq, elementwise.ne, elementwise.lt, elementwise.le, elementwise.gt, elementwise.ge
     isnan, isinf, isfinite, logical_not = elementwise.isnan, elementwise.isinf, elementwise.isfinite, elementwise.logical_not
     logical_and, logical_or = elementwise.logical_and, elementwise.logical_or
-    sum, mean, prod, var, std, amax, amin, max, min = reduce.sum, reduce.mean, reduce.prod, reduce.var, reduce.std, reduce.amax, reduce.amin, reduce.max, reduce.min
+    sum, mean, prod, var, std, amax, amin, max, min = (
+        reduce.sum,
+        reduce.mean,
+        reduce.prod,
+        reduce.var,
+        reduce.std,
+        reduce.amax,
+        reduce.amin,
+        reduce.max,
+        reduce.min,
+    )
     argmax, argmin, all, any, cumsum, logsumexp, norm = reduce.argmax, reduce.argmin, reduce.all, reduce.any_, reduce.cumsum, reduce.logsumexp, reduce.norm
     reshape, view, permute, transpose, t, expand = shaping.reshape, shaping.reshape, shaping.permute, shaping.transpose, shaping.t, shaping.expand
     flatten, unsqueeze, squeeze, gather, split, chunk = shaping.flatten, shaping.unsqueeze, shaping.squeeze, shaping.gather, shaping.split, shaping.chunk
@@ -370,7 +388,7 @@ class Tensor:
     softmax, log_softmax = loss.softmax, loss.log_softmax
 
     @property
-    def T(self) -> Tensor:  # noqa: N802 - PyTorch's name
+    def T(self) -> Tensor:
         return self.permute(*reversed(range(self.ndim)))
 
     def view_as(self, other: Tensor) -> Tensor:
@@ -435,7 +453,9 @@ def as_array(data: Any, d: DType | None, where: Any = None) -> Array:
     if isinstance(data, Tensor):
         array = data._data
     else:
-        found = np.array([x.item() if isinstance(x, Tensor) and x.ndim == 0 else x for x in data]) if isinstance(data, list | tuple) and data else np.asarray(data)
+        found = (
+            np.array([x.item() if isinstance(x, Tensor) and x.ndim == 0 else x for x in data]) if isinstance(data, list | tuple) and data else np.asarray(data)
+        )
         if found.dtype == object:
             raise ValueError(f"expected a rectangular nest of numbers, got {data!r:.200}")
         if d is None and not isinstance(data, np.ndarray | np.generic) and found.dtype == np.float64:
@@ -459,11 +479,7 @@ def _rebuild(array: np.ndarray[Any, Any], requires_grad: bool) -> Tensor:
 
 
 _move = Op(
-    "move",
-    ["x"],
-    infer=lambda x, where, back: (x.shape, x.dtype),
-    view=lambda x, where, back: transfer(x, where),
-    vjps={"x": lambda g, back: g.to(back)},
+    "move", ["x"], infer=lambda x, where, back: (x.shape, x.dtype), view=lambda x, where, back: transfer(x, where), vjps={"x": lambda g, back: g.to(back)}
 )
 
 

@@ -6,6 +6,7 @@ the same bits as one that was never interrupted.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -20,7 +21,7 @@ from engine.data.source import Pipeline, Source, sample_shape
 from engine.dtypes import BY_NAME
 from engine.nn.container import Sequential
 from engine.ops.random import Generator, drawing_from, get_rng_state, manual_seed, permutation, set_rng_state
-from engine.spec import Problem, SpecError, build_loss, build_model, build_optimizer, build_scheduler, summarize, variants
+from engine.spec import Problem, SpecError, Summary, build_loss, build_model, build_optimizer, build_scheduler, summarize, variants
 from engine.tensor import Tensor
 
 _SPLIT, _ORDER, _AUGMENT = 1, 2, 3  # streams of the seed; 0 is the default generator's
@@ -45,13 +46,11 @@ class Metrics:
 
 @dataclass
 class EpochEnd:
-    """The end of an epoch, where a run can be saved: ``Run.state()`` is complete here."""
+    """The end of an epoch; ``best`` if it is the best so far by the monitored value."""
 
     epoch: int
     step: int
-    total_step: int
     variant: str | None
-    last: bool
     best: bool
 
 
@@ -59,8 +58,10 @@ class EpochEnd:
 class _Progress:
     """Where a variant stands."""
 
-    epoch: int = 0
+    epoch: int = 0  # the epoch under way, or done when no batch of the next has been
+    batch: int = 0  # batches done of it; 0 between epochs
     step: int = 0
+    total: float = 0.0  # of the epoch's losses
     best: float | None = None
     best_epoch: int = 0
     stale: int = 0
@@ -86,7 +87,7 @@ class Run:
         self.total_steps = sum(self._steps_an_epoch(s) * s["epochs"] for _, s in self.variants)
         self.variant_index = self.done_steps = 0
         self.finals: list[dict[str, Any]] = []
-        check_targets(spec, source, self.shape)
+        self.summaries = check_targets(spec, source, self.shape)
         self._saved: State | None = None
         self._job: _Variant | None = None
 
@@ -110,8 +111,6 @@ class Run:
             for record in self._job:
                 if isinstance(record, Metrics) and record.split == "train":
                     self.done_steps += 1
-                if isinstance(record, EpochEnd):
-                    record.total_step = self.done_steps
                 yield record
             self.finals.append({"variant": name, **self._job.final})
             self.variant_index += 1
@@ -122,8 +121,19 @@ class Run:
         assert self._job is not None
         return self._job.model
 
+    @property
+    def variant_name(self) -> str | None:
+        """The name of the variant being trained; None without ``compare``."""
+        return self.variants[min(self.variant_index, len(self.variants) - 1)][0]
+
+    @property
+    def last_values(self) -> dict[str, float]:
+        """The losses and metrics at the end of the epoch before."""
+        assert self._job is not None
+        return {k: v for k, v in self._job.final.items() if k not in ("epochs", "steps")}
+
     def state(self) -> State:
-        """The state at the end of an epoch."""
+        """The state after the record yielded last. Not between a "val" record and the end of its epoch."""
         assert self._job is not None
         state = self._job.state()
         state.plain.update(variant_index=self.variant_index, done_steps=self.done_steps, finals=self.finals)
@@ -175,23 +185,28 @@ class _Variant:
 
     def __iter__(self) -> Iterator[Metrics | EpochEnd]:
         p, epochs = self.progress, self.spec["epochs"]
-        while p.epoch < epochs and not p.stopped:
-            p.epoch += 1
-            total, steps = 0.0, 0
-            for indices in self._batches(p.epoch):
+        while (p.epoch < epochs and not p.stopped) or p.batch:
+            if not p.batch:
+                p.epoch, p.total = p.epoch + 1, 0.0
+            for indices in itertools.islice(self._batches(p.epoch), p.batch, None):
                 loss = self._step(*self._load(indices, p.epoch))
-                p.step += 1
-                total, steps = total + loss, steps + 1
+                p.step, p.batch, p.total = p.step + 1, p.batch + 1, p.total + loss
                 yield Metrics(p.step, p.epoch, "train", {"loss": loss}, self.name)
                 if not math.isfinite(loss):
                     raise Diverged(p.step, loss)
-            values = self._evaluate() if len(self.val_indices) else {}
-            if values:
-                yield Metrics(p.step, p.epoch, "val", values, self.name)
-            best = self._judge({"train_loss": total / max(1, steps), **{f"val_{k}": v for k, v in values.items()}})
-            self._schedule(values.get("loss", total / max(1, steps)))
-            self.final = {"epochs": p.epoch, "steps": p.step, "train_loss": total / max(1, steps), **{f"val_{k}": v for k, v in values.items()}}
-            yield EpochEnd(p.epoch, p.step, 0, self.name, p.epoch == epochs or p.stopped, best)
+            yield from self._end_epoch()
+
+    def _end_epoch(self) -> Iterator[Metrics | EpochEnd]:
+        p = self.progress
+        train_loss, p.batch = p.total / max(1, p.batch), 0
+        values = self._evaluate() if len(self.val_indices) else {}
+        held_out = {f"val_{k}": v for k, v in values.items()}
+        best = self._judge({"train_loss": train_loss, **held_out})
+        self._schedule(values.get("loss", train_loss))
+        self.final = {"epochs": p.epoch, "steps": p.step, "train_loss": train_loss, **held_out}
+        if values:
+            yield Metrics(p.step, p.epoch, "val", values, self.name)
+        yield EpochEnd(p.epoch, p.step, self.name, best)
 
     def _step(self, x: Tensor, y: Tensor) -> float:
         self.model.train()
@@ -249,7 +264,7 @@ class _Variant:
                 (tensors if isinstance(value, Tensor) else scalars)[f"optimizer.{n}.{slot}"] = value
         plain = {
             "progress": vars(self.progress), "rng": get_rng_state(), "groups": optimizer["param_groups"], "scalars": scalars,
-            "scheduler": self.scheduler.state_dict() if self.scheduler else None,
+            "scheduler": self.scheduler.state_dict() if self.scheduler else None, "final": self.final,
         }  # fmt: skip
         return State(tensors, plain, dict(self.model.state_dict()))
 
@@ -262,7 +277,7 @@ class _Variant:
         self.optimizer.load_state_dict({"state": slots, "param_groups": state.plain["groups"]})
         if self.scheduler:
             self.scheduler.load_state_dict(state.plain["scheduler"])
-        self.progress = _Progress(**state.plain["progress"])
+        self.progress, self.final = _Progress(**state.plain["progress"]), state.plain["final"]
         set_rng_state(state.plain["rng"])
 
 
@@ -286,24 +301,30 @@ def takes_classes(spec: dict[str, Any]) -> bool:
     return spec["loss"]["type"] in ("CrossEntropyLoss", "NLLLoss")
 
 
-def check_targets(spec: dict[str, Any], source: Source, shape: tuple[int, ...]) -> None:
-    """Raises SpecError with all that is wrong between model, loss and targets, for every variant."""
+def check_targets(spec: dict[str, Any], source: Source, shape: tuple[int, ...]) -> list[Summary]:
+    """The summary of every variant's model. Raises SpecError with all that is wrong between models, losses and targets."""
     problems: list[Problem] = []
+    summaries: list[Summary] = []
     for i, (name, s) in enumerate(variants(spec)):
         at = "" if name is None else f"/compare/{i}"
         try:
-            output = tuple(summarize(s, shape).layers[-1].output) if s["model"] else ()
+            summaries.append(summarize(s, shape))
         except SpecError as error:
             problems += [p if name is None else Problem(p.pointer, p.code, f"{p.detail} (variant {name!r})", p.expected, p.got) for p in error.problems]
             continue
-        problems += _target_problems(s, at, output, source)
+        problems += _target_problems(s, at, tuple(summaries[-1].output), source)
     stopping = spec["early_stopping"]
     if stopping and stopping["monitor"] == "val_accuracy" and "accuracy" not in spec["metrics"]:
         problems.append(Problem("/early_stopping/monitor", "invalid", 'val_accuracy needs "metrics": ["accuracy"]', None, "val_accuracy"))
     if stopping and stopping["monitor"].startswith("val_") and len(split_indices(len(source), spec)[1]) == 0:
-        problems.append(Problem("/early_stopping/monitor", "invalid", f"{stopping['monitor']} needs held-out samples: set /data/validation above 0", None, stopping["monitor"]))
+        problems.append(
+            Problem(
+                "/early_stopping/monitor", "invalid", f"{stopping['monitor']} needs held-out samples: set /data/validation above 0", None, stopping["monitor"]
+            )
+        )
     if problems:
         raise SpecError(p for i, p in enumerate(problems) if p not in problems[:i])
+    return summaries
 
 
 def _target_problems(spec: dict[str, Any], at: str, output: tuple[int, ...], source: Source) -> list[Problem]:
@@ -311,14 +332,32 @@ def _target_problems(spec: dict[str, Any], at: str, output: tuple[int, ...], sou
     loss = f"{at}/loss" if at else "/loss"
     if takes_classes(spec):
         if targets.dtype.kind != "i":
-            return [Problem(loss, "does_not_fit", f"{spec['loss']['type']} needs classes as targets, but the dataset's are numbers of shape {targets.shape[1:]}")]
+            return [
+                Problem(loss, "does_not_fit", f"{spec['loss']['type']} needs classes as targets, but the dataset's are numbers of shape {targets.shape[1:]}")
+            ]
         if not output:
             return [Problem("/model", "does_not_fit", "the model must end with one output a class")]
         n = len(classes) if classes else int(targets.max()) + 1
         if output[0] < n:
-            return [Problem(f"/model/{len(spec['model']) - 1}", "too_few_outputs", f"expected at least {n} outputs (the dataset has {n} classes), got {output[0]}", n, output[0])]
+            return [
+                Problem(
+                    f"/model/{len(spec['model']) - 1}",
+                    "too_few_outputs",
+                    f"expected at least {n} outputs (the dataset has {n} classes), got {output[0]}",
+                    n,
+                    output[0],
+                )
+            ]
     elif tuple(output) != tuple(targets.shape[1:]):
-        return [Problem(f"/model/{len(spec['model']) - 1}", "does_not_fit", f"{spec['loss']['type']} needs outputs of the targets' shape {tuple(targets.shape[1:])}, got {tuple(output)}", list(targets.shape[1:]), list(output))]
+        return [
+            Problem(
+                f"/model/{len(spec['model']) - 1}",
+                "does_not_fit",
+                f"{spec['loss']['type']} needs outputs of the targets' shape {tuple(targets.shape[1:])}, got {tuple(output)}",
+                list(targets.shape[1:]),
+                list(output),
+            )
+        ]
     if "accuracy" in spec["metrics"] and not takes_classes(spec):
         return [Problem("/metrics", "does_not_fit", "accuracy needs a loss of classes, such as CrossEntropyLoss")]
     return []

@@ -77,7 +77,11 @@ def inspect(archive: zipfile.ZipFile) -> tuple[list[Member], list[tuple[str, str
     total = sum(i.file_size for i in infos)
     if total > MAX_TOTAL_BYTES or total > MAX_RATIO * max(1 << 20, sum(i.compress_size for i in infos)):
         raise BadArchive(f"the archive would unpack to {total} bytes: too many, or too many for its size")
-    paths = {i.filename: PurePosixPath(i.filename) for i in infos if not i.is_dir() and not any(p in _CLUTTER or p.startswith("._") for p in PurePosixPath(i.filename).parts)}
+    paths = {
+        i.filename: PurePosixPath(i.filename)
+        for i in infos
+        if not i.is_dir() and not any(p in _CLUTTER or p.startswith("._") for p in PurePosixPath(i.filename).parts)
+    }
     root = _common_root(list(paths.values()))
     members, skipped = [], []
     for info in infos:

@@ -114,7 +114,16 @@ def _decode_all(archive: zipfile.ZipFile, members: list[Member], work: Path, rep
             progress(i, len(members))
             try:
                 image = _decode(archive, member)
-            except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError, zipfile.BadZipFile, EOFError, RuntimeError) as error:
+            except (
+                OSError,
+                UnidentifiedImageError,
+                Image.DecompressionBombError,
+                SyntaxError,
+                ValueError,
+                zipfile.BadZipFile,
+                EOFError,
+                RuntimeError,
+            ) as error:
                 report.refuse(member.info.filename, f"broken image: {error}"[:300])
                 continue
             found.append(member)

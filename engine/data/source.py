@@ -95,7 +95,13 @@ def sample_shape(source: Source, spec: dict[str, Any]) -> tuple[int, ...]:
     except (ValueError, TypeError) as error:
         raise SpecError([Problem("/data/transform", "invalid", str(error))]) from None
     if pipeline.steps(True) and not source.is_image and any(not isinstance(t, transforms.Normalize) for t in pipeline.steps(True)):
-        raise SpecError([Problem("/data/transform", "does_not_fit", f"transforms are for images, but the dataset is a {source.report.format} of shape {source.report.shape}")])
+        raise SpecError(
+            [
+                Problem(
+                    "/data/transform", "does_not_fit", f"transforms are for images, but the dataset is a {source.report.format} of shape {source.report.shape}"
+                )
+            ]
+        )
     if len(source) < 2:
         raise SpecError([Problem("/data/dataset", "too_small", f"expected at least 2 samples, got {len(source)}", 2, len(source))])
     try:
@@ -103,7 +109,15 @@ def sample_shape(source: Source, spec: dict[str, Any]) -> tuple[int, ...]:
     except (ValueError, TypeError, RuntimeError, IndexError) as error:
         raise SpecError([Problem("/data/transform", "does_not_fit", f"a transform does not fit the images: {error}")]) from None
     if len(shapes) > 1:
-        raise SpecError([Problem("/data/transform", "does_not_fit", f"the images have several sizes ({', '.join('x'.join(map(str, s)) for s in sorted(shapes)[:4])}); add a Resize to [height, width]")])
+        raise SpecError(
+            [
+                Problem(
+                    "/data/transform",
+                    "does_not_fit",
+                    f"the images have several sizes ({', '.join('x'.join(map(str, s)) for s in sorted(shapes)[:4])}); add a Resize to [height, width]",
+                )
+            ]
+        )
     return next(iter(shapes))
 
 

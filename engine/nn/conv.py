@@ -39,7 +39,12 @@ class _Conv(Module):
         self.kernel_size, self.stride = F.tuple_of(kernel_size, n, "kernel_size"), F.tuple_of(stride, n, "stride")
         self.dilation = F.tuple_of(dilation, n, "dilation")
         self.padding = padding if isinstance(padding, str) else F.tuple_of(padding, n, "padding")
-        for name, values, least in (("kernel_size", self.kernel_size, 1), ("stride", self.stride, 1), ("dilation", self.dilation, 1), ("padding", self.padding, 0)):
+        for name, values, least in (
+            ("kernel_size", self.kernel_size, 1),
+            ("stride", self.stride, 1),
+            ("dilation", self.dilation, 1),
+            ("padding", self.padding, 0),
+        ):
             if not isinstance(values, str) and min(values) < least:
                 raise ValueError(f"{name} must be at least {least}, got {values}")
         if padding == "same" and any(s != 1 for s in self.stride):

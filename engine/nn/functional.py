@@ -90,7 +90,9 @@ def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Ints, p
         window = spread[axis] * (weight.shape[2 + axis] - 1) + 1
         if x.shape[2 + axis] + 2 * pads[axis] < window:
             padded = [x.shape[2 + i] + 2 * pads[i] for i in range(n)]
-            raise RuntimeError(f"Calculated padded input size per channel: {padded}. Kernel size: {list(weight.shape[2:])}. Kernel size can't be greater than actual input size")
+            raise RuntimeError(
+                f"Calculated padded input size per channel: {padded}. Kernel size: {list(weight.shape[2:])}. Kernel size can't be greater than actual input size"
+            )
     y = _conv.conv(x, weight, steps, pads, spread, groups)
     return y if bias is None else y + bias.reshape(-1, *(1,) * n)
 
@@ -136,7 +138,9 @@ def _check_pool(x: Tensor, name: str, out: Sequence[int], kernel: Sequence[int],
     if any(p > k // 2 for p, k in zip(padding, kernel, strict=True)):
         raise RuntimeError(f"pad should be at most half of effective kernel size, but got pad={list(padding)} and kernel_size={list(kernel)}")
     if any(m < 1 for m in out):
-        raise RuntimeError(f"Given input size: ({'x'.join(map(str, x.shape[1:]))}). Calculated output size: ({'x'.join(map(str, (x.shape[1], *out)))}). Output size is too small ({name})")
+        raise RuntimeError(
+            f"Given input size: ({'x'.join(map(str, x.shape[1:]))}). Calculated output size: ({'x'.join(map(str, (x.shape[1], *out)))}). Output size is too small ({name})"
+        )
 
 
 def max_pool2d(
@@ -157,7 +161,13 @@ def max_pool2d(
 
 @functools.lru_cache(64)
 def _window_scale(
-    size: tuple[int, ...], out: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...], include_pad: bool, divisor: int | None
+    size: tuple[int, ...],
+    out: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    include_pad: bool,
+    divisor: int | None,
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
     """One over the number of elements that each average counts."""
     if divisor is not None:
@@ -171,7 +181,13 @@ def _window_scale(
 
 
 def avg_pool2d(
-    x: Tensor, kernel_size: Ints, stride: Ints | None = None, padding: Ints = 0, ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None
+    x: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
 ) -> Tensor:
     """The mean under each window, ``(N, C, H, W)`` to ``(N, C, H_out, W_out)``."""
     kernel = tuple_of(kernel_size, 2, "kernel_size")
@@ -244,7 +260,9 @@ def layer_norm(x: Tensor, normalized_shape: Ints, weight: Tensor | None = None, 
     """Standardizes over the last dimensions, whose sizes are ``normalized_shape`` (Ba et al., 2016)."""
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     if tuple(x.shape[-len(shape) :]) != shape:
-        raise RuntimeError(f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but got input of size{list(x.shape)}")
+        raise RuntimeError(
+            f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but got input of size{list(x.shape)}"
+        )
     y, _, _ = standardize(x, tuple(range(x.ndim - len(shape), x.ndim)), eps)
     y = y if weight is None else y * weight
     return y if bias is None else y + bias
@@ -261,7 +279,9 @@ def _reduced(loss: Tensor, reduction: str) -> Tensor:
 
 def _same_shape(x: Tensor, target: Tensor, name: str) -> None:
     if x.shape != target.shape:
-        raise RuntimeError(f"{name}: the input and the target must have one shape, got {tuple(x.shape)} and {tuple(target.shape)}; to broadcast on purpose, expand one of them")
+        raise RuntimeError(
+            f"{name}: the input and the target must have one shape, got {tuple(x.shape)} and {tuple(target.shape)}; to broadcast on purpose, expand one of them"
+        )
 
 
 def mse_loss(x: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
@@ -283,7 +303,9 @@ def smooth_l1_loss(x: Tensor, target: Tensor, reduction: str = "mean", beta: flo
     return _reduced(d if beta == 0 else where(d < beta, d * d * (0.5 / beta), d - 0.5 * beta), reduction)
 
 
-def binary_cross_entropy_with_logits(x: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean", pos_weight: Tensor | None = None) -> Tensor:
+def binary_cross_entropy_with_logits(
+    x: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean", pos_weight: Tensor | None = None
+) -> Tensor:
     """Cross-entropy of ``sigmoid(x)`` with probabilities ``target``, without overflow."""
     _same_shape(x, target, "binary_cross_entropy_with_logits")
     positive = softplus(-x) if pos_weight is None else softplus(-x) * pos_weight
@@ -301,7 +323,7 @@ def nll_loss(x: Tensor, target: Tensor, weight: Tensor | None = None, ignore_ind
         raise ValueError(f"Expected target size {[batched.shape[0], *batched.shape[2:]]}, got {list(classes.shape)}")
     kept = classes != ignore_index
     safe = where(kept, classes, 0)
-    if isinstance(safe._data, np.ndarray) and safe.numel() and not (0 <= int(safe._data.min()) and int(safe._data.max()) < batched.shape[1]):
+    if isinstance(safe._data, np.ndarray) and safe.numel() and not (int(safe._data.min()) >= 0 and int(safe._data.max()) < batched.shape[1]):
         bad = next(int(t) for t in safe._data.ravel() if not 0 <= t < batched.shape[1])
         raise IndexError(f"Target {bad} is out of bounds: the input has {batched.shape[1]} classes.")
     picked = -gather(batched, 1, safe.unsqueeze(1)).squeeze(1)
@@ -313,7 +335,12 @@ def nll_loss(x: Tensor, target: Tensor, weight: Tensor | None = None, ignore_ind
 
 
 def cross_entropy(
-    x: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = -100, reduction: Literal["mean", "sum", "none"] = "mean", label_smoothing: float = 0.0
+    x: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: Literal["mean", "sum", "none"] = "mean",
+    label_smoothing: float = 0.0,
 ) -> Tensor:
     """Cross-entropy of ``softmax(x)``, ``(N, C, ...)``, with classes ``(N, ...)`` or with probabilities of the shape of ``x``."""
     dim = 1 if x.ndim > 1 else 0

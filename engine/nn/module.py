@@ -282,7 +282,9 @@ class Module:
             problems.append("Missing key(s) in state_dict: " + ", ".join(f'"{k}"' for k in keys.missing_keys) + ". ")
         for k, x in own.items():
             if k in state_dict and state_dict[k].shape != x.shape:
-                problems.append(f"size mismatch for {k}: copying a param with shape {state_dict[k].shape} from checkpoint, the shape in current model is {x.shape}.")
+                problems.append(
+                    f"size mismatch for {k}: copying a param with shape {state_dict[k].shape} from checkpoint, the shape in current model is {x.shape}."
+                )
         if problems:
             raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t" + "\n\t".join(problems))
         with no_grad():

@@ -63,7 +63,13 @@ class LayerNorm(Module):
     """Standardizes over the last dimensions, of sizes ``normalized_shape`` (Ba et al., 2016)."""
 
     def __init__(
-        self, normalized_shape: int | list[int], eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True, device: Any = None, dtype: DType | None = None
+        self,
+        normalized_shape: int | list[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        device: Any = None,
+        dtype: DType | None = None,
     ) -> None:
         super().__init__()
         self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)

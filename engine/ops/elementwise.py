@@ -189,7 +189,9 @@ _trunc = _elementwise("trunc", "x", "trunc", x=lambda g: g * 0)
 
 def neg(x: Tensor) -> Tensor:
     if x.dtype.category == BOOL:
-        raise RuntimeError("Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead.")
+        raise RuntimeError(
+            "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
+        )
     return _unary(_neg, x, floating=False)
 
 

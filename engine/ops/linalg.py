@@ -85,7 +85,9 @@ def trace(x: Tensor) -> Tensor:
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``x W^T + b``: ``(*, in)`` with ``(out, in)`` and ``(out)`` to ``(*, out)``."""
     if x.shape[-1:] != weight.shape[-1:]:
-        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({'x'.join(map(str, x.shape))} and {weight.shape[-1]}x{weight.shape[0] if weight.ndim > 1 else 1}): linear expects {weight.shape[-1]} features in the last dimension, got {x.shape[-1] if x.ndim else 'a number'}")
+        raise RuntimeError(
+            f"mat1 and mat2 shapes cannot be multiplied ({'x'.join(map(str, x.shape))} and {weight.shape[-1]}x{weight.shape[0] if weight.ndim > 1 else 1}): linear expects {weight.shape[-1]} features in the last dimension, got {x.shape[-1] if x.ndim else 'a number'}"
+        )
     rows = x if x.ndim <= 2 else reshape(x, (-1, x.shape[-1]))
     y = matmul(rows, transpose(weight, 0, 1) if weight.ndim > 1 else weight)
     if x.ndim > 2:

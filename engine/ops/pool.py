@@ -89,7 +89,9 @@ _take = Op(
     "pool_take",
     ["x", "index"],
     infer=lambda x, index: (index.shape, x.dtype),
-    kernel=lambda out, x, index: out.__setitem__(..., array_module(x).take_along_axis(x.reshape(*x.shape[:2], -1), index.reshape(*x.shape[:2], -1), 2).reshape(out.shape)),
+    kernel=lambda out, x, index: out.__setitem__(
+        ..., array_module(x).take_along_axis(x.reshape(*x.shape[:2], -1), index.reshape(*x.shape[:2], -1), 2).reshape(out.shape)
+    ),
     vjps={"x": lambda g, index, x_shape: apply(_unpool, g, index, size=x_shape[2:])},
 )
 _unpool = Op(
@@ -104,7 +106,11 @@ _avg_pool = Op(
     ["x"],
     infer=lambda x, kernel, stride, padding, scale: ((*x.shape[:2], *scale.shape), x.dtype),
     kernel=lambda out, x, **attrs: _avg_kernel(out, x, **attrs),
-    vjps={"x": lambda g, x_shape, kernel, stride, padding, scale: apply(_avg_data, g, kernel=kernel, stride=stride, padding=padding, scale=scale, size=x_shape[2:])},
+    vjps={
+        "x": lambda g, x_shape, kernel, stride, padding, scale: apply(
+            _avg_data, g, kernel=kernel, stride=stride, padding=padding, scale=scale, size=x_shape[2:]
+        )
+    },
     flops=lambda outs, ins, attrs: outs[0].size * count(attrs["kernel"]),
 )
 _avg_data = Op(

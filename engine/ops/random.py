@@ -123,8 +123,6 @@ def dropout_mask(x: Tensor, p: float) -> Tensor:
     return (uniform_like(x) >= p).to(x.dtype) * (1 / (1 - p))
 
 
-
-
 @contextmanager
 def drawing_from(generator: Generator) -> Iterator[None]:
     """Inside, the default generator draws the numbers of ``generator``; afterwards it goes on where it was."""

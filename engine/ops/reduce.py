@@ -214,5 +214,3 @@ def norm(x: Tensor, p: float = 2, dim: Dims = None, keepdim: bool = False) -> Te
     if p == 2:
         return sqrt(sum(x * x, dim, keepdim))
     return sum(x.abs() ** p, dim, keepdim) ** (1 / p)
-
-

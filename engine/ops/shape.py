@@ -72,7 +72,9 @@ def reshape(x: Tensor, *shape: Any) -> Tensor:
 def permute(x: Tensor, *dims: Any) -> Tensor:
     order = tuple(wrap_dim(d, x.ndim) for d in sizes(dims))
     if sorted(order) != list(range(x.ndim)):
-        raise RuntimeError(f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of dimensions i.e. input.dim() = {x.ndim} is not equal to len(dims) = {len(order)}")
+        raise RuntimeError(
+            f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of dimensions i.e. input.dim() = {x.ndim} is not equal to len(dims) = {len(order)}"
+        )
     return apply(_permute, x, dims=order)  # type: ignore[no-any-return]
 
 
@@ -140,7 +142,7 @@ def _put(out: Array, g: Array, index: Any, shape: tuple[int, ...]) -> None:
 def is_basic(index: Any) -> bool:
     """Whether an index makes a view: integers, slices, None and Ellipsis only."""
     parts = index if isinstance(index, tuple) else (index,)
-    return all(p is None or p is Ellipsis or isinstance(p, int | slice) and not isinstance(p, bool) for p in parts)
+    return all(p is None or p is Ellipsis or (isinstance(p, int | slice) and not isinstance(p, bool)) for p in parts)
 
 
 _slice = _view_op("slice", _index_infer, lambda x, index: x[index], lambda g, index, x_shape: apply(_index_put, g, index=index, shape=x_shape))
@@ -187,7 +189,9 @@ _gather = Op(
     "gather",
     ["x", "index"],
     infer=lambda x, index, dim: (index.shape, x.dtype),
-    kernel=lambda out, x, index, dim: out.__setitem__(..., array_module(out).take_along_axis(x[tuple(slice(n) if i != dim else slice(None) for i, n in enumerate(index.shape))], index, dim)),
+    kernel=lambda out, x, index, dim: out.__setitem__(
+        ..., array_module(out).take_along_axis(x[tuple(slice(n) if i != dim else slice(None) for i, n in enumerate(index.shape))], index, dim)
+    ),
     vjps={"x": lambda g, index, dim, x_shape: apply(_scatter_add, g, index, dim=dim, shape=x_shape)},
 )
 
@@ -200,7 +204,13 @@ def _scatter_add_kernel(out: Array, g: Array, index: Array, dim: int, shape: tup
     xp.add.at(out, tuple(where), g)
 
 
-_scatter_add = Op("scatter_add", ["g", "index"], infer=lambda g, index, dim, shape: (shape, g.dtype), kernel=_scatter_add_kernel, vjps={"g": lambda g, index, dim: gather(g, dim, index)})
+_scatter_add = Op(
+    "scatter_add",
+    ["g", "index"],
+    infer=lambda g, index, dim, shape: (shape, g.dtype),
+    kernel=_scatter_add_kernel,
+    vjps={"g": lambda g, index, dim: gather(g, dim, index)},
+)
 
 
 def gather(x: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -208,7 +218,7 @@ def gather(x: Tensor, dim: int, index: Tensor) -> Tensor:
     dim = wrap_dim(dim, x.ndim)
     if index.ndim != x.ndim:
         raise RuntimeError(f"Index tensor must have the same number of dimensions as input tensor, got {index.ndim} and {x.ndim}")
-    if isinstance(index._data, np.ndarray) and index.numel() and not (0 <= int(index._data.min()) and int(index._data.max()) < x.shape[dim]):
+    if isinstance(index._data, np.ndarray) and index.numel() and not (int(index._data.min()) >= 0 and int(index._data.max()) < x.shape[dim]):
         raise RuntimeError(f"index out of range: dimension {dim} has size {x.shape[dim]}, got an index in [{index._data.min()}, {index._data.max()}]")
     return apply(_gather, x, index, dim=dim)  # type: ignore[no-any-return]
 
@@ -254,7 +264,9 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     dim = wrap_dim(dim, tensors[0].ndim)
     for i, x in enumerate(tensors):
         if x.ndim != tensors[0].ndim or any(n != m for j, (n, m) in enumerate(zip(x.shape, tensors[0].shape, strict=True)) if j != dim):
-            raise RuntimeError(f"Sizes of tensors must match except in dimension {dim}. Expected {list(tensors[0].shape)} but got {list(x.shape)} for tensor number {i} in the list.")
+            raise RuntimeError(
+                f"Sizes of tensors must match except in dimension {dim}. Expected {list(tensors[0].shape)} but got {list(x.shape)} for tensor number {i} in the list."
+            )
     n = len(tensors)
     if n not in _cats:
         _cats[n] = _cat_op(n)
@@ -311,7 +323,9 @@ def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | No
     ``mode`` is constant, reflect, replicate or circular. Raises NotImplementedError for another, RuntimeError for too wide a pad.
     """
     if len(pad) % 2 or len(pad) // 2 > x.ndim:
-        raise RuntimeError(f"Padding length must be divisible by 2 and at most twice the number of dimensions of the input, got {len(pad)} for {x.ndim} dimensions")
+        raise RuntimeError(
+            f"Padding length must be divisible by 2 and at most twice the number of dimensions of the input, got {len(pad)} for {x.ndim} dimensions"
+        )
     widths = [(0, 0)] * x.ndim
     for i in range(len(pad) // 2):
         widths[x.ndim - 1 - i] = (int(pad[2 * i]), int(pad[2 * i + 1]))
@@ -325,8 +339,10 @@ def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | No
     for dim, (a, b) in enumerate(widths):
         if a or b:
             n = x.shape[dim]
-            if mode == "reflect" and max(a, b) >= n or mode == "circular" and max(a, b) > n:
-                raise RuntimeError(f"Padding size should be less than the corresponding input dimension, but got: padding ({a}, {b}) at dimension {dim} of input {list(x.shape)}")
+            if (mode == "reflect" and max(a, b) >= n) or (mode == "circular" and max(a, b) > n):
+                raise RuntimeError(
+                    f"Padding size should be less than the corresponding input dimension, but got: padding ({a}, {b}) at dimension {dim} of input {list(x.shape)}"
+                )
             x = apply(_index, x, index=(slice(None),) * dim + (_on_device(_SOURCES[mode](n, a, b), x),))
     return x
 

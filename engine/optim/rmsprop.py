@@ -9,7 +9,18 @@ from engine.optim.optimizer import Optimizer, Params, check_range, update_op
 
 
 def _rule(
-    m: Any, p: Array, g: Array, square: Array, *rest: Array, lr: float, alpha: float, eps: float, weight_decay: float, momentum: float, centered: bool, maximize: bool
+    m: Any,
+    p: Array,
+    g: Array,
+    square: Array,
+    *rest: Array,
+    lr: float,
+    alpha: float,
+    eps: float,
+    weight_decay: float,
+    momentum: float,
+    centered: bool,
+    maximize: bool,
 ) -> tuple[Array, ...]:
     g = -g if maximize else g
     g = g + weight_decay * p if weight_decay else g
@@ -41,7 +52,9 @@ class RMSprop(Optimizer):
         check_range("momentum value", momentum)
         check_range("weight_decay value", weight_decay)
         check_range("alpha value", alpha)
-        super().__init__(params, {"lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered, "weight_decay": weight_decay, "maximize": maximize})
+        super().__init__(
+            params, {"lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered, "weight_decay": weight_decay, "maximize": maximize}
+        )
 
     def active_slots(self, group: dict[str, Any]) -> tuple[str, ...]:
         return ("square_avg", *(("grad_avg",) if group["centered"] else ()), *(("momentum_buffer",) if group["momentum"] else ()))

@@ -8,7 +8,9 @@ from engine.backend import Array
 from engine.optim.optimizer import Optimizer, Params, check_range, update_op
 
 
-def _rule(m: Any, p: Array, g: Array, buffer: Array = None, *, lr: float, momentum: float, dampening: float, weight_decay: float, nesterov: bool, maximize: bool) -> tuple[Array, ...]:
+def _rule(
+    m: Any, p: Array, g: Array, buffer: Array = None, *, lr: float, momentum: float, dampening: float, weight_decay: float, nesterov: bool, maximize: bool
+) -> tuple[Array, ...]:
     g = -g if maximize else g
     g = g + weight_decay * p if weight_decay else g
     if buffer is None:
@@ -24,14 +26,24 @@ class SGD(Optimizer):
     slots = ("momentum_buffer",)
 
     def __init__(
-        self, params: Params, lr: float = 1e-3, momentum: float = 0, dampening: float = 0, weight_decay: float = 0, nesterov: bool = False, *, maximize: bool = False
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
     ) -> None:
         check_range("learning rate", lr)
         check_range("momentum value", momentum)
         check_range("weight_decay value", weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
-        super().__init__(params, {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov, "maximize": maximize})
+        super().__init__(
+            params, {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov, "maximize": maximize}
+        )
 
     def active_slots(self, group: dict[str, Any]) -> tuple[str, ...]:
         return self.slots if group["momentum"] else ()

@@ -54,6 +54,7 @@ class Summary:
     peak_bytes: int = 0
     fixed_bytes: int = 0
     input: list[int] = field(default_factory=list)
+    output: list[int] = field(default_factory=list)
 
     def largest_batch(self, memory_bytes: int) -> int:
         """How many samples a batch can have on a device with this much memory."""
@@ -135,7 +136,7 @@ class _Builder:
             if key not in layer or x is None:
                 continue
             axis = _AXES[key]
-            if x.ndim <= max(axis, 1) and axis >= 0 or x.ndim < 2:
+            if (x.ndim <= max(axis, 1) and axis >= 0) or x.ndim < 2:
                 continue
             found, above = x.shape[axis], "x".join(map(str, x.shape[1:]))
             if layer[key] is None:
@@ -219,14 +220,13 @@ def summarize(spec: dict[str, Any], input_shape: tuple[int, ...]) -> Summary:
     slots = _check_optimizer(spec, problems)
     if problems:
         raise SpecError(problems)
-    n, size = x.shape[0], _dtype(spec).itemsize
+    assert y is not None
+    size, batch = _dtype(spec).itemsize, spec["data"].get("batch_size", 32)
     parameters = sum(p.numel() for p in model.parameters())
     activations = sum(r.activation_bytes for r in builder.rows) + count(input_shape) * size
     fixed = parameters * size * (2 + slots)
-    batch = spec["data"].get("batch_size", 32)
-    return Summary(
-        builder.rows, parameters, sum(r.flops for r in builder.rows), activations, batch, fixed + 2 * activations * batch, fixed, list(input_shape)
-    ) if n and y is not None else Summary(builder.rows)  # fmt: skip
+    flops = sum(r.flops for r in builder.rows)
+    return Summary(builder.rows, parameters, flops, activations, batch, fixed + 2 * activations * batch, fixed, list(input_shape), list(y.shape[1:]))
 
 
 def _check_rule(rule: dict[str, Any], at: str, model: Module) -> list[Problem]:
@@ -234,7 +234,15 @@ def _check_rule(rule: dict[str, Any], at: str, model: Module) -> list[Problem]:
     matched = [(n, p) for n, p in model.named_parameters() if fnmatch.fnmatchcase(n, rule["match"])]
     if not matched:
         names = [n for n, _ in model.named_parameters()]
-        return [Problem(pointer(at, "match"), "no_match", f"{rule['match']!r} matches no parameter (there are {', '.join(names[:8])}{', ...' if len(names) > 8 else ''})", names, rule["match"])]
+        return [
+            Problem(
+                pointer(at, "match"),
+                "no_match",
+                f"{rule['match']!r} matches no parameter (there are {', '.join(names[:8])}{', ...' if len(names) > 8 else ''})",
+                names,
+                rule["match"],
+            )
+        ]
     arguments = {k: v for k, v in rule.items() if k not in ("match", "type")}
     for name, p in matched:
         try:

@@ -67,7 +67,11 @@ def describe(schema: dict[str, Any]) -> str:
         return "a list of " + describe(schema.get("items", {})).removeprefix("an ").removeprefix("a ") + "s"
     words = {"integer": "an integer", "number": "a number", "boolean": "true or false", "string": "a string", "null": "null", "object": "an object"}
     text = words.get(schema.get("type", ""), "a value")
-    bounds = [f"{word} {schema[key]}" for key, word in (("minimum", "at least"), ("exclusiveMinimum", "above"), ("maximum", "at most"), ("exclusiveMaximum", "below")) if key in schema]
+    bounds = [
+        f"{word} {schema[key]}"
+        for key, word in (("minimum", "at least"), ("exclusiveMinimum", "above"), ("maximum", "at most"), ("exclusiveMaximum", "below"))
+        if key in schema
+    ]
     return f"{text} {' and '.join(bounds)}" if bounds else text
 
 
@@ -91,7 +95,15 @@ def check_model(model: type[BaseModel], value: Any, at: str, problems: list[Prob
                 problems.append(Problem(where, "missing", f"{field} is missing: expected {expected}", expected))
             elif e["type"] == "extra_forbidden":
                 known = [n for n in properties if n != "type"]
-                problems.append(Problem(where, "unknown_key", f"unknown key '{field}'{nearest(field, known)} ({takes} {', '.join(known) or 'no arguments'})", known, value[field]))
+                problems.append(
+                    Problem(
+                        where,
+                        "unknown_key",
+                        f"unknown key '{field}'{nearest(field, known)} ({takes} {', '.join(known) or 'no arguments'})",
+                        known,
+                        value[field],
+                    )
+                )
             else:
                 expected = describe(properties[field]) if field in properties else "an object"
                 got = value.get(field) if isinstance(value, dict) else value

@@ -166,7 +166,11 @@ def check(value: Any) -> dict[str, Any]:
         raise SpecError([Problem("", "invalid", f"expected a JSON object, got {shown(value)}", "an object", value)])
     _finite(value)
     top = check_model(Spec, value, "", checker.problems, "a spec takes")
-    spec = top if top is not None else {**Spec.model_construct(loss=None, optimizer=None, model=[]).model_dump(), **{k: v for k, v in value.items() if k in Spec.model_fields}}
+    spec = (
+        top
+        if top is not None
+        else {**Spec.model_construct(loss=None, optimizer=None, model=[]).model_dump(), **{k: v for k, v in value.items() if k in Spec.model_fields}}
+    )
     listed = {k: v for k, v in spec.items() if k in value and (k not in ("init",) or isinstance(v, list))}
     spec.update(checker.sections(listed))
     if isinstance(value.get("model"), list) and not value["model"]:
@@ -203,7 +207,13 @@ def _variants(checker: _Checker, value: Any) -> list[dict[str, Any]]:
         names.add(variant["name"])
         for key in variant:
             if key not in ("name", *VARIABLE):
-                checker.fail(pointer(at, key), "unknown_key", f"unknown key '{key}'{nearest(key, VARIABLE)} (a variant may change {', '.join(VARIABLE)})", list(VARIABLE), variant[key])
+                checker.fail(
+                    pointer(at, key),
+                    "unknown_key",
+                    f"unknown key '{key}'{nearest(key, VARIABLE)} (a variant may change {', '.join(VARIABLE)})",
+                    list(VARIABLE),
+                    variant[key],
+                )
         if "seed" in variant and (not isinstance(variant["seed"], int) or isinstance(variant["seed"], bool) or not 0 <= variant["seed"] < 2**63):
             checker.fail(pointer(at, "seed"), "invalid", f"expected an integer at least 0, got {shown(variant['seed'])}", "an integer", variant["seed"])
         variants.append({**{k: variant[k] for k in ("name", "seed") if k in variant}, **checker.sections(variant, at)})
@@ -237,7 +247,11 @@ def json_schema() -> dict[str, Any]:
         d[name] = {"type": "object", "properties": {"type": {"const": name}, "layers": nested}, "required": ["type", "layers"], "additionalProperties": False}
     d["Parallel"] = {
         "type": "object",
-        "properties": {"type": {"const": "Parallel"}, "branches": {"type": "array", "items": nested, "minItems": 1}, "merge": {"enum": ["concat", "add"], "default": "concat"}},
+        "properties": {
+            "type": {"const": "Parallel"},
+            "branches": {"type": "array", "items": nested, "minItems": 1},
+            "merge": {"enum": ["concat", "add"], "default": "concat"},
+        },
         "required": ["type", "branches"],
         "additionalProperties": False,
     }

@@ -1,0 +1,224 @@
+"""The ``epochline`` command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.table import Table
+
+from client import local
+from client.api import ApiError, Client
+from client.draw import picture, screen
+from engine.data import Rejected
+from engine.spec import SpecError, Summary
+from engine.train import Diverged
+
+PATH = click.Path(path_type=Path)
+
+
+class _Commands(click.Group):
+    """Turns what users can cause into a message and an exit code: 1 refused or failed, 2 wrong use, 130 interrupted."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SpecError as error:
+            click.echo(f"The spec has {len(error.problems)} problem{'s' if len(error.problems) > 1 else ''}:", err=True)
+            for p in error.problems:
+                click.echo(f"  {p}", err=True)
+        except Rejected as error:
+            click.echo(f"The dataset was rejected: {error}", err=True)
+            for r in error.report.refused[:20]:
+                click.echo(f"  {r['file']}: {r['reason']}", err=True)
+        except (ApiError, Diverged, TimeoutError, ValueError) as error:
+            click.echo(f"Error: {error}", err=True)
+        except httpx.TransportError as error:
+            click.echo(f"Error: the server at {ctx.params.get('server')} cannot be reached: {error}", err=True)
+        except KeyboardInterrupt:
+            sys.exit(130)
+        sys.exit(1)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--server", envvar="EPOCHLINE_SERVER", default="http://127.0.0.1:8000", show_default=True, help="Address of the service.")
+@click.option("--key", envvar="EPOCHLINE_KEY", help="API key, where the service asks for one.")
+@click.version_option(package_name="epochline")
+@click.pass_context
+def main(ctx: click.Context, server: str, key: str | None) -> None:
+    """Trains neural networks described as JSON, here or on a server."""
+    ctx.obj = lambda: Client(server, key)
+
+
+def _hand_over(module: str, arguments: tuple[str, ...]) -> None:
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
+
+
+def _passed_on(name: str, module: str, text: str) -> None:
+    """A command whose options are those of ``python -m module``."""
+
+    @main.command(name, help=text, context_settings={"ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)
+    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+    def command(arguments: tuple[str, ...]) -> None:
+        _hand_over(module, arguments)
+
+
+_passed_on("serve", "server", "Serves the REST API and the page, with embedded store and workers (--help for options).")
+_passed_on("worker", "worker", "Takes jobs from a queue and trains them (--help for options).")
+_passed_on("keys", "server.keys", "Makes and lists API keys (--help for options).")
+
+
+@main.command()
+@click.argument("spec", type=PATH)
+@click.option("--data", type=PATH, help="A zip, npz or csv file, or a folder of image folders; else what the spec names, relative to it.")
+@click.option("--out", type=PATH, help="Folder for the model, the history and the picture; runs/NAME by default.")
+@click.option("--device", help="cpu or cuda:N; by default what the spec says.")
+def train(spec: Path, data: Path | None, out: Path | None, device: str | None) -> None:
+    """Trains SPEC on this machine, without a server."""
+    folder = local.train(spec, data, out, device)
+    click.echo(f"Saved in {folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}")
+
+
+def _table(summary: Summary) -> Table:
+    table = Table(title=f"input {'x'.join(map(str, summary.input))}", title_justify="left")
+    for name, side in (("layer", "left"), ("type", "left"), ("output", "left"), ("parameters", "right"), ("FLOPs", "right"), ("activations", "right")):
+        table.add_column(name, justify=side)  # type: ignore[arg-type]
+    for r in summary.layers:
+        table.add_row(r.name, r.type, "x".join(map(str, r.output)), f"{r.parameters:,}", f"{r.flops:,}", _bytes(r.activation_bytes))
+    table.add_section()
+    table.add_row("total", "", "", f"{summary.parameters:,}", f"{summary.flops:,}", _bytes(summary.activation_bytes))
+    return table
+
+
+def _bytes(n: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if n < 1024 or unit == "GiB":
+            return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
+        n /= 1024
+    return ""
+
+
+@main.command()
+@click.argument("spec", type=PATH)
+@click.option("--data", type=PATH, help="The data to check against; else what the spec names, relative to it.")
+def check(spec: Path, data: Path | None) -> None:
+    """Checks SPEC against its data: every problem, or the table of its layers."""
+    _, report, summaries = local.examine(spec, data)
+    console = Console()
+    summary = summaries[0]
+    console.print(_table(summary))
+    classes = f", {len(report.classes)} classes" if report.classes else ""
+    console.print(
+        f"{report.samples:,} samples{classes}; about {_bytes(summary.peak_bytes)} for training with batches of {summary.batch_size} (sizes and FLOPs are for one sample, forward)"
+    )
+
+
+@main.command()
+@click.argument("spec", type=PATH)
+@click.option("--data", type=PATH, help="A zip, npz or csv file to upload; else the spec's dataset, which may be an id.")
+@click.option("--watch", "watching", is_flag=True, help="Draw the loss until the job is done.")
+@click.option("--picture", "png", type=PATH, help="With --watch: save the curves as a PNG.")
+@click.pass_context
+def submit(ctx: click.Context, spec: Path, data: Path | None, watching: bool, png: Path | None) -> None:
+    """Uploads the data if need be, and queues SPEC."""
+    body = local.read_spec(spec)
+    named = body.get("data", {}).get("dataset") if isinstance(body, dict) and isinstance(body.get("data", {}), dict) else None
+    if data is None and isinstance(named, str) and not named.startswith("ds_"):
+        data = spec.parent / named
+    with ctx.obj() as client:
+        dataset_id = _upload(client, data) if data is not None else None
+        job = client.submit(body, dataset_id)
+        click.echo(f"job {job['id']} is {job['state']}")
+        if watching:
+            _watch(client, job["id"], png)
+
+
+def _upload(client: Client, path: Path) -> str:
+    if not path.is_file():
+        raise ValueError(f"{path} is not a file")
+    columns = (TextColumn("uploading {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, transient=True, disable=not sys.stdout.isatty()) as progress:
+        task = progress.add_task(path.name, total=path.stat().st_size)
+        record = client.upload(path, progress=lambda n: progress.advance(task, n))
+    record = client.wait_ready(record["id"])
+    report = record["report"]
+    refused = f", {report['refused_count']} files refused" if report["refused_count"] else ""
+    click.echo(f"dataset {record['id']}: {report['samples']:,} samples, {len(report['classes'] or [])} classes{refused}")
+    return str(record["id"])
+
+
+@main.command()
+@click.argument("job_id")
+@click.option("--picture", "png", type=PATH, help="Save the curves as a PNG.")
+@click.pass_context
+def watch(ctx: click.Context, job_id: str, png: Path | None) -> None:
+    """Draws the loss of a job until it is done."""
+    with ctx.obj() as client:
+        _watch(client, job_id, png)
+
+
+def _watch(client: Client, job_id: str, png: Path | None) -> None:
+    job = client.job(job_id)
+    title = job["name"] or job_id
+    with screen(title) as s:
+        for event in client.events(job_id):
+            if event["type"] == "metrics":
+                s.point(event)
+            elif event["type"] == "state":
+                s.state = event["state"]
+                s.say(f"{event['state']}" + (f": {event['reason']}" if event.get("reason") else ""))
+    if png is not None and s.history.curves:
+        picture(s.history, title, png)
+    job = client.job(job_id)
+    if job["state"] == "failed":
+        error = job["error"] or {}
+        raise ValueError(f"the job failed: {error.get('message') or job['reason']}" + (f" (at {error['pointer']})" if error.get("pointer") else ""))
+    for final in (job["results"] or {}).get("variants", []):
+        values = "  ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in final.items() if k != "variant")
+        click.echo(f"{final['variant'] or 'final'}: {values}")
+
+
+@main.command()
+@click.option("--state", help="Only jobs in this state.")
+@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
+@click.pass_context
+def jobs(ctx: click.Context, state: str | None, limit: int) -> None:
+    """Lists jobs, newest first."""
+    with ctx.obj() as client:
+        rows = client.get("/v1/jobs", state=state, limit=limit)["data"]
+    table = Table("id", "name", "state", "progress", "dataset")
+    for r in rows:
+        table.add_row(r["id"], r["name"] or "", r["state"], f"{r['progress']['fraction']:.0%}" if r["progress"] else "", r["dataset"])
+    Console().print(table)
+
+
+@main.command()
+@click.argument("job_id")
+@click.pass_context
+def cancel(ctx: click.Context, job_id: str) -> None:
+    """Cancels a job."""
+    with ctx.obj() as client:
+        click.echo(f"job {job_id} is {client.control(job_id, 'cancel')['state']}")
+
+
+@main.command()
+@click.argument("job_id")
+@click.option("--step", default="best", show_default=True, help="A checkpoint's number, latest, or best.")
+@click.option("--out", type=PATH, help="The file to write; JOB.safetensors by default.")
+@click.pass_context
+def pull(ctx: click.Context, job_id: str, step: str, out: Path | None) -> None:
+    """Downloads a trained model as safetensors."""
+    target = out or Path(f"{job_id}.safetensors")
+    with ctx.obj() as client:
+        client.download(job_id, step, target)
+    click.echo(f"saved {target}")
+
+
+if __name__ == "__main__":
+    main()

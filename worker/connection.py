@@ -1,0 +1,48 @@
+"""Connections to Redis (or Valkey), and where files are kept."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from redis import Redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import BusyLoadingError, ConnectionError, ReadOnlyError, TimeoutError
+from redis.retry import Retry
+
+TRANSIENT = (ConnectionError, TimeoutError, BusyLoadingError, ReadOnlyError)
+
+
+def connect(url: str, patience_s: float = 60.0) -> Redis:
+    """A client that waits up to ``patience_s`` for a store that is away. ``redis://``, ``rediss://`` or ``unix://``."""
+    retry = Retry(ExponentialBackoff(cap=0.25, base=0.01), max(1, int(patience_s / 0.25)))
+    return Redis.from_url(url, retry=retry, retry_on_error=list(TRANSIENT), decode_responses=False)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a deployment keeps its records and its files; every process is started with these two."""
+
+    redis_url: str
+    data: Path
+
+    @classmethod
+    def from_environment(cls) -> Place:
+        """As handed down by ``environment``. Raises KeyError where it was not."""
+        return cls(os.environ["EPOCHLINE_REDIS_URL"], Path(os.environ["EPOCHLINE_DATA"]))
+
+    def environment(self) -> dict[str, str]:
+        """What a child process needs to find the same place."""
+        return {**os.environ, "EPOCHLINE_REDIS_URL": self.redis_url, "EPOCHLINE_DATA": str(self.data.resolve())}
+
+    def connect(self, patience_s: float = 60.0) -> Redis:
+        return connect(self.redis_url, patience_s)
+
+    def job(self, job_id: str) -> Path:
+        """The folder of a job's checkpoints and history."""
+        return self.data / "jobs" / job_id
+
+    def dataset(self, dataset_id: str) -> Path:
+        """The folder of an upload and what was made of it."""
+        return self.data / "datasets" / dataset_id

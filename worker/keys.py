@@ -1,0 +1,38 @@
+"""Every Redis key, in one place."""
+
+JOBS = "jobs:all"  # sorted set: job id by time of creation (ms)
+LEASES = "jobs:leases"  # sorted set: job id by the time at which its lease ends (ms)
+DATASETS = "datasets:all"  # sorted set: dataset id by time of creation (ms)
+WORKERS = "workers:all"  # set: worker names
+RECONCILER = "reconciler:lock"
+API_KEYS = "apikeys"  # hash: SHA-256 of a key -> {"name", "created"}
+
+
+def job(job_id: str) -> str:
+    """Hash: the record of a job, which is the truth about it."""
+    return f"job:{job_id}"
+
+
+def events(job_id: str) -> str:
+    """Stream: the events of a job; an entry is a batch, its id the sequence number of its last event."""
+    return f"job:{job_id}:events"
+
+
+def in_state(state: str) -> str:
+    """Sorted set: the ids of the jobs in a state, by time of creation (ms)."""
+    return f"jobs:state:{state}"
+
+
+def idempotency(owner: str, key: str) -> str:
+    """String: the job that an Idempotency-Key made."""
+    return f"idempotency:{owner}:{key}"
+
+
+def dataset(dataset_id: str) -> str:
+    """Hash: the record of a dataset."""
+    return f"dataset:{dataset_id}"
+
+
+def worker(name: str) -> str:
+    """Hash with a time to live: what a live worker says of itself."""
+    return f"worker:{name}"
