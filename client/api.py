@@ -64,7 +64,9 @@ class Client:
                     yield piece
 
         headers = {"Content-Length": str(path.stat().st_size), "Content-Type": "application/octet-stream"}
-        return self.request("POST", "/v1/datasets", params={"name": name or path.name, "format": form}, content=pieces(), headers=headers, timeout=None)  # type: ignore[no-any-return]
+        return self.request(
+            "POST", "/v1/datasets", params={"name": name or path.name, "format": form}, content=pieces(), headers=headers, timeout=None
+        )
 
     def wait_ready(self, dataset_id: str, timeout_s: float = 3600.0) -> dict[str, Any]:
         """Waits until a dataset is validated. Raises ApiError, with the refused files, if it was rejected."""
@@ -73,12 +75,14 @@ class Client:
         while True:
             record = self.get(f"/v1/datasets/{dataset_id}")
             if record["state"] == "ready":
-                return record  # type: ignore[no-any-return]
+                return record
             if record["state"] == "rejected":
                 report = record["report"]
                 faults = [{"pointer": r["file"], "detail": r["reason"]} for r in report["refused"][:20]]
                 raise ApiError(
-                    422, f"the dataset was rejected: {report['reason']}", [{"pointer": "dataset", "detail": report["reason"]}, *faults] if faults else []
+                    422,
+                    f"the dataset was rejected: {report['reason']}",
+                    [{"pointer": "dataset", "detail": report["reason"]}, *faults] if faults else [],
                 )
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the dataset {dataset_id} is still being validated after {timeout_s:.0f} s")
@@ -91,14 +95,14 @@ class Client:
         """Queues a job; with ``dataset_id`` in place of the spec's dataset. The job's record."""
         if dataset_id is not None:
             spec = {**spec, "data": {**spec.get("data", {}), "dataset": dataset_id}}
-        return self.request("POST", "/v1/jobs", json=spec)  # type: ignore[no-any-return]
+        return self.request("POST", "/v1/jobs", json=spec)
 
     def job(self, job_id: str) -> dict[str, Any]:
-        return self.get(f"/v1/jobs/{job_id}")  # type: ignore[no-any-return]
+        return self.get(f"/v1/jobs/{job_id}")
 
     def control(self, job_id: str, action: str) -> dict[str, Any]:
         """``cancel``, ``stop``, ``pause`` or ``resume``."""
-        return self.request("POST", f"/v1/jobs/{job_id}/{action}")  # type: ignore[no-any-return]
+        return self.request("POST", f"/v1/jobs/{job_id}/{action}")
 
     def events(self, job_id: str, after: int = 0) -> Iterator[dict[str, Any]]:
         """A job's events, live until it is done; a connection that breaks is taken up where it broke."""
@@ -106,7 +110,9 @@ class Client:
         for attempt in stamina.retry_context(on=(httpx.TransportError, _Interrupted), attempts=None, timeout=120, wait_max=2.0):
             with attempt:
                 headers = {"Last-Event-ID": str(seen)}
-                with connect_sse(self._http, "GET", f"/v1/jobs/{job_id}/events", headers=headers, timeout=httpx.Timeout(30, read=40)) as source:
+                with connect_sse(
+                    self._http, "GET", f"/v1/jobs/{job_id}/events", headers=headers, timeout=httpx.Timeout(30, read=40)
+                ) as source:
                     if source.response.status_code == 204:
                         return
                     if not source.response.is_success:
@@ -134,7 +140,7 @@ class Client:
         part.rename(target)
 
 
-class _Interrupted(Exception):  # noqa: N818 - never leaves this module
+class _Interrupted(Exception):
     """A stream ended before the job was done."""
 
 

@@ -87,7 +87,14 @@ def train(spec: Path, data: Path | None, out: Path | None, device: str | None) -
 
 def _table(summary: Summary) -> Table:
     table = Table(title=f"input {'x'.join(map(str, summary.input))}", title_justify="left")
-    for name, side in (("layer", "left"), ("type", "left"), ("output", "left"), ("parameters", "right"), ("FLOPs", "right"), ("activations", "right")):
+    for name, side in (
+        ("layer", "left"),
+        ("type", "left"),
+        ("output", "left"),
+        ("parameters", "right"),
+        ("FLOPs", "right"),
+        ("activations", "right"),
+    ):
         table.add_column(name, justify=side)  # type: ignore[arg-type]
     for r in summary.layers:
         table.add_row(r.name, r.type, "x".join(map(str, r.output)), f"{r.parameters:,}", f"{r.flops:,}", _bytes(r.activation_bytes))
@@ -178,7 +185,9 @@ def _watch(client: Client, job_id: str, png: Path | None) -> None:
     job = client.job(job_id)
     if job["state"] == "failed":
         error = job["error"] or {}
-        raise ValueError(f"the job failed: {error.get('message') or job['reason']}" + (f" (at {error['pointer']})" if error.get("pointer") else ""))
+        raise ValueError(
+            f"the job failed: {error.get('message') or job['reason']}" + (f" (at {error['pointer']})" if error.get("pointer") else "")
+        )
     for final in (job["results"] or {}).get("variants", []):
         values = "  ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in final.items() if k != "variant")
         click.echo(f"{final['variant'] or 'final'}: {values}")

@@ -54,7 +54,13 @@ def chart(history: History, title: str, width: int, height: int) -> str:
     plotext.plot_size(width, height)
     plotext.title(title)
     for i, (key, (steps, losses)) in enumerate(history.curves.items()):
-        plotext.plot(steps, smoothed(losses) if key[1] == "train" else losses, label=history.label(key), color=_COLOURS[i % len(_COLOURS)], marker="braille")
+        plotext.plot(
+            steps,
+            smoothed(losses) if key[1] == "train" else losses,
+            label=history.label(key),
+            color=_COLOURS[i % len(_COLOURS)],
+            marker="braille",
+        )
     plotext.xlabel("step")
     return str(plotext.build())
 
@@ -124,7 +130,9 @@ def picture(history: History, title: str, path: Path) -> None:
             axes.plot(steps, smoothed(losses), color=colour, label=history.label(key), linewidth=1.6)
         else:
             axes.plot(steps, losses, color=colour, label=history.label(key), linewidth=1.6, marker="o", markersize=3)
-    axes.set(title=title, xlabel="step", ylabel="loss", yscale="log" if all(v > 0 for _, c in history.curves.values() for v in c) else "linear")
+    axes.set(
+        title=title, xlabel="step", ylabel="loss", yscale="log" if all(v > 0 for _, c in history.curves.values() for v in c) else "linear"
+    )
     axes.grid(alpha=0.25)
     axes.legend()
     figure.savefig(path, dpi=130)

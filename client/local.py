@@ -53,7 +53,15 @@ def prepare(path: Path, target: Path) -> Source:
     form = _FORMATS.get(path.suffix.lower())
     if form is None:
         raise SpecError(
-            [Problem("/data/dataset", "invalid", f"{path}: expected a folder of image folders, or a file that ends in {', '.join(_FORMATS)}", None, str(path))]
+            [
+                Problem(
+                    "/data/dataset",
+                    "invalid",
+                    f"{path}: expected a folder of image folders, or a file that ends in {', '.join(_FORMATS)}",
+                    None,
+                    str(path),
+                )
+            ]
         )
     ingest(path, target, form)
     return open_source(target)

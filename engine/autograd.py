@@ -118,7 +118,7 @@ class Node:
                 self.edges.append(None)
         for i in wanted:
             x = inputs[i]
-            self.saved[i] = (x, x._version[0]) if isinstance(x, tensor) else (x.item(), -1)  # type: ignore[index]
+            self.saved[i] = (x, x._version[0]) if isinstance(x, tensor) else (x.item(), -1)
 
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
@@ -133,7 +133,9 @@ class Node:
 
     def keep_results(self, outs: list[Array], tensors: list[Tensor]) -> None:
         """Saves results as arrays: saving the tensors would tie node and tensors into a cycle."""
-        kept = {at for name, e in zip(self.op.inputs, self.edges, strict=False) if e for kind, at in self.op.plans[name] if kind == "result"}
+        kept = {
+            at for name, e in zip(self.op.inputs, self.edges, strict=False) if e for kind, at in self.op.plans[name] if kind == "result"
+        }
         if kept:
             self.results = {i: (outs[i], tensors[i]._version, tensors[i]._version[0]) for i in kept}
 
@@ -274,7 +276,9 @@ def _seed(root: Tensor, g: Tensor | None) -> Tensor:
             raise RuntimeError(f"grad can be implicitly created only for scalar outputs (the output has shape {list(root.shape)})")
         return root.new_ones(root.shape)
     if g.shape != root.shape:
-        raise RuntimeError(f"Mismatch in shape: grad_output[0] has a shape of {list(g.shape)} and output[0] has a shape of {list(root.shape)}.")
+        raise RuntimeError(
+            f"Mismatch in shape: grad_output[0] has a shape of {list(g.shape)} and output[0] has a shape of {list(root.shape)}."
+        )
     return g
 
 
@@ -304,7 +308,9 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
     Raises RuntimeError for a tensor that is not a scalar without a weight, a weight of another shape, or a graph freed already.
     """
     roots = [tensors] if isinstance(tensors, _mode.tensor) else list(tensors)
-    grads = [None] * len(roots) if grad_tensors is None else [grad_tensors] if isinstance(grad_tensors, _mode.tensor) else list(grad_tensors)
+    grads = (
+        [None] * len(roots) if grad_tensors is None else [grad_tensors] if isinstance(grad_tensors, _mode.tensor) else list(grad_tensors)
+    )
 
     def visit(node: Node, g: Tensor) -> None:
         for reference in node.outputs:
@@ -325,7 +331,12 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
 
 
 def grad(
-    outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None, create_graph: bool = False, allow_unused: bool | None = None
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
 ) -> tuple[Tensor | None, ...]:
     """The gradients of ``outputs`` with respect to ``inputs``; no ``.grad`` is touched (``torch.autograd.grad``).
 
@@ -333,7 +344,9 @@ def grad(
     """
     roots = [outputs] if isinstance(outputs, _mode.tensor) else list(outputs)
     wanted = [inputs] if isinstance(inputs, _mode.tensor) else list(inputs)
-    weights = [None] * len(roots) if grad_outputs is None else [grad_outputs] if isinstance(grad_outputs, _mode.tensor) else list(grad_outputs)
+    weights = (
+        [None] * len(roots) if grad_outputs is None else [grad_outputs] if isinstance(grad_outputs, _mode.tensor) else list(grad_outputs)
+    )
     for x in wanted:
         if not x.requires_grad:
             raise RuntimeError("One of the differentiated Tensors does not require grad")

@@ -86,7 +86,9 @@ def _from_host(array: Any, d: DType, device: Any, requires_grad: bool) -> Tensor
     return Tensor._wrap(transfer(np.asarray(array, d.numpy), resolve(device))).requires_grad_(requires_grad)
 
 
-def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def arange(
+    start: Any, end: Any = None, step: Any = 1, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """``start, start + step, ...`` up to but not including ``end``; int64 for integers."""
     if end is None:
         start, end = 0, start
@@ -96,7 +98,9 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: DType | None = 
     return _from_host(start + np.arange(math.ceil((end - start) / step)) * step, d, device, requires_grad)
 
 
-def linspace(start: float, end: float, steps: int, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def linspace(
+    start: float, end: float, steps: int, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """``steps`` numbers from ``start`` to ``end``, both included."""
     return _from_host(np.linspace(start, end, steps), dtype or dtypes.get_default_dtype(), device, requires_grad)
 
@@ -106,7 +110,9 @@ def eye(n: int, m: int | None = None, *, dtype: DType | None = None, device: Any
 
 
 def _drawn(fill: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    def draw(*size: Any, generator: Generator | None = None, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    def draw(
+        *size: Any, generator: Generator | None = None, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
+    ) -> Tensor:
         return fill(zeros(*size, dtype=dtype, device=device), generator).requires_grad_(requires_grad)
 
     return draw
@@ -130,7 +136,9 @@ def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator 
     return random.normal_like(shaped, generator) * std + mean
 
 
-def randint(low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None, dtype: DType = dtypes.int64, device: Any = None) -> Tensor:
+def randint(
+    low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None, dtype: DType = dtypes.int64, device: Any = None
+) -> Tensor:
     """Integers from ``low`` (0 if left out) up to but not including ``high``."""
     if size is None:
         low, high, size = 0, low, high

@@ -115,7 +115,9 @@ def _common_device(op: Op, ins: Sequence[Array]) -> device:
             continue
         here = device_of(x)
         if where is not None and here != where:
-            raise RuntimeError(f"Expected all tensors to be on the same device, but found at least two devices, {where} and {here}! (in {op.name})")
+            raise RuntimeError(
+                f"Expected all tensors to be on the same device, but found at least two devices, {where} and {here}! (in {op.name})"
+            )
         where = here
     assert where is not None, f"{op.name} needs an array to know where to compute"
     return where
@@ -127,7 +129,7 @@ def run(op: Op, ins: Sequence[Array], attrs: dict[str, Any]) -> list[Array]:
         return [_view(op, ins[0], attrs)]
     where = _common_device(op, ins)
     specs = op.infer(*ins, **attrs)
-    outs = [empty(s, d, where) for s, d in specs] if isinstance(specs, list) else [empty(*specs, where)]
+    outs = [empty(shape, dtype, where) for shape, dtype in (specs if isinstance(specs, list) else [specs])]
     launch(op, outs, ins, attrs)
     return outs
 

@@ -97,7 +97,9 @@ def render(x: Tensor, name: str = "tensor") -> str:
         values = np.asarray(x.detach().cpu().numpy())
         summarize = x.numel() > THRESHOLD
         body = _rows(values, len(name) + 1, _Formatter(_summarized(values) if summarize else values), summarize)
-    if x.dtype not in (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool_) or (x.numel() == 0 and x.dtype is not dtypes.get_default_dtype()):
+    if x.dtype not in (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool_) or (
+        x.numel() == 0 and x.dtype is not dtypes.get_default_dtype()
+    ):
         suffixes.append(f"dtype={x.dtype!r}")
     if x.grad_fn is not None:
         suffixes.append(f"grad_fn=<{x.grad_fn.name()}>")

@@ -15,7 +15,9 @@ from engine.tensor import Tensor
 
 def to_bytes(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
     """The safetensors file of named tensors."""
-    return save({k: np.ascontiguousarray(transfer(x._data, CPU)) if x.ndim else transfer(x._data, CPU) for k, x in tensors.items()}, metadata)
+    return save(
+        {k: np.ascontiguousarray(transfer(x._data, CPU)) if x.ndim else transfer(x._data, CPU) for k, x in tensors.items()}, metadata
+    )
 
 
 def save_file(tensors: Mapping[str, Tensor], path: str | Path, metadata: dict[str, str] | None = None) -> None:

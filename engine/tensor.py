@@ -49,7 +49,19 @@ def _in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 class Tensor:
     """An n-dimensional array on a device that remembers, where a gradient is wanted, how it was computed."""
 
-    __slots__ = ("__dict__", "__weakref__", "_base", "_data", "_output_index", "_retains_grad", "_version", "dtype", "grad", "grad_fn", "requires_grad")
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_base",
+        "_data",
+        "_output_index",
+        "_retains_grad",
+        "_version",
+        "dtype",
+        "grad",
+        "grad_fn",
+        "requires_grad",
+    )
     __array_priority__ = 1000
 
     _data: Array
@@ -89,7 +101,7 @@ class Tensor:
 
     @property
     def ndim(self) -> Int:
-        return self._data.ndim  # type: ignore[no-any-return]
+        return self._data.ndim
 
     def dim(self) -> Int:
         return self.ndim
@@ -137,7 +149,9 @@ class Tensor:
         if isinstance(self._data, MetaArray):
             raise NotImplementedError(f"Cannot {what} of a meta tensor; no data!")
         if not isinstance(self._data, np.ndarray):
-            raise TypeError(f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first.")
+            raise TypeError(
+                f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
+            )
         return self._data
 
     def numpy(self) -> np.ndarray[Any, Any]:
@@ -153,7 +167,7 @@ class Tensor:
         return self.detach()._data.__dlpack__(**kwargs)
 
     def __dlpack_device__(self) -> tuple[Int, int]:
-        return self._data.__dlpack_device__()  # type: ignore[no-any-return]
+        return self._data.__dlpack_device__()
 
     def item(self) -> Any:
         """The only element as a Python number. Raises RuntimeError for any other number of elements."""
@@ -257,7 +271,9 @@ class Tensor:
             if self.requires_grad and self.grad_fn is None:
                 raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
             if self._base is not None:
-                raise RuntimeError("in-place operations on a view of a tensor are not recorded; clone() the view first, or work under no_grad()")
+                raise RuntimeError(
+                    "in-place operations on a view of a tensor are not recorded; clone() the view first, or work under no_grad()"
+                )
             result = elementwise.cast(result, self.dtype)
             self.requires_grad, self.grad_fn = result.requires_grad, result.grad_fn
         if not isinstance(self._data, MetaArray):
@@ -334,7 +350,7 @@ class Tensor:
         self._data[index] = value._data if isinstance(value, Tensor) else value
         self._version[0] += 1
 
-    def __repr__(self, *, tensor_contents: str | None = None) -> str:
+    def __repr__(self) -> str:
         return printing.render(self)
 
     def __format__(self, spec: str) -> str:
@@ -353,7 +369,14 @@ class Tensor:
 
     # -- methods that are the functions of the same name
 
-    add, sub, mul, div, pow, remainder = elementwise.add, elementwise.sub, elementwise.mul, elementwise.div, elementwise.pow, elementwise.remainder
+    add, sub, mul, div, pow, remainder = (
+        elementwise.add,
+        elementwise.sub,
+        elementwise.mul,
+        elementwise.div,
+        elementwise.pow,
+        elementwise.remainder,
+    )
     maximum, minimum, clamp, clone = elementwise.maximum, elementwise.minimum, elementwise.clamp, elementwise.clone
     abs, sign, neg, square, relu, sqrt, rsqrt = (
         elementwise.abs,
@@ -364,7 +387,14 @@ class Tensor:
         elementwise.sqrt,
         elementwise.rsqrt,
     )
-    reciprocal, exp, expm1, log, log1p, log2 = elementwise.reciprocal, elementwise.exp, elementwise.expm1, elementwise.log, elementwise.log1p, elementwise.log2
+    reciprocal, exp, expm1, log, log1p, log2 = (
+        elementwise.reciprocal,
+        elementwise.exp,
+        elementwise.expm1,
+        elementwise.log,
+        elementwise.log1p,
+        elementwise.log2,
+    )
     log10, sin, cos, tanh, sigmoid = elementwise.log10, elementwise.sin, elementwise.cos, elementwise.tanh, elementwise.sigmoid
     floor, ceil, round, trunc = elementwise.floor, elementwise.ceil, elementwise.round, elementwise.trunc
     eq, ne, lt, le, gt, ge = elementwise.eq, elementwise.ne, elementwise.lt, elementwise.le, elementwise.gt, elementwise.ge
@@ -381,9 +411,31 @@ class Tensor:
         reduce.max,
         reduce.min,
     )
-    argmax, argmin, all, any, cumsum, logsumexp, norm = reduce.argmax, reduce.argmin, reduce.all, reduce.any_, reduce.cumsum, reduce.logsumexp, reduce.norm
-    reshape, view, permute, transpose, t, expand = shaping.reshape, shaping.reshape, shaping.permute, shaping.transpose, shaping.t, shaping.expand
-    flatten, unsqueeze, squeeze, gather, split, chunk = shaping.flatten, shaping.unsqueeze, shaping.squeeze, shaping.gather, shaping.split, shaping.chunk
+    argmax, argmin, all, any, cumsum, logsumexp, norm = (
+        reduce.argmax,
+        reduce.argmin,
+        reduce.all,
+        reduce.any_,
+        reduce.cumsum,
+        reduce.logsumexp,
+        reduce.norm,
+    )
+    reshape, view, permute, transpose, t, expand = (
+        shaping.reshape,
+        shaping.reshape,
+        shaping.permute,
+        shaping.transpose,
+        shaping.t,
+        shaping.expand,
+    )
+    flatten, unsqueeze, squeeze, gather, split, chunk = (
+        shaping.flatten,
+        shaping.unsqueeze,
+        shaping.squeeze,
+        shaping.gather,
+        shaping.split,
+        shaping.chunk,
+    )
     matmul, mm, bmm, mv, dot, addmm = linalg.matmul, linalg.mm, linalg.bmm, linalg.mv, linalg.dot, linalg.addmm
     softmax, log_softmax = loss.softmax, loss.log_softmax
 
@@ -423,8 +475,12 @@ class Tensor:
 
     # -- in place
 
-    add_, sub_, mul_, div_, pow_ = (_in_place(f) for f in (elementwise.add, elementwise.sub, elementwise.mul, elementwise.div, elementwise.pow))
-    clamp_, exp_, sqrt_, relu_, neg_ = (_in_place(f) for f in (elementwise.clamp, elementwise.exp, elementwise.sqrt, elementwise.relu, elementwise.neg))
+    add_, sub_, mul_, div_, pow_ = (
+        _in_place(f) for f in (elementwise.add, elementwise.sub, elementwise.mul, elementwise.div, elementwise.pow)
+    )
+    clamp_, exp_, sqrt_, relu_, neg_ = (
+        _in_place(f) for f in (elementwise.clamp, elementwise.exp, elementwise.sqrt, elementwise.relu, elementwise.neg)
+    )
     sigmoid_, tanh_, abs_, round_ = (_in_place(f) for f in (elementwise.sigmoid, elementwise.tanh, elementwise.abs, elementwise.round))
     masked_fill_ = _in_place(masked_fill)
     __iadd__, __isub__, __imul__, __itruediv__ = add_, sub_, mul_, div_
@@ -454,7 +510,9 @@ def as_array(data: Any, d: DType | None, where: Any = None) -> Array:
         array = data._data
     else:
         found = (
-            np.array([x.item() if isinstance(x, Tensor) and x.ndim == 0 else x for x in data]) if isinstance(data, list | tuple) and data else np.asarray(data)
+            np.array([x.item() if isinstance(x, Tensor) and x.ndim == 0 else x for x in data])
+            if isinstance(data, list | tuple) and data
+            else np.asarray(data)
         )
         if found.dtype == object:
             raise ValueError(f"expected a rectangular nest of numbers, got {data!r:.200}")
@@ -479,7 +537,11 @@ def _rebuild(array: np.ndarray[Any, Any], requires_grad: bool) -> Tensor:
 
 
 _move = Op(
-    "move", ["x"], infer=lambda x, where, back: (x.shape, x.dtype), view=lambda x, where, back: transfer(x, where), vjps={"x": lambda g, back: g.to(back)}
+    "move",
+    ["x"],
+    infer=lambda x, where, back: (x.shape, x.dtype),
+    view=lambda x, where, back: transfer(x, where),
+    vjps={"x": lambda g, back: g.to(back)},
 )
 
 

@@ -258,10 +258,12 @@ class _Variant:
 
     def state(self) -> State:
         optimizer = self.optimizer.state_dict()
-        tensors, scalars = {}, {}
+        tensors: dict[str, Tensor] = {}
+        scalars: dict[str, Any] = {}
         for n, slots in optimizer["state"].items():
             for slot, value in slots.items():
-                (tensors if isinstance(value, Tensor) else scalars)[f"optimizer.{n}.{slot}"] = value
+                target: dict[str, Any] = tensors if isinstance(value, Tensor) else scalars
+                target[f"optimizer.{n}.{slot}"] = value
         plain = {
             "progress": vars(self.progress), "rng": get_rng_state(), "groups": optimizer["param_groups"], "scalars": scalars,
             "scheduler": self.scheduler.state_dict() if self.scheduler else None, "final": self.final,
@@ -310,7 +312,10 @@ def check_targets(spec: dict[str, Any], source: Source, shape: tuple[int, ...]) 
         try:
             summaries.append(summarize(s, shape))
         except SpecError as error:
-            problems += [p if name is None else Problem(p.pointer, p.code, f"{p.detail} (variant {name!r})", p.expected, p.got) for p in error.problems]
+            problems += [
+                p if name is None else Problem(p.pointer, p.code, f"{p.detail} (variant {name!r})", p.expected, p.got)
+                for p in error.problems
+            ]
             continue
         problems += _target_problems(s, at, tuple(summaries[-1].output), source)
     stopping = spec["early_stopping"]
@@ -319,7 +324,11 @@ def check_targets(spec: dict[str, Any], source: Source, shape: tuple[int, ...]) 
     if stopping and stopping["monitor"].startswith("val_") and len(split_indices(len(source), spec)[1]) == 0:
         problems.append(
             Problem(
-                "/early_stopping/monitor", "invalid", f"{stopping['monitor']} needs held-out samples: set /data/validation above 0", None, stopping["monitor"]
+                "/early_stopping/monitor",
+                "invalid",
+                f"{stopping['monitor']} needs held-out samples: set /data/validation above 0",
+                None,
+                stopping["monitor"],
             )
         )
     if problems:
@@ -333,7 +342,11 @@ def _target_problems(spec: dict[str, Any], at: str, output: tuple[int, ...], sou
     if takes_classes(spec):
         if targets.dtype.kind != "i":
             return [
-                Problem(loss, "does_not_fit", f"{spec['loss']['type']} needs classes as targets, but the dataset's are numbers of shape {targets.shape[1:]}")
+                Problem(
+                    loss,
+                    "does_not_fit",
+                    f"{spec['loss']['type']} needs classes as targets, but the dataset's are numbers of shape {targets.shape[1:]}",
+                )
             ]
         if not output:
             return [Problem("/model", "does_not_fit", "the model must end with one output a class")]

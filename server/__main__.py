@@ -77,8 +77,12 @@ class Supervisor(threading.Thread):
 
 
 @click.command()
-@click.option("--redis", "redis_url", envvar="EPOCHLINE_REDIS_URL", help="A store that runs elsewhere; without it an embedded one is started.")
-@click.option("--workers", type=click.IntRange(0), default=None, help="CPU workers to start beside the server; 1 with the embedded store, else 0.")
+@click.option(
+    "--redis", "redis_url", envvar="EPOCHLINE_REDIS_URL", help="A store that runs elsewhere; without it an embedded one is started."
+)
+@click.option(
+    "--workers", type=click.IntRange(0), default=None, help="CPU workers to start beside the server; 1 with the embedded store, else 0."
+)
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
@@ -89,14 +93,18 @@ class Supervisor(threading.Thread):
 )
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes one that is free.")
-@click.option("--auth/--no-auth", default=None, help="Require API keys; on by default except on a loopback address, where alone it can be off.")
+@click.option(
+    "--auth/--no-auth", default=None, help="Require API keys; on by default except on a loopback address, where alone it can be off."
+)
 def main(redis_url: str | None, workers: int | None, data: Path, host: str, port: int, auth: bool | None) -> None:
     """Serves the REST API and the page."""
     parent = started_by()
     if parent is not None:
         die_with_parent(parent)
     if auth is False and not _is_loopback(host):
-        raise click.BadParameter(f"keys cannot be off on {host}, which others can reach; use --host 127.0.0.1, or leave --no-auth out", param_hint="--no-auth")
+        raise click.BadParameter(
+            f"keys cannot be off on {host}, which others can reach; use --host 127.0.0.1, or leave --no-auth out", param_hint="--no-auth"
+        )
     data.mkdir(parents=True, exist_ok=True)
     lock = (data / "serve.lock").open("w")
     try:
@@ -116,7 +124,9 @@ def main(redis_url: str | None, workers: int | None, data: Path, host: str, port
         address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         (data / "address").write_text(address)
         click.echo(f"Epochline is serving at {address}  (data in {data.resolve()})")
-        config = uvicorn.Config(create_app(place, not _is_loopback(host) if auth is None else auth), log_level="warning", timeout_graceful_shutdown=3)
+        config = uvicorn.Config(
+            create_app(place, not _is_loopback(host) if auth is None else auth), log_level="warning", timeout_graceful_shutdown=3
+        )
         uvicorn.Server(config).run(sockets=[listener])
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from None

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from redis import Redis
 
 from server.hub import Hubs
 from server.problems import ProblemError
 from worker import keys
-from worker.connection import Place
+from worker.connection import Place, Redis
 
 MAX_SPEC_BYTES = 1 << 20
 
@@ -29,7 +28,7 @@ class Services:
 
 
 def services(request: Request) -> Services:
-    return request.app.state.services  # type: ignore[no-any-return]
+    return request.app.state.services
 
 
 def digest(key: str) -> str:
@@ -45,7 +44,9 @@ def caller(request: Request, held: Annotated[Services, Depends(services)]) -> st
     found = held.redis.hget(keys.API_KEYS, digest(key.strip())) if scheme.lower() == "bearer" and key else None
     if found is None:
         raise ProblemError(
-            401, "a valid API key is needed: send 'Authorization: Bearer KEY' (made by 'epochline keys create NAME')", headers={"WWW-Authenticate": "Bearer"}
+            401,
+            "a valid API key is needed: send 'Authorization: Bearer KEY' (made by 'epochline keys create NAME')",
+            headers={"WWW-Authenticate": "Bearer"},
         )
     return str(json.loads(found)["name"])
 

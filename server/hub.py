@@ -12,11 +12,11 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
-from redis.asyncio import Redis
+import redis.asyncio
 from redis.exceptions import RedisError
 
 from worker import keys
-from worker.connection import Place
+from worker.connection import Place, Redis
 from worker.events import numbered, read
 from worker.jobs import ENDED
 
@@ -109,7 +109,7 @@ class Hubs:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self.redis = Redis.from_url(place.redis_url, max_connections=10_000)
+        self.redis: Redis = redis.asyncio.Redis.from_url(place.redis_url, max_connections=10_000)
         self._sync = place.connect(patience_s=5)
         self._hubs: dict[str, Hub] = {}
 

@@ -8,17 +8,18 @@ import time
 from pathlib import Path
 
 import click
-from redis import Redis
 from redis.exceptions import RedisError
 
 from server.dependencies import digest
 from worker import keys
-from worker.connection import connect
+from worker.connection import Redis, connect
 from worker.embedded import Store
 
 
 @click.group()
-@click.option("--redis", "redis_url", envvar="EPOCHLINE_REDIS_URL", help="The store; without it the embedded one of a server that is running.")
+@click.option(
+    "--redis", "redis_url", envvar="EPOCHLINE_REDIS_URL", help="The store; without it the embedded one of a server that is running."
+)
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), default=Path("data"), envvar="EPOCHLINE_DATA", show_default=True)
 @click.pass_context
 def main(ctx: click.Context, redis_url: str | None, data: Path) -> None:

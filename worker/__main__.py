@@ -15,7 +15,9 @@ from worker.station import Station
 
 
 @click.command()
-@click.option("--redis", "redis_url", required=True, envvar="EPOCHLINE_REDIS_URL", help="redis://, rediss:// or unix:// address of the store.")
+@click.option(
+    "--redis", "redis_url", required=True, envvar="EPOCHLINE_REDIS_URL", help="redis://, rediss:// or unix:// address of the store."
+)
 @click.option("--device", default="cpu", show_default=True, help="cpu, or cuda:N for one GPU.")
 @click.option(
     "--data",
@@ -25,7 +27,9 @@ from worker.station import Station
     show_default=True,
     help="Folder of datasets and checkpoints, the same for server and workers.",
 )
-@click.option("--queue", type=click.Choice(["train", "data", "both"]), default="both", show_default=True, help="Train jobs, read uploads, or both.")
+@click.option(
+    "--queue", type=click.Choice(["train", "data", "both"]), default="both", show_default=True, help="Train jobs, read uploads, or both."
+)
 def main(redis_url: str, device: str, data: Path, queue: str) -> None:
     """Takes jobs from the queue and trains them."""
     parent = started_by()

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from redis import Redis
+import redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import BusyLoadingError, ConnectionError, ReadOnlyError, TimeoutError
 from redis.retry import Retry
+
+Redis = Any
+"""A client. redis-py types every answer as bytes or str or more, so its types would only ask for casts."""
 
 TRANSIENT = (ConnectionError, TimeoutError, BusyLoadingError, ReadOnlyError)
 
@@ -17,7 +21,7 @@ TRANSIENT = (ConnectionError, TimeoutError, BusyLoadingError, ReadOnlyError)
 def connect(url: str, patience_s: float = 60.0) -> Redis:
     """A client that waits up to ``patience_s`` for a store that is away. ``redis://``, ``rediss://`` or ``unix://``."""
     retry = Retry(ExponentialBackoff(cap=0.25, base=0.01), max(1, int(patience_s / 0.25)))
-    return Redis.from_url(url, retry=retry, retry_on_error=list(TRANSIENT), decode_responses=False)
+    return redis.Redis.from_url(url, retry=retry, retry_on_error=list(TRANSIENT), decode_responses=False)
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from redis import Redis
-
 from engine.data import Rejected, ingest
 from engine.data.ingest import FORMATS, Report
 from worker import doorbell, keys
-from worker.connection import Place
+from worker.connection import Place, Redis
 from worker.jobs import now_ms
 from worker.processes import die_with_parent
 

@@ -9,10 +9,11 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from redis import Redis
 from rq import Queue, Worker
 from rq.job import Job
 from rq.worker import SimpleWorker
+
+from worker.connection import Redis
 
 CPU, CUDA, DATA = "cpu", "cuda", "data"
 """The queues: training on either kind of device, and reading uploads."""
@@ -26,7 +27,14 @@ def _queue(redis: Redis, name: str) -> Queue:
 def ring(redis: Redis, queue: str, entry: str, subject: str, ring_id: str, pipeline: Any = None) -> None:
     """Queues a call of the function at ``entry`` with ``subject``; part of ``pipeline``'s transaction where one is given."""
     _queue(redis, queue).enqueue_call(
-        entry, args=(subject,), job_id=ring_id, timeout=-1, result_ttl=0, failure_ttl=60, description=f"{entry}({subject})", pipeline=pipeline
+        entry,
+        args=(subject,),
+        job_id=ring_id,
+        timeout=-1,
+        result_ttl=0,
+        failure_ttl=60,
+        description=f"{entry}({subject})",
+        pipeline=pipeline,
     )
 
 
@@ -56,7 +64,7 @@ class _Short:
         return _HEARTBEAT_S
 
 
-class TrainingWorker(_Short, SimpleWorker):  # type: ignore[misc]
+class TrainingWorker(_Short, SimpleWorker):
     """Runs the entry in this process: all it does is watch a child that trains. It may ask ``stop_requested`` at any time."""
 
     on_tick: Callable[[], None] | None = None
@@ -79,7 +87,7 @@ def shutdown_requested(worker: Any) -> bool:
     return worker._shutdown_requested_date is not None
 
 
-class DataWorker(_Short, Worker):  # type: ignore[misc]
+class DataWorker(_Short, Worker):
     """Runs the entry in a forked process, which decodes what strangers upload."""
 
 

@@ -42,7 +42,9 @@ class Store:
         """Raises RuntimeError, with the server's last words, if it does not come up."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if len(str(self.socket)) > 100:
-            raise RuntimeError(f"the path of the store's socket is longer than a socket's may be: {self.socket}; choose a shorter --data folder")
+            raise RuntimeError(
+                f"the path of the store's socket is longer than a socket's may be: {self.socket}; choose a shorter --data folder"
+            )
         self.socket.unlink(missing_ok=True)
         settings = {
             "port": "0", "unixsocket": str(self.socket), "unixsocketperm": "700", "dir": str(self.folder), "appendonly": "yes", "appendfsync": "always",

@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from redis import Redis
-
 from worker import jobs, keys
-from worker.connection import Place
+from worker.connection import Place, Redis
 
 _ENTRIES = 200
 
@@ -64,7 +62,9 @@ def archive(redis: Redis, place: Place, job_id: str) -> None:
 
 def canonical(point: dict[str, Any]) -> bytes:
     """The bytes of a metric point that the checksum of a history is made of, in the order of the log."""
-    return json.dumps({k: point[k] for k in ("epoch", "split", "step", "values", "variant") if k in point}, sort_keys=True, separators=(",", ":")).encode()
+    return json.dumps(
+        {k: point[k] for k in ("epoch", "split", "step", "values", "variant") if k in point}, sort_keys=True, separators=(",", ":")
+    ).encode()
 
 
 def checksum(points: Iterator[dict[str, Any]], crc: int = 0) -> int:

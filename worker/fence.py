@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis import Redis
-
 from worker import keys
+from worker.connection import Redis
 
 _SCRIPT = """
 local record, stream, leases = KEYS[1], KEYS[2], KEYS[3]

@@ -8,9 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from redis import Redis
-
 from worker import doorbell, fence, keys
+from worker.connection import Redis
 from worker.fence import Answer
 
 ACTIVE = ("starting", "running", "pausing", "stopping", "cancelling")
@@ -108,7 +107,12 @@ def move(
     current = record["attempt"] if record else 0
     new_attempt = int((fields or {}).get("attempt", attempt or current))
     entry = {"state": to, "time": now_ms() / 1000, "attempt": new_attempt, **({"reason": reason} if reason else {})}
-    changes: dict[str, Any] = {"state": to, "reason": reason or "", "history": [*((record or {}).get("history") or [])[-99:], entry], **(fields or {})}
+    changes: dict[str, Any] = {
+        "state": to,
+        "reason": reason or "",
+        "history": [*((record or {}).get("history") or [])[-99:], entry],
+        **(fields or {}),
+    }
     if to in ENDED:
         changes["finished"] = now_ms()
     return fence.write(
@@ -119,10 +123,25 @@ def move(
 
 def done_event(record: dict[str, Any], state: str, points: int, crc: int) -> dict[str, Any]:
     """The last event of a log: how the job ended, how many metric points there are, and their checksum."""
-    return {"type": "done", "time": now_ms() / 1000, "attempt": record["attempt"], "state": state, "points": points, "checksum": f"{crc:08x}"}
+    return {
+        "type": "done",
+        "time": now_ms() / 1000,
+        "attempt": record["attempt"],
+        "state": state,
+        "points": points,
+        "checksum": f"{crc:08x}",
+    }
 
 
-def end(redis: Redis, record: dict[str, Any], state: str, *, states: tuple[str, ...], reason: str | None = None, error: dict[str, Any] | None = None) -> Answer:
+def end(
+    redis: Redis,
+    record: dict[str, Any],
+    state: str,
+    *,
+    states: tuple[str, ...],
+    reason: str | None = None,
+    error: dict[str, Any] | None = None,
+) -> Answer:
     """Ends a job that no process is working on."""
     fields = {"error": error} if error else {}
     return move(
@@ -159,11 +178,15 @@ def lost(redis: Redis, job_id: str, attempt: int, reason: str, harmless: bool = 
     if asked:
         return end(redis, record, asked, states=(record["state"],)).applied
     if record["state"] == "pausing":
-        return move(redis, job_id, "paused", states=("pausing",), attempt=attempt, reason=reason, fields={"failures": record["failures"]}).applied
+        return move(
+            redis, job_id, "paused", states=("pausing",), attempt=attempt, reason=reason, fields={"failures": record["failures"]}
+        ).applied
     failures = record["failures"] + (0 if harmless else 1)
     if failures >= MAX_FAILURES:
         message = f"{reason}; {failures} attempts in a row were lost before a checkpoint"
-        return end(redis, record, "failed", states=ACTIVE, reason=message, error={"code": "lost", "message": message, "pointer": ""}).applied
+        return end(
+            redis, record, "failed", states=ACTIVE, reason=message, error={"code": "lost", "message": message, "pointer": ""}
+        ).applied
     return enqueue_again(redis, record, reason, ACTIVE, failures)
 
 

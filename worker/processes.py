@@ -34,7 +34,9 @@ def die_with_parent(parent: int | None = None) -> None:
 
 def start(arguments: list[str], environment: dict[str, str], stdin: int | IO[Any] | None = None) -> subprocess.Popen[bytes]:
     """A Python child, ``python -m ...``, in a session of its own so that Ctrl-C at the terminal reaches only its parent."""
-    return subprocess.Popen([sys.executable, *arguments], env={**environment, _PARENT: str(os.getpid())}, stdin=stdin, start_new_session=True)
+    return subprocess.Popen(
+        [sys.executable, *arguments], env={**environment, _PARENT: str(os.getpid())}, stdin=stdin, start_new_session=True
+    )
 
 
 def end(process: subprocess.Popen[bytes], grace_s: float = 5.0) -> None:

@@ -7,11 +7,10 @@ import secrets
 import threading
 import time
 
-from redis import Redis
 from redis.exceptions import RedisError
 
 from worker import datasets, doorbell, events, jobs, keys
-from worker.connection import Place
+from worker.connection import Place, Redis
 
 PERIOD_S = 2.0
 LOCK_MS = 6_000

@@ -11,9 +11,8 @@ import time
 import zlib
 from typing import Any
 
-from redis import Redis
-
 from worker import events, fence, jobs, keys
+from worker.connection import Redis
 
 LEASE_MS = 10_000
 RENEW_S = 2.0
@@ -57,7 +56,16 @@ class Reporter:
             "runner": self.runner, "worker": self.worker, "host": socket.gethostname(), "pid": os.getpid(),
             **({} if record["started"] else {"started": jobs.now_ms()}),
         }  # fmt: skip
-        answer = jobs.move(self.redis, self.job_id, "starting", states=("queued",), attempt=self.attempt, batch=self._next(), lease_ms=LEASE_MS, fields=fields)
+        answer = jobs.move(
+            self.redis,
+            self.job_id,
+            "starting",
+            states=("queued",),
+            attempt=self.attempt,
+            batch=self._next(),
+            lease_ms=LEASE_MS,
+            fields=fields,
+        )
         if not answer.applied or (self.redis.hget(keys.job(self.job_id), "runner") or b"").decode() != self.runner:
             raise LostLease(f"the job is {answer.state} (attempt {answer.attempt})")
         self._record = record
@@ -75,7 +83,9 @@ class Reporter:
         """Starting becomes running, unless something has been asked for meanwhile."""
         with self._lock:
             self._progress = {"step": 0, "total_steps": total_steps, "epoch": 0, "since": time.time()}
-            answer = jobs.move(self.redis, self.job_id, "running", states=("starting",), attempt=self.attempt, batch=self._next(), lease_ms=LEASE_MS)
+            answer = jobs.move(
+                self.redis, self.job_id, "running", states=("starting",), attempt=self.attempt, batch=self._next(), lease_ms=LEASE_MS
+            )
             if answer.state in _ASKED and answer.attempt == self.attempt:
                 self._state = answer.state
             else:
@@ -89,7 +99,9 @@ class Reporter:
         if not answer.applied:
             self._closed.set()
             raise LostLease(
-                "there is no such job any more" if answer.missing else f"the job is {answer.state} in attempt {answer.attempt}; this was attempt {self.attempt}"
+                "there is no such job any more"
+                if answer.missing
+                else f"the job is {answer.state} in attempt {answer.attempt}; this was attempt {self.attempt}"
             )
         self._state, self._last_write = answer.state, time.monotonic()
 
@@ -142,7 +154,9 @@ class Reporter:
 
     # -- how it ends
 
-    def finish(self, state: str, *, reason: str | None = None, error: dict[str, Any] | None = None, results: dict[str, Any] | None = None) -> None:
+    def finish(
+        self, state: str, *, reason: str | None = None, error: dict[str, Any] | None = None, results: dict[str, Any] | None = None
+    ) -> None:
         """Ends the job, with the event that lets a client prove that it has every point."""
         with self._lock:
             self.flush()

@@ -35,7 +35,7 @@ class Failed(Exception):
         self.error = {"code": code, "message": message, "pointer": pointer}
 
 
-class _Asked(Exception):  # noqa: N818 - not an error
+class _Asked(Exception):
     """Somebody asked for the job to pause, stop or be cancelled, or for this process to end."""
 
     def __init__(self, state: str) -> None:
@@ -67,7 +67,12 @@ class Training:
             self._fail_spec(error)
         except MemoryError as error:
             self.reporter.finish(
-                "failed", error={"code": "out_of_memory", "message": f"the job needs more memory than there is: {error}", "pointer": "/data/batch_size"}
+                "failed",
+                error={
+                    "code": "out_of_memory",
+                    "message": f"the job needs more memory than there is: {error}",
+                    "pointer": "/data/batch_size",
+                },
             )
             return OUT_OF_MEMORY
         except Diverged as error:
@@ -88,14 +93,20 @@ class Training:
         try:
             return open_source(self.place.dataset(record["dataset"]) / datasets.PREPARED)
         except FileNotFoundError:
-            raise Failed("dataset_missing", f"the files of dataset {record['dataset']} are not on this worker's storage", "/data/dataset") from None
+            raise Failed(
+                "dataset_missing", f"the files of dataset {record['dataset']} are not on this worker's storage", "/data/dataset"
+            ) from None
 
     def _train(self, record: dict[str, Any]) -> None:
         spec = check(record["spec"])
         run = Run(spec, self._source(record), resolve(self.device))
         needed, there = max(s.peak_bytes for s in run.summaries), available_memory()
         if self.device == "cpu" and needed > there:
-            raise Failed("out_of_memory", f"training needs about {needed >> 20} MiB, but the worker has {there >> 20} MiB available", "/data/batch_size")
+            raise Failed(
+                "out_of_memory",
+                f"training needs about {needed >> 20} MiB, but the worker has {there >> 20} MiB available",
+                "/data/batch_size",
+            )
         held = checkpoints.latest(self.folder)
         if held is not None:
             state, facts = held
@@ -131,7 +142,14 @@ class Training:
         if step == self.saved_step:
             return
         self.reporter.flush()
-        facts = {"step": step, "epoch": epoch, "points": self.reporter.produced, "best": self.best_step, "values": values, "variant": run.variant_name}
+        facts = {
+            "step": step,
+            "epoch": epoch,
+            "points": self.reporter.produced,
+            "best": self.best_step,
+            "values": values,
+            "variant": run.variant_name,
+        }
         checkpoints.save(self.folder, step, run.state(), facts)
         checkpoints.prune(self.folder, spec["checkpoint"]["keep"], self.best_step)
         self.saved_step = step

@@ -6,6 +6,7 @@ which a job would otherwise wait for.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import signal
@@ -15,11 +16,10 @@ import threading
 import time
 from typing import Any
 
-from redis import Redis
 from redis.exceptions import RedisError
 
 from worker import doorbell, jobs, keys
-from worker.connection import Place
+from worker.connection import Place, Redis
 from worker.processes import end, start
 from worker.reporter import LOST_LEASE
 from worker.run import ENDED, HANDED_BACK, available_memory
@@ -61,10 +61,8 @@ class Station:
     def _be_present(self) -> None:
         redis = self.place.connect()
         while not self._gone.is_set():
-            try:
+            with contextlib.suppress(RedisError):  # away for longer than the client is patient: the next round tries again
                 self._announce(redis)
-            except RedisError:
-                pass  # away for longer than the client is patient; the next round tries again
             self._gone.wait(PRESENCE_S)
 
     # -- children

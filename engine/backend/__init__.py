@@ -72,7 +72,7 @@ def resolve(where: str | device | int | None) -> device:
 
 def on(where: device) -> contextlib.AbstractContextManager[Any]:
     """Allocations inside go to ``where``."""
-    return cupy().cuda.Device(where.index) if where.type == "cuda" else contextlib.nullcontext()  # type: ignore[no-any-return]
+    return cupy().cuda.Device(where.index) if where.type == "cuda" else contextlib.nullcontext()
 
 
 def empty(shape: tuple[int, ...], dtype: Any, where: device) -> Array:

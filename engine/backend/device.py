@@ -11,6 +11,8 @@ class device:  # noqa: N801 - PyTorch's name
     """``device("cuda:1")``, ``device("cuda", 1)`` or ``device("cpu")``; ``meta`` has shapes and types but no elements."""
 
     __slots__ = ("index", "type")
+    type: str
+    index: int | None
 
     def __init__(self, spec: str | device | int, index: int | None = None) -> None:
         if isinstance(spec, device):

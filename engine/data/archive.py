@@ -73,7 +73,9 @@ def inspect(archive: zipfile.ZipFile) -> tuple[list[Member], list[tuple[str, str
             faults.append((info.orig_filename, fault))
         seen.add(str(PurePosixPath(info.filename)))
     if faults:
-        raise BadArchive(f"the archive has {len(faults)} unsafe entr{'y' if len(faults) == 1 else 'ies'}, so nothing of it was unpacked", faults)
+        raise BadArchive(
+            f"the archive has {len(faults)} unsafe entr{'y' if len(faults) == 1 else 'ies'}, so nothing of it was unpacked", faults
+        )
     total = sum(i.file_size for i in infos)
     if total > MAX_TOTAL_BYTES or total > MAX_RATIO * max(1 << 20, sum(i.compress_size for i in infos)):
         raise BadArchive(f"the archive would unpack to {total} bytes: too many, or too many for its size")

@@ -98,7 +98,9 @@ def sample_shape(source: Source, spec: dict[str, Any]) -> tuple[int, ...]:
         raise SpecError(
             [
                 Problem(
-                    "/data/transform", "does_not_fit", f"transforms are for images, but the dataset is a {source.report.format} of shape {source.report.shape}"
+                    "/data/transform",
+                    "does_not_fit",
+                    f"transforms are for images, but the dataset is a {source.report.format} of shape {source.report.shape}",
                 )
             ]
         )

@@ -29,7 +29,9 @@ class _Indexed(Module):
 
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
-            return type(self)(OrderedDict(list(self._modules.items())[index])) if isinstance(self, Sequential) else type(self)(list(self.children())[index])  # type: ignore[arg-type]
+            kind: Any = type(self)
+            items = list(self._modules.items())[index]
+            return kind(OrderedDict(items)) if isinstance(self, Sequential) else kind([m for _, m in items])
         return self._modules[self._key(index)]
 
     def __setitem__(self, index: int, module: Module) -> None:
@@ -160,7 +162,9 @@ class Parallel(_Indexed):
         total = results[0]
         for y in results[1:]:
             if y.shape != total.shape:
-                raise RuntimeError(f"Parallel adds its branches: their outputs must have one shape, got {tuple(total.shape)} and {tuple(y.shape)}")
+                raise RuntimeError(
+                    f"Parallel adds its branches: their outputs must have one shape, got {tuple(total.shape)} and {tuple(y.shape)}"
+                )
             total = total + y
         return total
 

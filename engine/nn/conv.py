@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from engine.creation import empty
 from engine.dtypes import dtype as DType  # noqa: N812
-from engine.nn import functional as F
+from engine.nn import functional as F  # noqa: N812 - as everybody calls it
 from engine.nn.linear import reset_affine
 from engine.nn.module import Module, Parameter
 from engine.tensor import Tensor
@@ -33,7 +33,9 @@ class _Conv(Module):
         if isinstance(padding, str) and padding not in ("same", "valid"):
             raise ValueError(f"Invalid padding string {padding!r}, should be one of 'valid', 'same'")
         if padding_mode not in ("zeros", "reflect", "replicate", "circular"):
-            raise ValueError(f"padding_mode must be one of 'zeros', 'reflect', 'replicate', 'circular', but got padding_mode={padding_mode!r}")
+            raise ValueError(
+                f"padding_mode must be one of 'zeros', 'reflect', 'replicate', 'circular', but got padding_mode={padding_mode!r}"
+            )
         self._function = function
         self.in_channels, self.out_channels, self.groups, self.padding_mode = in_channels, out_channels, groups, padding_mode
         self.kernel_size, self.stride = F.tuple_of(kernel_size, n, "kernel_size"), F.tuple_of(stride, n, "stride")
@@ -58,15 +60,16 @@ class _Conv(Module):
 
     def _border(self) -> list[int]:
         """Widths for ``pad``, last dimension first."""
-        if self.padding == "valid":
+        padding: Any = self.padding
+        if padding == "valid":
             return [0] * 2 * len(self.kernel_size)
-        if self.padding == "same":
+        if padding == "same":
             totals = [d * (k - 1) for k, d in zip(self.kernel_size, self.dilation, strict=True)]
             return [w for t in reversed(totals) for w in (t // 2, t - t // 2)]
-        return [p for p in reversed(self.padding) for _ in range(2)]
+        return [p for p in reversed(padding) for _ in range(2)]
 
     def forward(self, x: Tensor) -> Tensor:
-        padding = self.padding
+        padding: Any = self.padding
         if self.padding_mode != "zeros":
             x, padding = F.pad(x, self._border(), self.padding_mode), 0
         return self._function(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
@@ -94,7 +97,9 @@ class Conv1d(_Conv):
         self, in_channels: int, out_channels: int, kernel_size: int | tuple[int], stride: int | tuple[int] = 1, padding: int | tuple[int] | Padding = 0,
         dilation: int | tuple[int] = 1, groups: int = 1, bias: bool = True, padding_mode: PaddingMode = "zeros", device: Any = None, dtype: DType | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(1, F.conv1d, in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype)
+        super().__init__(
+            1, F.conv1d, in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
+        )
 
 
 class Conv2d(_Conv):
@@ -105,4 +110,6 @@ class Conv2d(_Conv):
         padding: int | tuple[int, int] | Padding = 0, dilation: int | tuple[int, int] = 1, groups: int = 1, bias: bool = True,
         padding_mode: PaddingMode = "zeros", device: Any = None, dtype: DType | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(2, F.conv2d, in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype)
+        super().__init__(
+            2, F.conv2d, in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
+        )

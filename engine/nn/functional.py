@@ -68,7 +68,9 @@ def gelu(x: Tensor, approximate: str = "tanh") -> Tensor:
 # -- linear maps and convolutions
 
 
-def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Ints, padding: Ints | str, dilation: Ints, groups: int, n: int) -> Tensor:
+def _convolution(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: Ints, padding: Ints | str, dilation: Ints, groups: int, n: int
+) -> Tensor:
     name = f"conv{n}d"
     if x.ndim not in (n + 1, n + 2):
         raise RuntimeError(f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: {list(x.shape)}")
@@ -97,7 +99,9 @@ def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Ints, p
     return y if bias is None else y + bias.reshape(-1, *(1,) * n)
 
 
-def _named_padding(x: Tensor, padding: str, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> tuple[Tensor, tuple[int, ...]]:
+def _named_padding(
+    x: Tensor, padding: str, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
+) -> tuple[Tensor, tuple[int, ...]]:
     """'valid' pads nothing; 'same' keeps the size, the odd element on the right."""
     if padding == "valid":
         return x, (0,) * len(kernel)
@@ -111,12 +115,16 @@ def _named_padding(x: Tensor, padding: str, kernel: Sequence[int], stride: Seque
     return x, tuple(t // 2 for t in total)
 
 
-def conv1d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Ints | str = 0, dilation: Ints = 1, groups: int = 1) -> Tensor:
+def conv1d(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Ints | str = 0, dilation: Ints = 1, groups: int = 1
+) -> Tensor:
     """``(N, C, L)`` with ``(O, C/groups, K)`` to ``(N, O, L_out)``."""
     return _convolution(x, weight, bias, stride, padding, dilation, groups, 1)
 
 
-def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Ints | str = 0, dilation: Ints = 1, groups: int = 1) -> Tensor:
+def conv2d(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Ints = 1, padding: Ints | str = 0, dilation: Ints = 1, groups: int = 1
+) -> Tensor:
     """``(N, C, H, W)`` with ``(O, C/groups, KH, KW)`` to ``(N, O, H_out, W_out)``."""
     return _convolution(x, weight, bias, stride, padding, dilation, groups, 2)
 
@@ -136,7 +144,9 @@ def _pooled(x: Tensor, n: int, name: str, function: Callable[[Tensor], Any]) -> 
 
 def _check_pool(x: Tensor, name: str, out: Sequence[int], kernel: Sequence[int], padding: Sequence[int]) -> None:
     if any(p > k // 2 for p, k in zip(padding, kernel, strict=True)):
-        raise RuntimeError(f"pad should be at most half of effective kernel size, but got pad={list(padding)} and kernel_size={list(kernel)}")
+        raise RuntimeError(
+            f"pad should be at most half of effective kernel size, but got pad={list(padding)} and kernel_size={list(kernel)}"
+        )
     if any(m < 1 for m in out):
         raise RuntimeError(
             f"Given input size: ({'x'.join(map(str, x.shape[1:]))}). Calculated output size: ({'x'.join(map(str, (x.shape[1], *out)))}). Output size is too small ({name})"
@@ -144,7 +154,13 @@ def _check_pool(x: Tensor, name: str, out: Sequence[int], kernel: Sequence[int],
 
 
 def max_pool2d(
-    x: Tensor, kernel_size: Ints, stride: Ints | None = None, padding: Ints = 0, dilation: Ints = 1, ceil_mode: bool = False, return_indices: bool = False
+    x: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
 ) -> Any:
     """The greatest element under each window, ``(N, C, H, W)`` to ``(N, C, H_out, W_out)``; with its flat index if asked."""
     kernel = tuple_of(kernel_size, 2, "kernel_size")
@@ -152,7 +168,9 @@ def max_pool2d(
     pads, spread = tuple_of(padding, 2, "padding"), tuple_of(dilation, 2, "dilation")
 
     def pool(x: Tensor) -> Any:
-        _check_pool(x, "max_pool2d", tuple(map(_pool.pooled_size, x.shape[2:], kernel, steps, pads, spread, (ceil_mode,) * 2)), kernel, pads)
+        _check_pool(
+            x, "max_pool2d", tuple(map(_pool.pooled_size, x.shape[2:], kernel, steps, pads, spread, (ceil_mode,) * 2)), kernel, pads
+        )
         y, index = _pool.max_pool(x, kernel, steps, pads, spread, ceil_mode)
         return (y, index) if return_indices else y
 
@@ -197,9 +215,11 @@ def avg_pool2d(
     def pool(x: Tensor) -> Tensor:
         out = tuple(map(_pool.pooled_size, x.shape[2:], kernel, steps, pads, (1, 1), (ceil_mode,) * 2))
         _check_pool(x, "avg_pool2d", out, kernel, pads)
-        return _pool.avg_pool(x, kernel, steps, pads, _window_scale(tuple(x.shape[2:]), out, kernel, steps, pads, count_include_pad, divisor_override))
+        return _pool.avg_pool(
+            x, kernel, steps, pads, _window_scale(tuple(x.shape[2:]), out, kernel, steps, pads, count_include_pad, divisor_override)
+        )
 
-    return _pooled(x, 2, "avg_pool2d", pool)  # type: ignore[no-any-return]
+    return _pooled(x, 2, "avg_pool2d", pool)
 
 
 def adaptive_avg_pool2d(x: Tensor, output_size: Ints) -> Tensor:
@@ -217,7 +237,7 @@ def adaptive_avg_pool2d(x: Tensor, output_size: Ints) -> Tensor:
             x = (x.transpose(2, 3) @ w).transpose(2, 3) if axis == 0 else x @ w
         return x
 
-    return _pooled(x, 2, "adaptive_avg_pool2d", pool)  # type: ignore[no-any-return]
+    return _pooled(x, 2, "adaptive_avg_pool2d", pool)
 
 
 # -- regularization and normalization
@@ -323,7 +343,11 @@ def nll_loss(x: Tensor, target: Tensor, weight: Tensor | None = None, ignore_ind
         raise ValueError(f"Expected target size {[batched.shape[0], *batched.shape[2:]]}, got {list(classes.shape)}")
     kept = classes != ignore_index
     safe = where(kept, classes, 0)
-    if isinstance(safe._data, np.ndarray) and safe.numel() and not (int(safe._data.min()) >= 0 and int(safe._data.max()) < batched.shape[1]):
+    if (
+        isinstance(safe._data, np.ndarray)
+        and safe.numel()
+        and not (int(safe._data.min()) >= 0 and int(safe._data.max()) < batched.shape[1])
+    ):
         bad = next(int(t) for t in safe._data.ravel() if not 0 <= t < batched.shape[1])
         raise IndexError(f"Target {bad} is out of bounds: the input has {batched.shape[1]} classes.")
     picked = -gather(batched, 1, safe.unsqueeze(1)).squeeze(1)

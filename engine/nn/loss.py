@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from engine.creation import as_tensor
-from engine.nn import functional as F
+from engine.nn import functional as F  # noqa: N812 - as everybody calls it
 from engine.nn.module import Module
 from engine.tensor import Tensor
 
@@ -74,7 +74,9 @@ class NLLLoss(_Weighted):
 class CrossEntropyLoss(_Weighted):
     """Cross-entropy of ``softmax(x)``: ``(N, C, ...)`` scores with ``(N, ...)`` classes, or with probabilities."""
 
-    def __init__(self, weight: list[float] | None = None, ignore_index: int = -100, reduction: Reduction = "mean", label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self, weight: list[float] | None = None, ignore_index: int = -100, reduction: Reduction = "mean", label_smoothing: float = 0.0
+    ) -> None:
         super().__init__(weight, ignore_index, reduction)
         self.label_smoothing = label_smoothing
 

@@ -26,7 +26,7 @@ class Parameter(Tensor):
     def _wrap(cls, array: Any) -> Tensor:
         return cls(Tensor._wrap(array))
 
-    def __repr__(self, **_: Any) -> str:
+    def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
 
     def __reduce__(self) -> Any:
@@ -95,7 +95,7 @@ class Module:
                 raise AttributeError("cannot assign module or parameters before Module.__init__() call")
             object.__setattr__(self, name, value)
             return
-        home = None
+        home: dict[str, Any] | None = None
         if isinstance(value, Parameter):
             home = self._parameters
         elif isinstance(value, Module):

@@ -7,7 +7,7 @@ from typing import Any
 from engine.creation import ones, tensor, zeros
 from engine.dtypes import dtype as DType  # noqa: N812
 from engine.dtypes import int64
-from engine.nn import functional as F
+from engine.nn import functional as F  # noqa: N812 - as everybody calls it
 from engine.nn.module import Module, Parameter
 from engine.tensor import Tensor
 
@@ -74,8 +74,12 @@ class LayerNorm(Module):
         super().__init__()
         self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
         self.eps, self.elementwise_affine = eps, elementwise_affine
-        self.register_parameter("weight", Parameter(ones(*self.normalized_shape, device=device, dtype=dtype)) if elementwise_affine else None)
-        self.register_parameter("bias", Parameter(zeros(*self.normalized_shape, device=device, dtype=dtype)) if elementwise_affine and bias else None)
+        self.register_parameter(
+            "weight", Parameter(ones(*self.normalized_shape, device=device, dtype=dtype)) if elementwise_affine else None
+        )
+        self.register_parameter(
+            "bias", Parameter(zeros(*self.normalized_shape, device=device, dtype=dtype)) if elementwise_affine and bias else None
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)

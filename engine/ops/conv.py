@@ -87,7 +87,7 @@ def _conv_infer(x: Any, w: Any, stride: Ints, padding: Ints, dilation: Ints, gro
     return (x.shape[0], w.shape[0], *out), x.dtype
 
 
-_conv = Op(
+_conv: Op = Op(
     "conv",
     ["x", "w"],
     infer=_conv_infer,
@@ -98,7 +98,7 @@ _conv = Op(
     },
     flops=lambda outs, ins, attrs: 2 * outs[0].size * count(ins[1].shape[1:]),
 )
-_conv_data = Op(
+_conv_data: Op = Op(
     "conv_data",
     ["g", "w"],
     infer=lambda g, w, stride, padding, dilation, groups, size: ((g.shape[0], w.shape[1] * groups, *size), g.dtype),
@@ -109,7 +109,7 @@ _conv_data = Op(
     },
     flops=lambda outs, ins, attrs: 2 * ins[0].size * count(ins[1].shape[1:]),
 )
-_conv_weight = Op(
+_conv_weight: Op = Op(
     "conv_weight",
     ["x", "g"],
     infer=lambda x, g, stride, padding, dilation, groups, kernel: ((g.shape[1], x.shape[1] // groups, *kernel), x.dtype),
@@ -124,14 +124,14 @@ _conv_weight = Op(
 
 def conv(x: Tensor, w: Tensor, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Tensor:
     """Cross-correlation of ``(N, C, *size)`` with ``(O, C/groups, *kernel)`` to ``(N, O, *out)``, arguments checked by the caller."""
-    return apply(_conv, x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)  # type: ignore[no-any-return]
+    return apply(_conv, x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
 
 
 def conv_data(g: Tensor, w: Tensor, stride: Ints, padding: Ints, dilation: Ints, groups: int, size: Ints) -> Tensor:
     """The gradient of ``conv`` with respect to an input of spatial ``size``."""
-    return apply(_conv_data, g, w, stride=stride, padding=padding, dilation=dilation, groups=groups, size=tuple(size))  # type: ignore[no-any-return]
+    return apply(_conv_data, g, w, stride=stride, padding=padding, dilation=dilation, groups=groups, size=tuple(size))
 
 
 def conv_weight(x: Tensor, g: Tensor, stride: Ints, padding: Ints, dilation: Ints, groups: int, kernel: Ints) -> Tensor:
     """The gradient of ``conv`` with respect to a weight of spatial size ``kernel``."""
-    return apply(_conv_weight, x, g, stride=stride, padding=padding, dilation=dilation, groups=groups, kernel=tuple(kernel))  # type: ignore[no-any-return]
+    return apply(_conv_weight, x, g, stride=stride, padding=padding, dilation=dilation, groups=groups, kernel=tuple(kernel))

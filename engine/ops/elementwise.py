@@ -66,17 +66,19 @@ def _promoted(op: Op, *operands: Any, floating: bool = False) -> Any:
 
 
 def _unary(op: Op, x: Tensor, floating: bool = True) -> Tensor:
-    return apply(op, cast(x, get_default_dtype()) if floating and x.dtype.category != FLOAT else x)  # type: ignore[no-any-return]
+    return apply(op, cast(x, get_default_dtype()) if floating and x.dtype.category != FLOAT else x)
 
 
 # -- casts and copies
 
-_to = Op("to", ["x"], infer=lambda x, dtype: (x.shape, dtype), kernel=lambda out, x, dtype: out.__setitem__(..., x), vjps={"x": lambda g: g})
+_to = Op(
+    "to", ["x"], infer=lambda x, dtype: (x.shape, dtype), kernel=lambda out, x, dtype: out.__setitem__(..., x), vjps={"x": lambda g: g}
+)
 _clone = _elementwise("clone", "x", lambda m, x: x, x=lambda g: g)
 
 
 def clone(x: Tensor) -> Tensor:
-    return apply(_clone, x)  # type: ignore[no-any-return]
+    return apply(_clone, x)
 
 
 # -- arithmetic
@@ -87,7 +89,9 @@ _mul = _elementwise("mul", "a b", "multiply", a=lambda g, b: g * b, b=lambda g, 
 _div = _elementwise("div", "a b", "true_divide", a=lambda g, b: g / b, b=lambda g, a, b: -g * a / (b * b))
 _floor_divide = _elementwise("floor_divide", "a b", "floor_divide")
 _remainder = _elementwise("remainder", "a b", "remainder", a=lambda g: g, b=lambda g, a, b: -g * floor(a / b))
-_pow = _elementwise("pow", "a b", "power", a=lambda g, a, b: _pow_base(g, a, b), b=lambda g, a, y: g * y * log(where(_lift(a, g) > 0, a, 1.0)))
+_pow = _elementwise(
+    "pow", "a b", "power", a=lambda g, a, b: _pow_base(g, a, b), b=lambda g, a, y: g * y * log(where(_lift(a, g) != 0, a, 1.0))
+)
 _maximum = _elementwise("maximum", "a b", "maximum", a=lambda g, a, b: g * _share(a, b, g), b=lambda g, a, b: g * _share(b, a, g))
 _minimum = _elementwise("minimum", "a b", "minimum", a=lambda g, a, b: g * _share(b, a, g), b=lambda g, a, b: g * _share(a, b, g))
 
@@ -112,15 +116,15 @@ def _share(a: Any, b: Any, like: Tensor) -> Tensor:
 
 def add(a: Any, b: Any, alpha: float = 1) -> Tensor:
     """``a + alpha * b``, broadcast."""
-    return _promoted(_add, a, b if alpha == 1 else b * alpha)  # type: ignore[no-any-return]
+    return _promoted(_add, a, b if alpha == 1 else b * alpha)
 
 
 def sub(a: Any, b: Any, alpha: float = 1) -> Tensor:
-    return _promoted(_sub, a, b if alpha == 1 else b * alpha)  # type: ignore[no-any-return]
+    return _promoted(_sub, a, b if alpha == 1 else b * alpha)
 
 
 def mul(a: Any, b: Any) -> Tensor:
-    return _promoted(_mul, a, b)  # type: ignore[no-any-return]
+    return _promoted(_mul, a, b)
 
 
 def div(a: Any, b: Any, rounding_mode: str | None = None) -> Tensor:
@@ -129,18 +133,18 @@ def div(a: Any, b: Any, rounding_mode: str | None = None) -> Tensor:
         return floor_divide(a, b)
     quotient: Tensor = _promoted(_div, a, b, floating=True)
     if rounding_mode == "trunc":
-        return cast(trunc(quotient), result_type(a, b))  # type: ignore[no-any-return]
+        return cast(trunc(quotient), result_type(a, b))
     if rounding_mode is not None:
         raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
     return quotient
 
 
 def floor_divide(a: Any, b: Any) -> Tensor:
-    return _promoted(_floor_divide, a, b)  # type: ignore[no-any-return]
+    return _promoted(_floor_divide, a, b)
 
 
 def remainder(a: Any, b: Any) -> Tensor:
-    return _promoted(_remainder, a, b)  # type: ignore[no-any-return]
+    return _promoted(_remainder, a, b)
 
 
 def pow(a: Any, b: Any) -> Tensor:
@@ -148,16 +152,16 @@ def pow(a: Any, b: Any) -> Tensor:
         return square(a)
     if not _is_tensor(b) and b < 0 and a.dtype.category != FLOAT:
         raise RuntimeError("Integers to negative integer powers are not allowed.")
-    return _promoted(_pow, a, b)  # type: ignore[no-any-return]
+    return _promoted(_pow, a, b)
 
 
 def maximum(a: Any, b: Any) -> Tensor:
     """Element-wise; the gradient is shared in halves where both are equal."""
-    return _promoted(_maximum, a, b)  # type: ignore[no-any-return]
+    return _promoted(_maximum, a, b)
 
 
 def minimum(a: Any, b: Any) -> Tensor:
-    return _promoted(_minimum, a, b)  # type: ignore[no-any-return]
+    return _promoted(_minimum, a, b)
 
 
 # -- functions of one operand
@@ -195,7 +199,10 @@ def neg(x: Tensor) -> Tensor:
     return _unary(_neg, x, floating=False)
 
 
-def _function(op: Op, floating: bool = True) -> Callable[[Tensor], Tensor]:
+_Function = Callable[[Any], Any]
+
+
+def _function(op: Op, floating: bool = True) -> _Function:
     def function(x: Tensor) -> Tensor:
         return _unary(op, x, floating)
 
@@ -204,11 +211,28 @@ def _function(op: Op, floating: bool = True) -> Callable[[Tensor], Tensor]:
     return function
 
 
-abs, sign, square, relu = (_function(op, floating=False) for op in (_abs, _sign, _square, _relu))
-sqrt, rsqrt, reciprocal = (_function(op) for op in (_sqrt, _rsqrt, _reciprocal))
-exp, expm1, log, log1p, log2, log10 = (_function(op) for op in (_exp, _expm1, _log, _log1p, _log2, _log10))
-sin, cos, tanh, sigmoid, softplus = (_function(op) for op in (_sin, _cos, _tanh, _sigmoid, _softplus))
-floor, ceil, round, trunc = (_function(op) for op in (_floor, _ceil, _round, _trunc))
+abs: _Function = _function(_abs, floating=False)
+sign: _Function = _function(_sign, floating=False)
+square: _Function = _function(_square, floating=False)
+relu: _Function = _function(_relu, floating=False)
+sqrt: _Function = _function(_sqrt)
+rsqrt: _Function = _function(_rsqrt)
+reciprocal: _Function = _function(_reciprocal)
+exp: _Function = _function(_exp)
+expm1: _Function = _function(_expm1)
+log: _Function = _function(_log)
+log1p: _Function = _function(_log1p)
+log2: _Function = _function(_log2)
+log10: _Function = _function(_log10)
+sin: _Function = _function(_sin)
+cos: _Function = _function(_cos)
+tanh: _Function = _function(_tanh)
+sigmoid: _Function = _function(_sigmoid)
+softplus: _Function = _function(_softplus)
+floor: _Function = _function(_floor)
+ceil: _Function = _function(_ceil)
+round: _Function = _function(_round)
+trunc: _Function = _function(_trunc)
 
 # -- selection
 
@@ -219,7 +243,7 @@ _clamp = _elementwise("clamp", "x", lambda m, x, lo, hi: m.clip(x, lo, hi), x=la
 def where(condition: Tensor, a: Any, b: Any) -> Tensor:
     """``a`` where ``condition`` holds, else ``b``; all three broadcast."""
     d = result_type(a, b)
-    return apply(_where, cast(condition, dtypes.bool_), cast(a, d), cast(b, d))  # type: ignore[no-any-return]
+    return apply(_where, cast(condition, dtypes.bool_), cast(a, d), cast(b, d))
 
 
 def _inside(x: Tensor, lo: float | None, hi: float | None) -> Tensor:
@@ -235,7 +259,7 @@ def clamp(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
     if _is_tensor(min) or _is_tensor(max):
         x = x if min is None else maximum(x, min)
         return x if max is None else minimum(x, max)
-    return apply(_clamp, cast(x, result_type(x, *(v for v in (min, max) if v is not None))), lo=min, hi=max)  # type: ignore[no-any-return]
+    return apply(_clamp, cast(x, result_type(x, *(v for v in (min, max) if v is not None))), lo=min, hi=max)
 
 
 # -- comparison and logic
@@ -245,7 +269,7 @@ def _comparison(name: str, ufunc: str) -> Callable[[Any, Any], Tensor]:
     op = _elementwise(name, "a b", ufunc, np.bool_)
 
     def compare(a: Any, b: Any) -> Tensor:
-        return _promoted(op, a, b)  # type: ignore[no-any-return]
+        return _promoted(op, a, b)
 
     compare.__name__ = compare.__qualname__ = name
     compare.__doc__ = f"Element-wise ``{ufunc}``, broadcast; a bool tensor."
@@ -264,15 +288,15 @@ _predicates = {name: _elementwise(name, "x", name, np.bool_) for name in ("isnan
 
 
 def bitwise_and(a: Any, b: Any) -> Tensor:
-    return _promoted(_bitwise["bitwise_and"], a, b)  # type: ignore[no-any-return]
+    return _promoted(_bitwise["bitwise_and"], a, b)
 
 
 def bitwise_or(a: Any, b: Any) -> Tensor:
-    return _promoted(_bitwise["bitwise_or"], a, b)  # type: ignore[no-any-return]
+    return _promoted(_bitwise["bitwise_or"], a, b)
 
 
 def bitwise_xor(a: Any, b: Any) -> Tensor:
-    return _promoted(_bitwise["bitwise_xor"], a, b)  # type: ignore[no-any-return]
+    return _promoted(_bitwise["bitwise_xor"], a, b)
 
 
 def bitwise_not(x: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ def outer(a: Tensor, b: Tensor) -> Tensor:
 def addmm(c: Tensor, a: Tensor, b: Tensor, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * c + alpha * (a @ b)``."""
     product = mm(a, b)
-    return (c if beta == 1 else c * beta) + (product if alpha == 1 else product * alpha)  # type: ignore[no-any-return]
+    return (c if beta == 1 else c * beta) + (product if alpha == 1 else product * alpha)
 
 
 def trace(x: Tensor) -> Tensor:

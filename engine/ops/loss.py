@@ -30,7 +30,9 @@ def _log_softmax_kernel(out: Array, x: Array, dim: int) -> None:
 
 
 def _register(name: str, kernel: Any, vjp: Any) -> Op:
-    return Op(name, ["x"], infer=lambda x, dim: (x.shape, x.dtype), kernel=kernel, vjps={"x": vjp}, flops=lambda outs, ins, attrs: 4 * ins[0].size)
+    return Op(
+        name, ["x"], infer=lambda x, dim: (x.shape, x.dtype), kernel=kernel, vjps={"x": vjp}, flops=lambda outs, ins, attrs: 4 * ins[0].size
+    )
 
 
 _softmax = _register("softmax", _softmax_kernel, lambda g, y, dim: y * (g - sum_(g * y, dim, keepdim=True)))
@@ -40,7 +42,7 @@ _log_softmax = _register("log_softmax", _log_softmax_kernel, lambda g, y, dim: g
 def _apply(op: Op, x: Tensor, dim: int) -> Tensor:
     if x.dtype.category != FLOAT:
         x = cast(x, get_default_dtype())
-    return apply(op, x, dim=wrap_dim(dim, x.ndim)) if x.numel() and x.ndim else exp(x * 0) if op is _softmax else x * 0  # type: ignore[no-any-return]
+    return apply(op, x, dim=wrap_dim(dim, x.ndim)) if x.numel() and x.ndim else exp(x * 0) if op is _softmax else x * 0
 
 
 def softmax(x: Tensor, dim: int = -1) -> Tensor:

@@ -75,17 +75,18 @@ def _unpool_kernel(out: Array, g: Array, index: Array, size: Ints) -> None:
     out[...] = xp.bincount(flat.reshape(-1), weights=g.reshape(-1), minlength=out.size).reshape(out.shape)
 
 
-_max_pool = Op(
+_max_pool: Op = Op(
     "max_pool",
     ["x"],
     infer=lambda x, kernel, stride, padding, dilation, ceil_mode: [
-        ((*x.shape[:2], *map(pooled_size, x.shape[2:], kernel, stride, padding, dilation, (ceil_mode,) * len(kernel))), d) for d in (x.dtype, np.int64)
+        ((*x.shape[:2], *map(pooled_size, x.shape[2:], kernel, stride, padding, dilation, (ceil_mode,) * len(kernel))), d)
+        for d in (x.dtype, np.int64)
     ],
     kernel=_max_kernel,
     vjps={"x": lambda g, y1, x_shape: apply(_unpool, g, y1, size=x_shape[2:])},
     flops=lambda outs, ins, attrs: outs[0].size * count(attrs["kernel"]),
 )
-_take = Op(
+_take: Op = Op(
     "pool_take",
     ["x", "index"],
     infer=lambda x, index: (index.shape, x.dtype),
@@ -94,14 +95,14 @@ _take = Op(
     ),
     vjps={"x": lambda g, index, x_shape: apply(_unpool, g, index, size=x_shape[2:])},
 )
-_unpool = Op(
+_unpool: Op = Op(
     "unpool",
     ["g", "index"],
     infer=lambda g, index, size: ((*g.shape[:2], *size), g.dtype),
     kernel=_unpool_kernel,
     vjps={"g": lambda v, index: apply(_take, v, index)},
 )
-_avg_pool = Op(
+_avg_pool: Op = Op(
     "avg_pool",
     ["x"],
     infer=lambda x, kernel, stride, padding, scale: ((*x.shape[:2], *scale.shape), x.dtype),
@@ -113,7 +114,7 @@ _avg_pool = Op(
     },
     flops=lambda outs, ins, attrs: outs[0].size * count(attrs["kernel"]),
 )
-_avg_data = Op(
+_avg_data: Op = Op(
     "avg_pool_data",
     ["g"],
     infer=lambda g, kernel, stride, padding, scale, size: ((*g.shape[:2], *size), g.dtype),
@@ -149,4 +150,4 @@ def max_pool(x: Tensor, kernel: Ints, stride: Ints, padding: Ints, dilation: Int
 
 def avg_pool(x: Tensor, kernel: Ints, stride: Ints, padding: Ints, scale: np.ndarray[Any, Any]) -> Tensor:
     """Window sums of ``(N, C, *size)``, each multiplied by ``scale (*out)``, one over the number of elements that count."""
-    return apply(_avg_pool, x, kernel=kernel, stride=stride, padding=padding, scale=scale)  # type: ignore[no-any-return]
+    return apply(_avg_pool, x, kernel=kernel, stride=stride, padding=padding, scale=scale)

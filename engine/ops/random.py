@@ -96,19 +96,19 @@ def _words_each(x: Tensor) -> int:
 
 def uniform_like(x: Tensor, generator: Generator | None = None) -> Tensor:
     """Uniform numbers in [0, 1) in the shape, dtype and device of ``x``."""
-    return apply(_uniform, x.detach(), **(generator or default_generator).take(x.numel(), _words_each(x)))  # type: ignore[no-any-return]
+    return apply(_uniform, x.detach(), **(generator or default_generator).take(x.numel(), _words_each(x)))
 
 
 def normal_like(x: Tensor, generator: Generator | None = None) -> Tensor:
     """Standard normal numbers in the shape, dtype and device of ``x``."""
-    return apply(_normal, x.detach(), **(generator or default_generator).take(x.numel(), _words_each(x)))  # type: ignore[no-any-return]
+    return apply(_normal, x.detach(), **(generator or default_generator).take(x.numel(), _words_each(x)))
 
 
 def randint_like(x: Tensor, low: int, high: int, generator: Generator | None = None) -> Tensor:
     """Integers from ``low`` up to but not including ``high``."""
     if high <= low:
         raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
-    return apply(_randint, x.detach(), low=low, high=high, **(generator or default_generator).take(x.numel(), 2))  # type: ignore[no-any-return]
+    return apply(_randint, x.detach(), low=low, high=high, **(generator or default_generator).take(x.numel(), 2))
 
 
 def permutation(n: int, generator: Generator | None = None) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -13,7 +13,7 @@ from engine.backend import Array, array_module
 from engine.dispatch import Op, Spec, count
 from engine.dtypes import FLOAT, dtype, int64
 from engine.ops.elementwise import cast, exp, log, sqrt, where
-from engine.ops.shape import gather, reshape, wrap_dim
+from engine.ops.shape import flip, gather, reshape, wrap_dim
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -54,12 +54,21 @@ def _reduction(name: str, function: str, vjp: Callable[..., Any] | None = None, 
 
 
 _sum = _reduction("sum", "sum", lambda g, x_shape, dims: _restore(g, x_shape, dims))
-_mean = _reduction("mean", "mean", lambda g, x_shape, dims: _restore(g, x_shape, dims) / count([x_shape[d] for d in dims]))
-_prod = _reduction("prod", "prod", lambda g, x, y, dims: _restore(g * y, x.shape, dims) / x)
+_mean = _reduction("mean", "mean", lambda g, x_shape, dims: _restore(g * (1 / count([x_shape[d] for d in dims])), x_shape, dims))
+_prod = _reduction("prod", "prod", lambda g, x, dims: _prod_vjp(g, x, dims))
 _amax = _reduction("amax", "max", lambda g, x, y, dims: _to_extremes(g, x, y, dims))
 _amin = _reduction("amin", "min", lambda g, x, y, dims: _to_extremes(g, x, y, dims))
 _all = _reduction("all", "all", result=np.bool_)
 _any = _reduction("any", "any", result=np.bool_)
+
+
+def _prod_vjp(g: Tensor, x: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """Each element's gradient is the product of the others: 0 / 0 where an element is 0 must not come in."""
+    zero = x == 0
+    others = _restore(apply(_prod, where(zero, 1.0, x), dims=dims, keepdim=True), x.shape, dims)
+    zeros = _restore(sum(zero, dims, keepdim=True), x.shape, dims)
+    kept = where(zero, zeros == 1, zeros == 0)
+    return where(kept, _restore(g, x.shape, dims) * others / where(zero, 1.0, x), 0)
 
 
 def _to_extremes(g: Tensor, x: Tensor, y: Tensor, dims: tuple[int, ...]) -> Tensor:
@@ -74,7 +83,7 @@ def sum(x: Tensor, dim: Dims = None, keepdim: bool = False, dtype: dtype | None 
         x = cast(x, dtype)
     elif x.dtype.category != FLOAT:
         x = cast(x, int64)
-    return apply(_sum, x, dims=_dims(dim, x.ndim), keepdim=keepdim)  # type: ignore[no-any-return]
+    return apply(_sum, x, dims=_dims(dim, x.ndim), keepdim=keepdim)
 
 
 def mean(x: Tensor, dim: Dims = None, keepdim: bool = False, dtype: dtype | None = None) -> Tensor:
@@ -82,35 +91,39 @@ def mean(x: Tensor, dim: Dims = None, keepdim: bool = False, dtype: dtype | None
     if dtype is not None:
         x = cast(x, dtype)
     if x.dtype.category != FLOAT:
-        raise RuntimeError(f"mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: {x.dtype.name}")
-    return apply(_mean, x, dims=_dims(dim, x.ndim), keepdim=keepdim)  # type: ignore[no-any-return]
+        raise RuntimeError(
+            f"mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: {x.dtype.name}"
+        )
+    return apply(_mean, x, dims=_dims(dim, x.ndim), keepdim=keepdim)
 
 
 def prod(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    return apply(_prod, x if x.dtype.category == FLOAT else cast(x, int64), dims=_dims(dim, x.ndim), keepdim=keepdim)  # type: ignore[no-any-return]
+    return apply(_prod, x if x.dtype.category == FLOAT else cast(x, int64), dims=_dims(dim, x.ndim), keepdim=keepdim)
 
 
 def _extreme_dims(x: Tensor, dim: Dims, name: str) -> tuple[int, ...]:
     dims = _dims(dim, x.ndim)
     if any(x.shape[d] == 0 for d in dims):
-        raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.")
+        raise RuntimeError(
+            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument."
+        )
     return dims
 
 
 def amax(x: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    return apply(_amax, x, dims=_extreme_dims(x, dim, "amax"), keepdim=keepdim)  # type: ignore[no-any-return]
+    return apply(_amax, x, dims=_extreme_dims(x, dim, "amax"), keepdim=keepdim)
 
 
 def amin(x: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    return apply(_amin, x, dims=_extreme_dims(x, dim, "amin"), keepdim=keepdim)  # type: ignore[no-any-return]
+    return apply(_amin, x, dims=_extreme_dims(x, dim, "amin"), keepdim=keepdim)
 
 
 def all(x: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    return apply(_all, x, dims=_dims(dim, x.ndim), keepdim=keepdim)  # type: ignore[no-any-return]
+    return apply(_all, x, dims=_dims(dim, x.ndim), keepdim=keepdim)
 
 
 def any_(x: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    return apply(_any, x, dims=_dims(dim, x.ndim), keepdim=keepdim)  # type: ignore[no-any-return]
+    return apply(_any, x, dims=_dims(dim, x.ndim), keepdim=keepdim)
 
 
 def _arg_op(name: str) -> Op:
@@ -131,7 +144,7 @@ def _arg(op: Op, x: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     if dim is None or x.ndim == 0:
         flat: Tensor = apply(op, reshape(x, -1), dim=0, keepdim=False)
         return reshape(flat, (1,) * x.ndim) if keepdim else flat
-    return apply(op, x, dim=wrap_dim(dim, x.ndim), keepdim=keepdim)  # type: ignore[no-any-return]
+    return apply(op, x, dim=wrap_dim(dim, x.ndim), keepdim=keepdim)
 
 
 def argmax(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
@@ -197,14 +210,14 @@ _cumsum = Op(
     ["x"],
     infer=lambda x, dim: (x.shape, x.dtype),
     kernel=lambda out, x, dim: array_module(out).cumsum(x, axis=dim, out=out),
-    vjps={"x": lambda g, dim: sum(g, dim, keepdim=True) - cumsum(g, dim) + g},
+    vjps={"x": lambda g, dim: flip(cumsum(flip(g, dim), dim), dim)},
 )
 
 
 def cumsum(x: Tensor, dim: int) -> Tensor:
     """The running sum along ``dim``."""
     x = x if x.dtype.category == FLOAT else cast(x, int64)
-    return apply(_cumsum, x, dim=wrap_dim(dim, x.ndim)) if x.ndim else x  # type: ignore[no-any-return]
+    return apply(_cumsum, x, dim=wrap_dim(dim, x.ndim)) if x.ndim else x
 
 
 def norm(x: Tensor, p: float = 2, dim: Dims = None, keepdim: bool = False) -> Tensor:

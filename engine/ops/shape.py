@@ -39,14 +39,16 @@ def _view_op(name: str, infer: Any, view: Any, vjp: Any) -> Op:
     return Op(name, ["x"], infer=infer, view=view, vjps={"x": vjp}, flops=lambda outs, ins, attrs: 0)
 
 
-_reshape = _view_op("reshape", lambda x, shape: (shape, x.dtype), lambda x, shape: x.reshape(shape), lambda g, x_shape: reshape(g, x_shape))
-_permute = _view_op(
+_reshape: Op = _view_op(
+    "reshape", lambda x, shape: (shape, x.dtype), lambda x, shape: x.reshape(shape), lambda g, x_shape: reshape(g, x_shape)
+)
+_permute: Op = _view_op(
     "permute",
     lambda x, dims: (tuple(x.shape[d] for d in dims), x.dtype),
     lambda x, dims: x.transpose(dims),
     lambda g, dims: permute(g, tuple(sorted(range(len(dims)), key=dims.__getitem__))),
 )
-_expand = _view_op("expand", lambda x, shape: (shape, x.dtype), lambda x, shape: array_module(x).broadcast_to(x, shape), lambda g: g)
+_expand: Op = _view_op("expand", lambda x, shape: (shape, x.dtype), lambda x, shape: array_module(x).broadcast_to(x, shape), lambda g: g)
 
 
 def resolve_shape(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
@@ -66,7 +68,7 @@ def resolve_shape(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
 
 def reshape(x: Tensor, *shape: Any) -> Tensor:
     """The same elements in another shape: a view where the memory layout allows, else a copy."""
-    return apply(_reshape, x, shape=resolve_shape(sizes(shape), x.numel()))  # type: ignore[no-any-return]
+    return apply(_reshape, x, shape=resolve_shape(sizes(shape), x.numel()))
 
 
 def permute(x: Tensor, *dims: Any) -> Tensor:
@@ -75,7 +77,7 @@ def permute(x: Tensor, *dims: Any) -> Tensor:
         raise RuntimeError(
             f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of dimensions i.e. input.dim() = {x.ndim} is not equal to len(dims) = {len(order)}"
         )
-    return apply(_permute, x, dims=order)  # type: ignore[no-any-return]
+    return apply(_permute, x, dims=order)
 
 
 def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
@@ -99,7 +101,7 @@ def expand(x: Tensor, *shape: Any) -> Tensor:
     full = tuple(x.shape[i - extra] if n == -1 and i >= extra else n for i, n in enumerate(wanted))
     if extra < 0 or any(n != m and m != 1 for n, m in zip(full[extra:], x.shape, strict=True)):
         raise RuntimeError(f"The expanded size of the tensor {wanted} must match the existing size {tuple(x.shape)}")
-    return apply(_expand, x, shape=full)  # type: ignore[no-any-return]
+    return apply(_expand, x, shape=full)
 
 
 def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
@@ -119,6 +121,20 @@ def squeeze(x: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     """Drops dimensions of size 1: all of them, or those named."""
     dims = range(x.ndim) if dim is None else [wrap_dim(d, x.ndim) for d in ([dim] if isinstance(dim, int) else dim)]
     return reshape(x, tuple(n for i, n in enumerate(x.shape) if n != 1 or i not in dims))
+
+
+_flip: Op = Op(
+    "flip",
+    ["x"],
+    infer=lambda x, dim: (x.shape, x.dtype),
+    kernel=lambda out, x, dim: out.__setitem__(..., array_module(out).flip(x, dim)),
+    vjps={"x": lambda g, dim: flip(g, dim)},
+)
+
+
+def flip(x: Tensor, dim: int) -> Tensor:
+    """The elements in reverse along ``dim``."""
+    return apply(_flip, x, dim=wrap_dim(dim, x.ndim))
 
 
 # -- indexing
@@ -145,15 +161,19 @@ def is_basic(index: Any) -> bool:
     return all(p is None or p is Ellipsis or (isinstance(p, int | slice) and not isinstance(p, bool)) for p in parts)
 
 
-_slice = _view_op("slice", _index_infer, lambda x, index: x[index], lambda g, index, x_shape: apply(_index_put, g, index=index, shape=x_shape))
-_index = Op(
+_slice: Op = _view_op(
+    "slice", _index_infer, lambda x, index: x[index], lambda g, index, x_shape: apply(_index_put, g, index=index, shape=x_shape)
+)
+_index: Op = Op(
     "index",
     ["x"],
     infer=_index_infer,
     kernel=lambda out, x, index: out.__setitem__(..., x[index]),
     vjps={"x": lambda g, index, x_shape: apply(_index_put, g, index=index, shape=x_shape)},
 )
-_index_put = Op("index_put", ["g"], infer=lambda g, index, shape: (shape, g.dtype), kernel=_put, vjps={"g": lambda g, index: getitem(g, index)})
+_index_put: Op = Op(
+    "index_put", ["g"], infer=lambda g, index, shape: (shape, g.dtype), kernel=_put, vjps={"g": lambda g, index: getitem(g, index)}
+)
 
 
 def _plain(part: Any) -> Any:
@@ -176,21 +196,24 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     parts = index if isinstance(index, tuple) else (index,)
     named = sum(p is not None and p is not Ellipsis for p in parts)
     if x.ndim == 0 and named and not isinstance(parts[0], bool | np.ndarray):
-        raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a 0-dim tensor to a number")
+        raise IndexError(
+            "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a 0-dim tensor to a number"
+        )
     if named > x.ndim and not any(getattr(p, "dtype", None) == np.bool_ for p in parts):
         raise IndexError(f"too many indices for tensor of dimension {x.ndim}")
     for p in parts:
         if isinstance(p, slice) and p.step is not None and p.step <= 0:
             raise ValueError("step must be greater than zero")
-    return apply(_slice if is_basic(index) else _index, x, index=index)  # type: ignore[no-any-return]
+    return apply(_slice if is_basic(index) else _index, x, index=index)
 
 
-_gather = Op(
+_gather: Op = Op(
     "gather",
     ["x", "index"],
     infer=lambda x, index, dim: (index.shape, x.dtype),
     kernel=lambda out, x, index, dim: out.__setitem__(
-        ..., array_module(out).take_along_axis(x[tuple(slice(n) if i != dim else slice(None) for i, n in enumerate(index.shape))], index, dim)
+        ...,
+        array_module(out).take_along_axis(x[tuple(slice(n) if i != dim else slice(None) for i, n in enumerate(index.shape))], index, dim),
     ),
     vjps={"x": lambda g, index, dim, x_shape: apply(_scatter_add, g, index, dim=dim, shape=x_shape)},
 )
@@ -204,7 +227,7 @@ def _scatter_add_kernel(out: Array, g: Array, index: Array, dim: int, shape: tup
     xp.add.at(out, tuple(where), g)
 
 
-_scatter_add = Op(
+_scatter_add: Op = Op(
     "scatter_add",
     ["g", "index"],
     infer=lambda g, index, dim, shape: (shape, g.dtype),
@@ -218,9 +241,15 @@ def gather(x: Tensor, dim: int, index: Tensor) -> Tensor:
     dim = wrap_dim(dim, x.ndim)
     if index.ndim != x.ndim:
         raise RuntimeError(f"Index tensor must have the same number of dimensions as input tensor, got {index.ndim} and {x.ndim}")
-    if isinstance(index._data, np.ndarray) and index.numel() and not (int(index._data.min()) >= 0 and int(index._data.max()) < x.shape[dim]):
-        raise RuntimeError(f"index out of range: dimension {dim} has size {x.shape[dim]}, got an index in [{index._data.min()}, {index._data.max()}]")
-    return apply(_gather, x, index, dim=dim)  # type: ignore[no-any-return]
+    if (
+        isinstance(index._data, np.ndarray)
+        and index.numel()
+        and not (int(index._data.min()) >= 0 and int(index._data.max()) < x.shape[dim])
+    ):
+        raise RuntimeError(
+            f"index out of range: dimension {dim} has size {x.shape[dim]}, got an index in [{index._data.min()}, {index._data.max()}]"
+        )
+    return apply(_gather, x, index, dim=dim)
 
 
 # -- joining and padding
@@ -270,7 +299,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     n = len(tensors)
     if n not in _cats:
         _cats[n] = _cat_op(n)
-    return apply(_cats[n], *(cast(x, d) for x in tensors), dim=dim, sections=tuple(x.shape[dim] for x in tensors))  # type: ignore[no-any-return]
+    return apply(_cats[n], *(cast(x, d) for x in tensors), dim=dim, sections=tuple(x.shape[dim] for x in tensors))
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -279,7 +308,9 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         raise RuntimeError("stack expects a non-empty TensorList")
     for i, x in enumerate(tensors):
         if x.shape != tensors[0].shape:
-            raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(tensors[0].shape)} at entry 0 and {list(x.shape)} at entry {i}")
+            raise RuntimeError(
+                f"stack expects each tensor to be equal size, but got {list(tensors[0].shape)} at entry 0 and {list(x.shape)} at entry {i}"
+            )
     return cat([unsqueeze(x, dim) for x in tensors], dim)
 
 
@@ -289,7 +320,9 @@ def split(x: Tensor, size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, .
     n = x.shape[dim]
     pieces = [min(size, n - at) for at in range(0, n, size)] if isinstance(size, int) else list(size)
     if sum(pieces) != n:
-        raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {dim}), but got split_sizes={pieces}")
+        raise RuntimeError(
+            f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {dim}), but got split_sizes={pieces}"
+        )
     starts = [sum(pieces[:i]) for i in range(len(pieces))]
     return tuple(getitem(x, (slice(None),) * dim + (slice(a, a + k),)) for a, k in zip(starts, pieces, strict=True))
 
@@ -303,7 +336,7 @@ def _pad_kernel(out: Array, x: Array, widths: tuple[tuple[int, int], ...], value
     out[tuple(slice(a, a + n) for (a, _), n in zip(widths, x.shape, strict=True))] = x
 
 
-_pad = Op(
+_pad: Op = Op(
     "pad",
     ["x"],
     infer=lambda x, widths, value: (tuple(a + n + b for (a, b), n in zip(widths, x.shape, strict=True)), x.dtype),
@@ -333,7 +366,7 @@ def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | No
         crop = tuple(slice(max(0, -a), n - max(0, -b)) for (a, b), n in zip(widths, x.shape, strict=True))
         if any(a < 0 or b < 0 for a, b in widths):
             x = getitem(x, crop)
-        return apply(_pad, x, widths=tuple((max(a, 0), max(b, 0)) for a, b in widths), value=value or 0)  # type: ignore[no-any-return]
+        return apply(_pad, x, widths=tuple((max(a, 0), max(b, 0)) for a, b in widths), value=value or 0)
     if mode not in _SOURCES:
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
     for dim, (a, b) in enumerate(widths):

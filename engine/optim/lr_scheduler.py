@@ -102,7 +102,9 @@ class CosineAnnealingLR(LRScheduler):
 class LinearLR(LRScheduler):
     """The factor goes linearly from ``start_factor`` to ``end_factor`` within ``total_iters`` epochs."""
 
-    def __init__(self, optimizer: Optimizer, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5, last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5, last_epoch: int = -1
+    ) -> None:
         if total_iters < 1:
             raise ValueError(f"LinearLR: total_iters must be at least 1, got {total_iters}")
         self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters

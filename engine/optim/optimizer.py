@@ -45,7 +45,9 @@ class Optimizer:
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
-            raise TypeError("params argument given to the optimizer should be an iterable of Tensors or dicts, but got " + type(params).__name__)
+            raise TypeError(
+                "params argument given to the optimizer should be an iterable of Tensors or dicts, but got " + type(params).__name__
+            )
         self.defaults = defaults
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
@@ -121,8 +123,12 @@ class Optimizer:
         """Takes over a state saved from the same groups. Raises ValueError where their sizes differ."""
         groups = state_dict["param_groups"]
         if [len(g["params"]) for g in groups] != [len(g["params"]) for g in self.param_groups]:
-            raise ValueError("loaded state dict has a different number of parameter groups, or a group that doesn't match the size of optimizer's group")
-        by_number = {n: p for saved, own in zip(groups, self.param_groups, strict=True) for n, p in zip(saved["params"], own["params"], strict=True)}
+            raise ValueError(
+                "loaded state dict has a different number of parameter groups, or a group that doesn't match the size of optimizer's group"
+            )
+        by_number = {
+            n: p for saved, own in zip(groups, self.param_groups, strict=True) for n, p in zip(saved["params"], own["params"], strict=True)
+        }
         for saved, own in zip(groups, self.param_groups, strict=True):
             own.update({k: v for k, v in saved.items() if k != "params"})
         self.state = defaultdict(dict)

@@ -53,7 +53,16 @@ class RMSprop(Optimizer):
         check_range("weight_decay value", weight_decay)
         check_range("alpha value", alpha)
         super().__init__(
-            params, {"lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered, "weight_decay": weight_decay, "maximize": maximize}
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "alpha": alpha,
+                "eps": eps,
+                "centered": centered,
+                "weight_decay": weight_decay,
+                "maximize": maximize,
+            },
         )
 
     def active_slots(self, group: dict[str, Any]) -> tuple[str, ...]:

@@ -9,7 +9,17 @@ from engine.optim.optimizer import Optimizer, Params, check_range, update_op
 
 
 def _rule(
-    m: Any, p: Array, g: Array, buffer: Array = None, *, lr: float, momentum: float, dampening: float, weight_decay: float, nesterov: bool, maximize: bool
+    m: Any,
+    p: Array,
+    g: Array,
+    buffer: Array = None,
+    *,
+    lr: float,
+    momentum: float,
+    dampening: float,
+    weight_decay: float,
+    nesterov: bool,
+    maximize: bool,
 ) -> tuple[Array, ...]:
     g = -g if maximize else g
     g = g + weight_decay * p if weight_decay else g
@@ -42,7 +52,15 @@ class SGD(Optimizer):
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
         super().__init__(
-            params, {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov, "maximize": maximize}
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "dampening": dampening,
+                "weight_decay": weight_decay,
+                "nesterov": nesterov,
+                "maximize": maximize,
+            },
         )
 
     def active_slots(self, group: dict[str, Any]) -> tuple[str, ...]:

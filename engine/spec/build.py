@@ -127,7 +127,9 @@ class _Builder:
         if y is not None and not mismatch:
             n = y.shape[0] if y.ndim else 1
             parameters = sum(p.numel() for p in module.parameters())
-            self.rows.append(Row(at, name, kind.name, list(y.shape[1:]), parameters, (self.flops - before[0]) // n, (self.bytes - before[1]) // n))
+            self.rows.append(
+                Row(at, name, kind.name, list(y.shape[1:]), parameters, (self.flops - before[0]) // n, (self.bytes - before[1]) // n)
+            )
         return module, y
 
     def _infer(self, layer: dict[str, Any], x: Tensor | None, at: str) -> bool:
@@ -143,7 +145,9 @@ class _Builder:
                 layer[key] = found
             elif layer[key] != found:
                 given = layer[key]
-                self.problems.append(Problem(pointer(at, key), "mismatch", f"expected {found} (the layer above yields {above}), got {given}", found, given))
+                self.problems.append(
+                    Problem(pointer(at, key), "mismatch", f"expected {found} (the layer above yields {above}), got {given}", found, given)
+                )
                 layer[key] = found
                 return True
         return False
@@ -156,7 +160,9 @@ class _Builder:
                 y: Tensor = module.forward(x)
             return y
         except (ValueError, RuntimeError, IndexError, TypeError, NotImplementedError) as error:
-            self.problems.append(Problem(at, "does_not_fit", f"{error} (the layer above yields {'x'.join(map(str, x.shape[1:]))})", None, list(x.shape[1:])))
+            self.problems.append(
+                Problem(at, "does_not_fit", f"{error} (the layer above yields {'x'.join(map(str, x.shape[1:]))})", None, list(x.shape[1:]))
+            )
             return None
 
 
@@ -226,7 +232,9 @@ def summarize(spec: dict[str, Any], input_shape: tuple[int, ...]) -> Summary:
     activations = sum(r.activation_bytes for r in builder.rows) + count(input_shape) * size
     fixed = parameters * size * (2 + slots)
     flops = sum(r.flops for r in builder.rows)
-    return Summary(builder.rows, parameters, flops, activations, batch, fixed + 2 * activations * batch, fixed, list(input_shape), list(y.shape[1:]))
+    return Summary(
+        builder.rows, parameters, flops, activations, batch, fixed + 2 * activations * batch, fixed, list(input_shape), list(y.shape[1:])
+    )
 
 
 def _check_rule(rule: dict[str, Any], at: str, model: Module) -> list[Problem]:
@@ -271,11 +279,11 @@ def _check_optimizer(spec: dict[str, Any], problems: list[Problem]) -> int:
 
 
 def build_loss(spec: dict[str, Any]) -> Module:
-    return getattr(nn, spec["loss"]["type"])(**{k: v for k, v in spec["loss"].items() if k != "type"})  # type: ignore[no-any-return]
+    return getattr(nn, spec["loss"]["type"])(**{k: v for k, v in spec["loss"].items() if k != "type"})
 
 
 def build_optimizer(spec: dict[str, Any], model: Module) -> optim.Optimizer:
-    return getattr(optim, spec["optimizer"]["type"])(model.parameters(), **{k: v for k, v in spec["optimizer"].items() if k != "type"})  # type: ignore[no-any-return]
+    return getattr(optim, spec["optimizer"]["type"])(model.parameters(), **{k: v for k, v in spec["optimizer"].items() if k != "type"})
 
 
 def build_scheduler(spec: dict[str, Any], optimizer: optim.Optimizer) -> Any:

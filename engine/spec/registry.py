@@ -34,7 +34,7 @@ class Kind:
         self.name, self.make = name, make
         signature = inspect.signature(make.__init__ if inspect.isclass(make) else make)
         hints = typing.get_type_hints(make.__init__ if inspect.isclass(make) else make)
-        fields: dict[str, Any] = {}
+        fields: dict[str, Any] = {"type": (Literal[name], ...)}
         for p in signature.parameters.values():
             if p.name in _NOT_JSON or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
                 continue
@@ -44,7 +44,7 @@ class Kind:
             else:
                 fields[p.name] = (annotation, ... if p.default is p.empty else p.default)
         self.defaults = {n: d for n, (_, d) in fields.items() if d is not ...}
-        self.model: type[BaseModel] = create_model(name, __config__=ConfigDict(extra="forbid", strict=True), type=(Literal[name], ...), **fields)
+        self.model: type[BaseModel] = create_model(name, __config__=ConfigDict(extra="forbid", strict=True), **fields)
         self.model.__doc__ = inspect.getdoc(make)
 
     def check(self, value: dict[str, Any], at: str, problems: list[Problem]) -> dict[str, Any]:
@@ -65,7 +65,14 @@ def describe(schema: dict[str, Any]) -> str:
         if "prefixItems" in schema:
             return "[" + ", ".join(describe(s).removeprefix("an ").removeprefix("a ") for s in schema["prefixItems"]) + "]"
         return "a list of " + describe(schema.get("items", {})).removeprefix("an ").removeprefix("a ") + "s"
-    words = {"integer": "an integer", "number": "a number", "boolean": "true or false", "string": "a string", "null": "null", "object": "an object"}
+    words = {
+        "integer": "an integer",
+        "number": "a number",
+        "boolean": "true or false",
+        "string": "a string",
+        "null": "null",
+        "object": "an object",
+    }
     text = words.get(schema.get("type", ""), "a value")
     bounds = [
         f"{word} {schema[key]}"
@@ -133,7 +140,9 @@ def losses() -> dict[str, Kind]:
 
 @functools.cache
 def optimizers() -> dict[str, Kind]:
-    return {n: Kind(n, getattr(optim, n)) for n in optim.__all__ if inspect.isclass(getattr(optim, n)) and getattr(optim, n) is not Optimizer}
+    return {
+        n: Kind(n, getattr(optim, n)) for n in optim.__all__ if inspect.isclass(getattr(optim, n)) and getattr(optim, n) is not Optimizer
+    }
 
 
 @functools.cache

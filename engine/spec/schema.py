@@ -85,12 +85,16 @@ class _Checker:
     def kind(self, value: Any, at: str, known: dict[str, Any], what: str) -> str | None:
         """The ``type`` of an object, if it has a known one."""
         if not isinstance(value, dict):
-            return self.fail(at, "invalid", f'expected an object with a "type" ({what}), got {shown(value)}', "an object", value)
+            self.fail(at, "invalid", f'expected an object with a "type" ({what}), got {shown(value)}', "an object", value)
+            return None
         name = value.get("type")
         if name is None:
-            return self.fail(pointer(at, "type"), "missing", f"type is missing: expected the name of {what}", sorted(known))
+            self.fail(pointer(at, "type"), "missing", f"type is missing: expected the name of {what}", sorted(known))
+            return None
         if not isinstance(name, str) or name not in known:
-            return self.fail(pointer(at, "type"), "unknown_name", f"unknown {what.split()[-1]} {shown(name)}{nearest(name, known)}", sorted(known), name)
+            detail = f"unknown {what.split()[-1]} {shown(name)}{nearest(name, known)}"
+            self.fail(pointer(at, "type"), "unknown_name", detail, sorted(known), name)
+            return None
         return name
 
     def named(self, value: Any, at: str, kinds: dict[str, Kind], what: str) -> dict[str, Any] | None:
@@ -119,16 +123,32 @@ class _Checker:
         known = ("type", "branches", "merge") if name == "Parallel" else ("type", "layers")
         for key in value:
             if key not in known:
-                self.fail(pointer(at, key), "unknown_key", f"unknown key '{key}'{nearest(key, known)} ({name} takes {', '.join(known[1:])})", known, value[key])
+                self.fail(
+                    pointer(at, key),
+                    "unknown_key",
+                    f"unknown key '{key}'{nearest(key, known)} ({name} takes {', '.join(known[1:])})",
+                    known,
+                    value[key],
+                )
         if name != "Parallel":
             return {"type": name, "layers": self.layers(value.get("layers"), pointer(at, "layers"), depth + 1)}
         branches, merge = value.get("branches"), value.get("merge", "concat")
         if merge not in ("concat", "add"):
             self.fail(pointer(at, "merge"), "invalid", f"expected one of 'concat', 'add', got {shown(merge)}", ["concat", "add"], merge)
         if not isinstance(branches, list) or not branches:
-            self.fail(pointer(at, "branches"), "invalid", f"expected a list of lists of layers, got {shown(branches)}", "a list of lists", branches)
+            self.fail(
+                pointer(at, "branches"),
+                "invalid",
+                f"expected a list of lists of layers, got {shown(branches)}",
+                "a list of lists",
+                branches,
+            )
             return None
-        return {"type": name, "branches": [self.layers(b, pointer(at, "branches", i), depth + 1) for i, b in enumerate(branches)], "merge": merge}
+        return {
+            "type": name,
+            "branches": [self.layers(b, pointer(at, "branches", i), depth + 1) for i, b in enumerate(branches)],
+            "merge": merge,
+        }
 
     def rules(self, value: list[Any], at: str) -> list[Any]:
         """The ``init`` section: initializers with the parameters they match."""
@@ -136,7 +156,13 @@ class _Checker:
         for i, rule in enumerate(value):
             here = pointer(at, i)
             if isinstance(rule, dict) and not isinstance(rule.get("match", "*"), str):
-                self.fail(pointer(here, "match"), "invalid", f"expected a pattern such as '*.weight', got {shown(rule['match'])}", "a string", rule["match"])
+                self.fail(
+                    pointer(here, "match"),
+                    "invalid",
+                    f"expected a pattern such as '*.weight', got {shown(rule['match'])}",
+                    "a string",
+                    rule["match"],
+                )
                 continue
             plain = {k: v for k, v in rule.items() if k != "match"} if isinstance(rule, dict) else rule
             checked = self.named(plain, here, registry.initializers(), "an initializer")
@@ -169,7 +195,10 @@ def check(value: Any) -> dict[str, Any]:
     spec = (
         top
         if top is not None
-        else {**Spec.model_construct(loss=None, optimizer=None, model=[]).model_dump(), **{k: v for k, v in value.items() if k in Spec.model_fields}}
+        else {
+            **Spec.model_construct(loss=None, optimizer=None, model=[]).model_dump(),
+            **{k: v for k, v in value.items() if k in Spec.model_fields},
+        }
     )
     listed = {k: v for k, v in spec.items() if k in value and (k not in ("init",) or isinstance(v, list))}
     spec.update(checker.sections(listed))
@@ -177,7 +206,9 @@ def check(value: Any) -> dict[str, Any]:
         checker.fail("/model", "invalid", "expected at least one layer", "a layer", [])
     spec["data"] = checker.part(Data, spec["data"], "/data")
     transforms = spec["data"].get("transform", [])
-    spec["data"]["transform"] = [checker.named(t, f"/data/transform/{i}", registry.image_transforms(), "a transform") for i, t in enumerate(transforms)]
+    spec["data"]["transform"] = [
+        checker.named(t, f"/data/transform/{i}", registry.image_transforms(), "a transform") for i, t in enumerate(transforms)
+    ]
     spec["checkpoint"] = checker.part(Checkpoint, spec["checkpoint"], "/checkpoint")
     if spec["early_stopping"] is not None:
         spec["early_stopping"] = checker.part(EarlyStopping, spec["early_stopping"], "/early_stopping")
@@ -203,7 +234,9 @@ def _variants(checker: _Checker, value: Any) -> list[dict[str, Any]]:
             checker.fail(at, "invalid", f'expected an object with a "name", got {shown(variant)}', "an object", variant)
             continue
         if variant["name"] in names:
-            checker.fail(pointer(at, "name"), "duplicate", f"another variant is named {variant['name']!r} too", "a name of its own", variant["name"])
+            checker.fail(
+                pointer(at, "name"), "duplicate", f"another variant is named {variant['name']!r} too", "a name of its own", variant["name"]
+            )
         names.add(variant["name"])
         for key in variant:
             if key not in ("name", *VARIABLE):
@@ -214,8 +247,16 @@ def _variants(checker: _Checker, value: Any) -> list[dict[str, Any]]:
                     list(VARIABLE),
                     variant[key],
                 )
-        if "seed" in variant and (not isinstance(variant["seed"], int) or isinstance(variant["seed"], bool) or not 0 <= variant["seed"] < 2**63):
-            checker.fail(pointer(at, "seed"), "invalid", f"expected an integer at least 0, got {shown(variant['seed'])}", "an integer", variant["seed"])
+        if "seed" in variant and (
+            not isinstance(variant["seed"], int) or isinstance(variant["seed"], bool) or not 0 <= variant["seed"] < 2**63
+        ):
+            checker.fail(
+                pointer(at, "seed"),
+                "invalid",
+                f"expected an integer at least 0, got {shown(variant['seed'])}",
+                "an integer",
+                variant["seed"],
+            )
         variants.append({**{k: variant[k] for k in ("name", "seed") if k in variant}, **checker.sections(variant, at)})
     return variants
 
@@ -244,7 +285,12 @@ def json_schema() -> dict[str, Any]:
     d["Layer"] = _choice(registry.layers(), d)
     nested = {"type": "array", "items": layer}
     for name in ("Sequential", "Residual"):
-        d[name] = {"type": "object", "properties": {"type": {"const": name}, "layers": nested}, "required": ["type", "layers"], "additionalProperties": False}
+        d[name] = {
+            "type": "object",
+            "properties": {"type": {"const": name}, "layers": nested},
+            "required": ["type", "layers"],
+            "additionalProperties": False,
+        }
     d["Parallel"] = {
         "type": "object",
         "properties": {
@@ -260,7 +306,11 @@ def json_schema() -> dict[str, Any]:
     d["Data"]["properties"]["transform"]["items"] = _choice(registry.image_transforms(), d)
     rule = _choice(registry.initializers(), d)
     for name in registry.initializers():
-        d[name]["properties"]["match"] = {"type": "string", "default": "*", "description": "A pattern of parameter names, such as *.weight."}
+        d[name]["properties"]["match"] = {
+            "type": "string",
+            "default": "*",
+            "description": "A pattern of parameter names, such as *.weight.",
+        }
     p = schema["properties"]
     p["model"] = {**nested, "minItems": 1}
     p["init"]["items"] = rule

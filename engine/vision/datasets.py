@@ -25,7 +25,10 @@ def find_classes(directory: str | Path) -> tuple[list[str], dict[str, int]]:
 
 
 def make_dataset(
-    directory: str | Path, class_to_idx: dict[str, int], extensions: tuple[str, ...] | None = None, is_valid_file: Callable[[str], bool] | None = None
+    directory: str | Path,
+    class_to_idx: dict[str, int],
+    extensions: tuple[str, ...] | None = None,
+    is_valid_file: Callable[[str], bool] | None = None,
 ) -> list[tuple[str, int]]:
     """Each file below a class's folder with the class's number, sorted. Raises FileNotFoundError for a class without files."""
     if (extensions is None) == (is_valid_file is None):

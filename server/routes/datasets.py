@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -77,7 +76,9 @@ _UPLOAD_BODY = {
     "requestBody": {
         "required": True,
         "description": "The file itself, not a form.",
-        "content": {t: {"schema": {"type": "string", "format": "binary"}} for t in ("application/zip", "application/octet-stream", "text/csv")},
+        "content": {
+            t: {"schema": {"type": "string", "format": "binary"}} for t in ("application/zip", "application/octet-stream", "text/csv")
+        },
     }
 }
 
@@ -94,7 +95,8 @@ async def upload(
     form = format or _BY_SUFFIX.get(Path(name).suffix.lower())
     if form is None:
         raise ProblemError(
-            422, f"the format is missing: expected ?format= as one of {', '.join(_BY_SUFFIX.values())}, or a ?name= that ends in {', '.join(_BY_SUFFIX)}"
+            422,
+            f"the format is missing: expected ?format= as one of {', '.join(_BY_SUFFIX.values())}, or a ?name= that ends in {', '.join(_BY_SUFFIX)}",
         )
     body = _Upload(held.place.data / "uploads")
     content = await body.receive(request)
@@ -102,8 +104,8 @@ async def upload(
         body.discard()
         raise ProblemError(422, "the upload is empty: send the file as the request's body, with curl --data-binary @FILE")
     dataset_id = f"ds_{hashlib.sha256(f'{form}:{content}'.encode()).hexdigest()[:24]}"
-    made: Callable[[], bool] = lambda: datasets.register(held.redis, held.place, body.path, dataset_id, re.sub(r"[\x00-\x1f]", "", name), form, body.size)  # noqa: E731
-    if not await run_in_threadpool(made):
+    clean = re.sub(r"[\x00-\x1f]", "", name)
+    if not await run_in_threadpool(datasets.register, held.redis, held.place, body.path, dataset_id, clean, form, body.size):
         response.status_code = 200
     response.headers["Location"] = f"/v1/datasets/{dataset_id}"
     record = await run_in_threadpool(datasets.get, held.redis, dataset_id)
@@ -115,7 +117,12 @@ async def upload(
 @router.get("", summary="List datasets, newest first")
 def listing(held: Held, caller: Caller, after: str | None = None, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> dict[str, Any]:
     rows, more = datasets.listed(held.redis, after, limit)
-    return {"data": [shown(r) for r in rows], "first_id": rows[0]["id"] if rows else None, "last_id": rows[-1]["id"] if rows else None, "has_more": more}
+    return {
+        "data": [shown(r) for r in rows],
+        "first_id": rows[0]["id"] if rows else None,
+        "last_id": rows[-1]["id"] if rows else None,
+        "has_more": more,
+    }
 
 
 @router.get("/{dataset_id}", summary="A dataset's state and report")

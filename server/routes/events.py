@@ -21,7 +21,7 @@ from worker import checkpoints, events, jobs
 router = APIRouter(prefix="/v1", tags=["events"])
 KEEPALIVE_S = 15.0
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-_SSE = {200: {"content": {"application/json": {}, "text/event-stream": {"schema": {"type": "string"}}}}}
+_SSE: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {}, "text/event-stream": {"schema": {"type": "string"}}}}}
 
 
 async def _alive(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -29,7 +29,7 @@ async def _alive(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     pending: asyncio.Task[bytes] | None = None
     try:
         while True:
-            pending = pending or asyncio.ensure_future(anext(stream))  # type: ignore[arg-type]
+            pending = pending or asyncio.ensure_future(anext(stream))
             done, _ = await asyncio.wait([pending], timeout=KEEPALIVE_S)
             if not done:
                 yield b": keep-alive\n\n"
@@ -88,7 +88,10 @@ async def log(
 
 @router.get("/events", responses=_SSE, summary="One stream for several jobs")
 async def several(
-    held: Held, caller: Caller, jobs: Annotated[str, Query(description="Job ids, separated by commas.")], last_event_id: Annotated[str, Header()] = ""
+    held: Held,
+    caller: Caller,
+    jobs: Annotated[str, Query(description="Job ids, separated by commas.")],
+    last_event_id: Annotated[str, Header()] = "",
 ) -> StreamingResponse:
     """Every event carries its `job`; the id of an event is the place in every job's log, for Last-Event-ID."""
     names = list(dict.fromkeys(j for j in jobs.split(",") if j))
@@ -145,7 +148,11 @@ def _thinned(rows: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
     return sorted(kept, key=lambda r: int(r["seq"]))
 
 
-@router.get("/jobs/{job_id}/metrics", summary="The loss history, whole or thinned", responses={200: {"content": {"application/json": {}, "text/csv": {}}}})
+@router.get(
+    "/jobs/{job_id}/metrics",
+    summary="The loss history, whole or thinned",
+    responses={200: {"content": {"application/json": {}, "text/csv": {}}}},
+)
 def metrics(
     held: Held, caller: Caller, job_id: str, name: Annotated[str | None, Query(description="One value, such as loss.")] = None,
     split: Annotated[Literal["train", "val"] | None, Query()] = None, max_points: Annotated[int | None, Query(ge=1, le=100_000)] = None,
@@ -162,7 +169,8 @@ def metrics(
     if max_points is not None:
         rows = _thinned(rows, max_points)
     points = [
-        {k: r[k] for k in ("seq", "step", "epoch", "split", "variant") if k in r} | {"values": {n: v for n, v in r["values"].items() if name in (None, n)}}
+        {k: r[k] for k in ("seq", "step", "epoch", "split", "variant") if k in r}
+        | {"values": {n: v for n, v in r["values"].items() if name in (None, n)}}
         for r in rows
     ]
     if format == "json":

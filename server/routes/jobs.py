@@ -18,14 +18,34 @@ from worker import datasets, doorbell, jobs, station
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 _SPEC_BODY = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object", "description": "See GET /v1/schema."}, "example": SPEC}}}
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"type": "object", "description": "See GET /v1/schema."}, "example": SPEC}},
+    }
 }
-State = Literal["queued", "starting", "running", "pausing", "paused", "stopping", "cancelling", "succeeded", "stopped", "cancelled", "failed"]
+State = Literal[
+    "queued", "starting", "running", "pausing", "paused", "stopping", "cancelling", "succeeded", "stopped", "cancelled", "failed"
+]
 
 
 def shown(held: Services, record: dict[str, Any], whole: bool = True) -> dict[str, Any]:
     """What the API tells of a job; a row of a list leaves out what is long."""
-    names = ["id", "name", "state", "reason", "attempt", "created", "started", "finished", "dataset", "queue", "worker", "points", "error", "results"]
+    names = [
+        "id",
+        "name",
+        "state",
+        "reason",
+        "attempt",
+        "created",
+        "started",
+        "finished",
+        "dataset",
+        "queue",
+        "worker",
+        "points",
+        "error",
+        "results",
+    ]
     row = {k: record.get(k) or None for k in names}
     row.update(attempt=record["attempt"], points=record["points"], progress=_progress(record), eta_s=_eta(record))
     if whole:
@@ -42,7 +62,13 @@ def _progress(record: dict[str, Any]) -> dict[str, Any] | None:
     if not p:
         return None
     total = p["total_steps"]
-    return {"step": p["step"], "total_steps": total, "epoch": p["epoch"], "epochs": record["spec"]["epochs"], "fraction": p["step"] / max(1, total)}
+    return {
+        "step": p["step"],
+        "total_steps": total,
+        "epoch": p["epoch"],
+        "epochs": record["spec"]["epochs"],
+        "fraction": p["step"] / max(1, total),
+    }
 
 
 def _eta(record: dict[str, Any]) -> float | None:
@@ -61,18 +87,32 @@ def _dataset(held: Services, spec: dict[str, Any]) -> dict[str, Any]:
     record = datasets.get(held.redis, name)
     if record is None:
         raise SpecError(
-            [Problem("/data/dataset", "unknown_dataset", f"there is no dataset {name!r:.100}: upload it first (POST /v1/datasets)", "a dataset id", name)]
+            [
+                Problem(
+                    "/data/dataset",
+                    "unknown_dataset",
+                    f"there is no dataset {name!r:.100}: upload it first (POST /v1/datasets)",
+                    "a dataset id",
+                    name,
+                )
+            ]
         )
     if record["state"] == "rejected":
         raise SpecError(
             [
                 Problem(
-                    "/data/dataset", "rejected_dataset", f"the dataset was rejected: {(record['report'] or {}).get('reason')}", "a dataset that is ready", name
+                    "/data/dataset",
+                    "rejected_dataset",
+                    f"the dataset was rejected: {(record['report'] or {}).get('reason')}",
+                    "a dataset that is ready",
+                    name,
                 )
             ]
         )
     if record["state"] != "ready":
-        raise ProblemError(409, f"the dataset {name} is still being validated ({record['progress']:.0%}); ask again soon", headers={"Retry-After": "1"})
+        raise ProblemError(
+            409, f"the dataset {name} is still being validated ({record['progress']:.0%}); ask again soon", headers={"Retry-After": "1"}
+        )
     return record
 
 
@@ -99,7 +139,8 @@ def validate(
     caller: Caller,
     body: Body,
     input: Annotated[
-        str | None, Query(pattern=r"^\d+(x\d+)*$", examples=["1x8x8"], description="The shape of a sample, where the spec names no dataset.")
+        str | None,
+        Query(pattern=r"^\d+(x\d+)*$", examples=["1x8x8"], description="The shape of a sample, where the spec names no dataset."),
     ] = None,
 ) -> dict[str, Any]:
     """The spec with every default and every size filled in, the per-layer table, and what training takes."""
