@@ -24,23 +24,15 @@ class _Formatter:
 
     def __init__(self, values: np.ndarray[Any, Any]) -> None:
         self.floating = values.dtype.kind not in "biu"
-        self.scientific = self.whole = False
+        self.scientific, self.whole = False, self.floating
         flat = values.astype(np.float64).ravel() if self.floating else values.ravel()
         if self.floating:
-            magnitudes = np.abs(flat[np.isfinite(flat) & (flat != 0)])
-            if magnitudes.size:
-                low, high = float(magnitudes.min()), float(magnitudes.max())
-                self.whole = bool(np.all(magnitudes == np.ceil(magnitudes)))
-                self.scientific = high / low > 1000 or high > 1e8 or (not self.whole and low < 1e-4)
-                if not self.whole or self.scientific:
-                    self.whole = self.whole and not self.scientific
-            else:
-                self.whole = flat.size > 0
-        texts = [self.text(v) for v in flat] if flat.size else []
-        finite = [t for t, v in zip(texts, flat, strict=True) if not self.floating or (math.isfinite(v) and (v != 0 or not flat.any()))]
-        self.width = max(map(len, (finite or texts)), default=1)
-        if any(not math.isfinite(float(v)) for v in flat) and self.floating:
-            self.width = max(self.width, max(len(t) for t in texts))
+            flat = flat[np.isfinite(flat) & (flat != 0)]  # zeros, infinities and NaN do not decide the layout
+            if flat.size:
+                low, high = float(np.abs(flat).min()), float(np.abs(flat).max())
+                self.scientific = high / low > 1000 or high > 1e8 or low < 1e-4
+                self.whole = bool(np.all(flat == np.ceil(flat)))
+        self.width = max((len(self.text(v)) for v in flat), default=1)
 
     def text(self, value: Any) -> str:
         if not self.floating:
@@ -105,4 +97,17 @@ def render(x: Tensor, name: str = "tensor") -> str:
         suffixes.append(f"grad_fn=<{x.grad_fn.name()}>")
     elif x.requires_grad:
         suffixes.append("requires_grad=True")
-    return f"{name}({', '.join([body, *suffixes])})"
+    return _with_suffixes(f"{name}({body}", suffixes, len(name) + 1)
+
+
+def _with_suffixes(text: str, suffixes: list[str], indent: int) -> str:
+    """Appends the suffixes, on a new line where the last one is full."""
+    length = len(text) - text.rfind("\n") + 1
+    for suffix in suffixes:
+        if length + len(suffix) + 2 > LINE_WIDTH:
+            text += ",\n" + " " * indent + suffix
+            length = indent + len(suffix)
+        else:
+            text += ", " + suffix
+            length += len(suffix) + 2
+    return text + ")"

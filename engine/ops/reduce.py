@@ -13,7 +13,7 @@ from engine.backend import Array, array_module
 from engine.dispatch import Op, Spec, count
 from engine.dtypes import FLOAT, dtype, int64
 from engine.ops.elementwise import cast, exp, log, sqrt, where
-from engine.ops.shape import flip, gather, reshape, wrap_dim
+from engine.ops.shape import cat, flip, gather, permute, reshape, wrap_dim
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -55,20 +55,11 @@ def _reduction(name: str, function: str, vjp: Callable[..., Any] | None = None, 
 
 _sum = _reduction("sum", "sum", lambda g, x_shape, dims: _restore(g, x_shape, dims))
 _mean = _reduction("mean", "mean", lambda g, x_shape, dims: _restore(g * (1 / count([x_shape[d] for d in dims])), x_shape, dims))
-_prod = _reduction("prod", "prod", lambda g, x, dims: _prod_vjp(g, x, dims))
+_prod = _reduction("prod", "prod")
 _amax = _reduction("amax", "max", lambda g, x, y, dims: _to_extremes(g, x, y, dims))
 _amin = _reduction("amin", "min", lambda g, x, y, dims: _to_extremes(g, x, y, dims))
 _all = _reduction("all", "all", result=np.bool_)
 _any = _reduction("any", "any", result=np.bool_)
-
-
-def _prod_vjp(g: Tensor, x: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """Each element's gradient is the product of the others: 0 / 0 where an element is 0 must not come in."""
-    zero = x == 0
-    others = _restore(apply(_prod, where(zero, 1.0, x), dims=dims, keepdim=True), x.shape, dims)
-    zeros = _restore(sum(zero, dims, keepdim=True), x.shape, dims)
-    kept = where(zero, zeros == 1, zeros == 0)
-    return where(kept, _restore(g, x.shape, dims) * others / where(zero, 1.0, x), 0)
 
 
 def _to_extremes(g: Tensor, x: Tensor, y: Tensor, dims: tuple[int, ...]) -> Tensor:
@@ -98,7 +89,17 @@ def mean(x: Tensor, dim: Dims = None, keepdim: bool = False, dtype: dtype | None
 
 
 def prod(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    return apply(_prod, x if x.dtype.category == FLOAT else cast(x, int64), dims=_dims(dim, x.ndim), keepdim=keepdim)
+    """Over one dimension, or all."""
+    x = x if x.dtype.category == FLOAT else cast(x, int64)
+    dims = _dims(dim, x.ndim)
+    if not x.requires_grad:
+        return apply(_prod, x, dims=dims, keepdim=keepdim)
+    shape = _folded(x.shape, dims, keepdim)
+    x = reshape(permute(x, [*(i for i in range(x.ndim) if i not in dims), *dims]), (*_folded(x.shape, dims, False), -1))
+    while x.shape[-1] > 1:  # by halves: unlike y / x, right at zeros, to any order of derivative
+        half = x.shape[-1] // 2
+        x = cat([x[..., :half] * x[..., half : 2 * half], x[..., 2 * half :]], -1)
+    return reshape(x, shape)
 
 
 def _extreme_dims(x: Tensor, dim: Dims, name: str) -> tuple[int, ...]:

@@ -1,0 +1,122 @@
+"""Samples of every differentiable op: a function of float64 tensors and the shapes (or values) to call it with."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import engine as torch
+from engine import Tensor
+from engine.nn import functional as F
+from engine.ops import conv, norm, pool, shape
+
+_rng = np.random.default_rng(7)
+INDEX = torch.tensor(np.array([[0, 2, 1], [1, 0, 2]]))
+MASK = torch.tensor(np.array([[True, False, True], [False, True, True]]))
+
+
+def normal(*size: int) -> Tensor:
+    return torch.tensor(_rng.normal(size=size))
+
+
+def positive(*size: int) -> Tensor:
+    return torch.tensor(_rng.uniform(0.5, 2.0, size=size))
+
+
+def apart(*size: int) -> Tensor:
+    """No two elements close together, none close to 0: where maxima and kinks are safe."""
+    n = int(np.prod(size))
+    return torch.tensor((_rng.permutation(n) - n / 2 + 0.3).reshape(size) * 0.37)
+
+
+Sample = tuple[Callable[..., Any], list[Tensor]]
+SAMPLES: dict[str, list[Sample]] = {
+    "to": [(lambda x: x.float().double() * 0 + x, [normal(2, 3)])],
+    "move": [(lambda x: x.to("cpu"), [normal(2)])],
+    "clone": [(lambda x: x.clone(), [normal(2, 3)])],
+    "add": [(torch.add, [normal(2, 3), normal(3)]), (lambda a: a + 2, [normal(2)])],
+    "sub": [(torch.sub, [normal(2, 1), normal(2, 3)]), (lambda a: 2 - a, [normal(2)])],
+    "mul": [(torch.mul, [normal(2, 3), normal(2, 1)]), (lambda a: a * 3, [normal(2)])],
+    "div": [(torch.div, [normal(2, 3), positive(3)]), (lambda a: 2 / a, [positive(2)])],
+    "remainder": [(torch.remainder, [apart(2, 3), positive(2, 3) + 5])],
+    "pow": [(torch.pow, [positive(2, 3), normal(3)]), (lambda a: a**3, [normal(3)]), (lambda a: 2**a, [normal(3)]), (lambda a: a**0, [normal(3)])],
+    "maximum": [(torch.maximum, [apart(2, 3), apart(2, 3) + 0.1])],
+    "minimum": [(torch.minimum, [apart(2, 3), apart(2, 3) + 0.1])],
+    "neg": [(torch.neg, [normal(3)])],
+    "abs": [(torch.abs, [apart(6)])],
+    "sign": [(torch.sign, [apart(6)])],
+    "square": [(torch.square, [normal(3)])],
+    "sqrt": [(torch.sqrt, [positive(3)])],
+    "rsqrt": [(torch.rsqrt, [positive(3)])],
+    "reciprocal": [(torch.reciprocal, [positive(3)])],
+    "exp": [(torch.exp, [normal(3)])],
+    "expm1": [(torch.expm1, [normal(3)])],
+    "log": [(torch.log, [positive(3)])],
+    "log1p": [(torch.log1p, [positive(3)])],
+    "log2": [(torch.log2, [positive(3)])],
+    "log10": [(torch.log10, [positive(3)])],
+    "sin": [(torch.sin, [normal(3)])],
+    "cos": [(torch.cos, [normal(3)])],
+    "tanh": [(torch.tanh, [normal(3)])],
+    "sigmoid": [(torch.sigmoid, [normal(3)])],
+    "relu": [(torch.relu, [apart(6)])],
+    "softplus": [(F.softplus, [normal(3)])],
+    "floor": [(torch.floor, [apart(6)])],
+    "ceil": [(torch.ceil, [apart(6)])],
+    "round": [(torch.round, [apart(6)])],
+    "trunc": [(torch.trunc, [apart(6)])],
+    "where": [(lambda a, b: torch.where(MASK, a, b), [normal(2, 3), normal(3)])],
+    "clamp": [(lambda x: x.clamp(-0.5, 0.6), [apart(6)]), (lambda x: x.clamp(min=0.1), [apart(6)])],
+    "reshape": [(lambda x: x.reshape(3, 2), [normal(2, 3)]), (lambda x: x.t().reshape(6), [normal(2, 3)])],
+    "permute": [(lambda x: x.permute(2, 0, 1), [normal(2, 3, 4)])],
+    "expand": [(lambda x: x.expand(4, 2, 3), [normal(2, 1)])],
+    "flip": [(lambda x: shape.flip(x, 1), [normal(2, 3)])],
+    "slice": [(lambda x: x[1, ::2], [normal(2, 5)]), (lambda x: x[..., None, -1], [normal(2, 3)])],
+    "index": [(lambda x: x[INDEX], [normal(3, 2)]), (lambda x: x[MASK], [normal(2, 3)]), (lambda x: x[:, [0, 0, 2]], [normal(2, 3)])],
+    "index_put": [(lambda x: torch.cat([x, x])[2:], [normal(2, 3)])],
+    "gather": [(lambda x: torch.gather(x, 1, INDEX), [normal(2, 3)])],
+    "scatter_add": [(lambda x: torch.gather(x, 0, INDEX % 2) * x, [normal(2, 3)])],
+    "cat2": [(lambda a, b: torch.cat([a, b], 1), [normal(2, 3), normal(2, 1)])],
+    "cat3": [(lambda a, b, c: torch.stack([a, b, c], 1), [normal(2, 3), normal(2, 3), normal(2, 3)])],
+    "pad": [(lambda x: F.pad(x, [1, 2, 0, 1]), [normal(2, 3)]), (lambda x: F.pad(x, [1, 1, 1, 1], "reflect"), [normal(1, 1, 3, 3)])],
+    "sum": [(torch.sum, [normal(2, 3)]), (lambda x: x.sum(1, keepdim=True), [normal(2, 3)]), (lambda x: x.sum((0, 2)), [normal(2, 3, 2)])],
+    "mean": [(lambda x: x.mean(0), [normal(2, 3)]), (torch.mean, [normal(4)])],
+    "amax": [(lambda x: x.amax(1), [apart(2, 3)])],
+    "amin": [(lambda x: x.amin((0, 1)), [apart(2, 3)])],
+    "cumsum": [(lambda x: x.cumsum(1), [normal(2, 3)])],
+    "matmul": [
+        (torch.matmul, [normal(2, 3), normal(3, 4)]), (torch.matmul, [normal(3), normal(3)]), (torch.matmul, [normal(2, 2, 3), normal(3, 2)]),
+        (torch.matmul, [normal(2, 3), normal(3)]),
+    ],
+    "conv": [
+        (lambda x, w: conv.conv(x, w, (2, 1), (1, 0), (1, 2), 2), [normal(2, 4, 6, 7), normal(4, 2, 3, 2)]),
+        (lambda x, w, b: F.conv2d(x, w, b, padding="same"), [normal(1, 2, 4, 4), normal(3, 2, 2, 3), normal(3)]),
+        (lambda x, w: F.conv1d(x, w, stride=2, padding=1), [normal(2, 2, 7), normal(3, 2, 3)]),
+    ],
+    "conv_data": [(lambda g, w: conv.conv_data(g, w, (2,), (1,), (1,), 1, (7,)), [normal(2, 3, 4), normal(3, 2, 3)])],
+    "conv_weight": [(lambda x, g: conv.conv_weight(x, g, (2,), (1,), (1,), 1, (3,)), [normal(2, 2, 7), normal(2, 3, 4)])],
+    "max_pool": [(lambda x: F.max_pool2d(x, 3, (2, 1), 1), [apart(2, 2, 5, 6)]), (lambda x: F.max_pool2d(x, 2, ceil_mode=True), [apart(1, 2, 5, 5)])],
+    "pool_take": [(lambda x: pool.max_pool(x, (2, 2), (2, 2), (0, 0), (1, 1), False)[0], [apart(1, 1, 4, 4)])],
+    "unpool": [(lambda x: F.max_pool2d(x, 2) ** 2, [apart(1, 1, 4, 4)])],
+    "avg_pool": [(lambda x: F.avg_pool2d(x, 3, 2, 1), [normal(2, 2, 5, 6)]), (lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False), [normal(1, 1, 5, 5)])],
+    "avg_pool_data": [(lambda x: F.avg_pool2d(x, 2) ** 2, [normal(1, 1, 4, 4)])],
+    "standardize": [(lambda x: norm.standardize(x, (0, 2), 1e-5)[0], [normal(3, 2, 4)])],
+    "softmax": [(lambda x: torch.softmax(x, 1), [normal(2, 4)])],
+    "log_softmax": [(lambda x: torch.log_softmax(x, 0), [normal(3, 2)])],
+}
+COMPOSITES: dict[str, Sample] = {
+    "prod": (lambda x: x.prod(1), [normal(2, 3, 2)]),
+    "prod_of_zero": (torch.prod, [torch.tensor([2.0, 0.0, 3.0], dtype=torch.float64)]),
+    "linear": (F.linear, [normal(2, 5, 3), normal(4, 3), normal(4)]),
+    "layer_norm": (lambda x, w, b: F.layer_norm(x, (4,), w, b), [normal(3, 4), normal(4), normal(4)]),
+    "batch_norm": (lambda x, w, b: F.batch_norm(x, None, None, w, b, True), [normal(5, 3, 2, 2), normal(3), normal(3)]),
+    "cross_entropy": (lambda x: F.cross_entropy(x, torch.tensor([1, 0, 2]), label_smoothing=0.1), [normal(3, 4)]),
+    "weighted_nll": (lambda x: F.nll_loss(torch.log_softmax(x, 1), torch.tensor([1, -100, 2]), torch.tensor([0.5, 2.0, 1.0]).double()), [normal(3, 3)]),
+    "bce": (lambda x, t: F.binary_cross_entropy_with_logits(x, t), [normal(4), positive(4)]),
+    "smooth_l1": (lambda x, t: F.smooth_l1_loss(x, t), [apart(6), apart(6) * 3]),
+    "gelu": (F.gelu, [normal(4)]),
+    "var": (lambda x: x.var(1), [normal(2, 4)]),
+    "logsumexp": (lambda x: x.logsumexp(1), [normal(2, 4)]),
+    "adaptive_avg_pool2d": (lambda x: F.adaptive_avg_pool2d(x, (2, 3)), [normal(1, 2, 5, 5)]),
+    "max_dim": (lambda x: x.max(1).values, [apart(3, 4)]),
+}

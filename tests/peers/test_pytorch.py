@@ -1,0 +1,210 @@
+"""The engine beside PyTorch: the same numbers, names and texts. Skipped where PyTorch is not installed (scripts/test --peers)."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import engine
+from engine import nn
+from engine.state import save_file
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed; scripts/test --peers brings it")
+pytestmark = pytest.mark.peer
+rng = np.random.default_rng(3)
+
+
+def both(*size: int) -> tuple[Any, Any]:
+    x = rng.normal(size=size).astype(np.float32)
+    return engine.tensor(x).requires_grad_(), torch.tensor(x, requires_grad=True)
+
+
+def close(ours: Any, theirs: Any, tolerance: float = 1e-5) -> None:
+    np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), rtol=tolerance, atol=tolerance)
+
+
+def stack(lib: Any) -> Any:
+    return lib.Sequential(
+        lib.Conv2d(3, 8, 3, padding=1), lib.BatchNorm2d(8), lib.ReLU(True), lib.MaxPool2d(3, (2, 1), 1), lib.Conv2d(8, 6, (3, 2), stride=(1, 2), groups=2, dilation=(1, 2)),
+        lib.ReLU(), lib.AvgPool2d(2), lib.Flatten(), lib.Dropout(0.5), lib.Linear(6 * 3 * 3, 5),
+    )  # fmt: skip
+
+
+def test_a_saved_file_loads_strictly_and_gives_the_same_outputs(tmp_path: Path) -> None:
+    safetensors = pytest.importorskip("safetensors.torch")
+    ours, theirs = stack(nn), stack(torch.nn)
+    x = rng.normal(size=(16, 3, 16, 8)).astype(np.float32)
+    for _ in range(3):  # running statistics that are not those of the start
+        ours(engine.tensor(x))
+    save_file(ours.state_dict(), tmp_path / "model.safetensors", {"format": "pt"})
+    theirs.load_state_dict(safetensors.load_file(tmp_path / "model.safetensors"), strict=True)
+    close(ours.eval()(engine.tensor(x)), theirs.eval()(torch.tensor(x)))
+    assert repr(ours) == repr(theirs)
+
+
+MODULES: list[tuple[str, tuple[Any, ...], dict[str, Any], tuple[int, ...]]] = [
+    ("Linear", (4, 3), {}, (2, 5, 4)), ("Linear", (4, 3), {"bias": False}, (2, 4)), ("Conv1d", (4, 6, 3), {"padding": 2, "dilation": 2, "groups": 2}, (2, 4, 9)),
+    ("Conv2d", (4, 6, 3), {}, (2, 4, 7, 8)), ("Conv2d", (4, 6, (3, 2)), {"stride": (2, 1), "padding": (1, 0), "groups": 2, "bias": False}, (2, 4, 7, 8)),
+    ("Conv2d", (2, 4, 4), {"padding": "same", "padding_mode": "reflect"}, (1, 2, 7, 8)), ("Conv2d", (2, 4, 3), {"padding": 2, "padding_mode": "circular"}, (1, 2, 7, 8)),
+    ("Conv2d", (2, 4, 3), {"padding": 1, "padding_mode": "replicate", "dilation": 2}, (2, 7, 8)), ("Conv2d", (2, 4, 3), {"padding": "valid"}, (1, 2, 7, 8)),
+    ("BatchNorm1d", (3,), {}, (5, 3)), ("BatchNorm1d", (3,), {"affine": False}, (5, 3, 4)), ("BatchNorm2d", (3,), {"momentum": None}, (5, 3, 4, 4)),
+    ("BatchNorm2d", (3,), {"track_running_stats": False}, (5, 3, 4, 4)), ("LayerNorm", (4,), {}, (2, 3, 4)), ("LayerNorm", ([3, 4],), {"bias": False}, (2, 3, 4)),
+    ("MaxPool2d", (3,), {"stride": (3, 2), "padding": 1}, (2, 3, 10, 9)), ("MaxPool2d", (2,), {"ceil_mode": True, "dilation": 2}, (2, 3, 10, 9)),
+    ("AvgPool2d", (3,), {"stride": 2, "padding": 1, "count_include_pad": False}, (2, 3, 7, 8)), ("AvgPool2d", (3,), {"ceil_mode": True}, (2, 3, 7, 8)),
+    ("AdaptiveAvgPool2d", ((3, 2),), {}, (2, 3, 7, 8)), ("ReLU", (), {}, (2, 3)), ("LeakyReLU", (0.2,), {}, (2, 3)), ("ELU", (), {}, (2, 3)), ("Sigmoid", (), {}, (2, 3)),
+    ("Tanh", (), {}, (2, 3)), ("SiLU", (), {}, (2, 3)), ("Softmax", (1,), {}, (2, 3)), ("LogSoftmax", (0,), {}, (2, 3)), ("Flatten", (), {}, (2, 3, 4)),
+    ("Identity", (), {}, (2, 3)), ("Dropout", (0.0,), {}, (2, 3)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "args", "options", "size"), MODULES)
+def test_module(name: str, args: tuple[Any, ...], options: dict[str, Any], size: tuple[int, ...]) -> None:
+    """Outputs, input gradients, parameter gradients, buffers and the text."""
+    ours, theirs = getattr(nn, name)(*args, **options), getattr(torch.nn, name)(*args, **options)
+    assert repr(ours) == repr(theirs)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    theirs.load_state_dict({k: torch.tensor(v.numpy()) for k, v in ours.state_dict().items()})
+    for mode in (True, False):
+        a, b = both(*size)
+        y, z = ours.train(mode)(a), theirs.train(mode)(b)
+        close(y, z)
+        weights = rng.normal(size=tuple(y.shape)).astype(np.float32)
+        (y * engine.tensor(weights)).sum().backward()
+        (z * torch.tensor(weights)).sum().backward()
+        close(a.grad, b.grad, 1e-4)
+        for (n, p), q in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+            np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=1e-3, atol=1e-4, err_msg=n)
+    for p, q in zip(ours.buffers(), theirs.buffers(), strict=True):
+        close(p, q)
+
+
+CLASSES = np.array([1, 0, 3, 2], np.int64)
+LOSSES: list[tuple[str, dict[str, Any], Any]] = [
+    ("MSELoss", {}, None), ("L1Loss", {"reduction": "sum"}, None), ("SmoothL1Loss", {"beta": 0.5}, None), ("BCEWithLogitsLoss", {"reduction": "none"}, None),
+    ("CrossEntropyLoss", {}, CLASSES), ("CrossEntropyLoss", {"label_smoothing": 0.2, "ignore_index": 3}, CLASSES), ("CrossEntropyLoss", {"reduction": "none"}, CLASSES),
+    ("CrossEntropyLoss", {"label_smoothing": 0.2, "reduction": "sum"}, None), ("NLLLoss", {"ignore_index": 2}, CLASSES),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "options", "target"), LOSSES)
+def test_loss(name: str, options: dict[str, Any], target: Any) -> None:
+    a, b = both(4, 5)
+    target = rng.uniform(size=(4, 5)).astype(np.float32) if target is None else target
+    y = getattr(nn, name)(**options)(a, engine.tensor(target))
+    z = getattr(torch.nn, name)(**options)(b, torch.tensor(target))
+    close(y, z)
+    y.sum().backward()
+    z.sum().backward()
+    close(a.grad, b.grad)
+
+
+def test_class_weights() -> None:
+    a, b = both(4, 5)
+    weight = [0.5, 1.0, 2.0, 0.1, 1.5]
+    for smoothing in (0.0, 0.3):
+        y = nn.CrossEntropyLoss(weight, label_smoothing=smoothing)(a, engine.tensor(CLASSES))
+        close(y, torch.nn.CrossEntropyLoss(torch.tensor(weight), label_smoothing=smoothing)(b, torch.tensor(CLASSES)))
+
+
+OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
+    ("SGD", {"lr": 0.1}), ("SGD", {"lr": 0.1, "momentum": 0.8, "weight_decay": 0.01}), ("SGD", {"lr": 0.1, "momentum": 0.8, "nesterov": True}),
+    ("SGD", {"lr": 0.1, "momentum": 0.8, "dampening": 0.3, "maximize": True}), ("RMSprop", {"alpha": 0.9}),
+    ("RMSprop", {"centered": True, "momentum": 0.5, "weight_decay": 0.01}), ("Adam", {"betas": (0.9, 0.99)}), ("Adam", {"amsgrad": True, "weight_decay": 0.1}),
+    ("AdamW", {"lr": 0.01}), ("AdamW", {"amsgrad": True, "maximize": True}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
+def test_optimizer_trajectory(name: str, options: dict[str, Any]) -> None:
+    ours, theirs = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1)), torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+    theirs.load_state_dict({k: torch.tensor(v.numpy()) for k, v in ours.state_dict().items()})
+    a, b = getattr(engine.optim, name)(ours.parameters(), **options), getattr(torch.optim, name)(theirs.parameters(), **options)
+    for _ in range(10):
+        x = rng.normal(size=(16, 4)).astype(np.float32)
+        for lib, net, optimizer in ((engine, ours, a), (torch, theirs, b)):
+            optimizer.zero_grad()
+            net(lib.tensor(x)).square().mean().backward()
+            optimizer.step()
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        close(p, q, 1e-4)
+    mine, other = a.state_dict(), b.state_dict()
+    assert mine["param_groups"][0]["params"] == other["param_groups"][0]["params"]
+    assert set(mine["state"].get(0, {})) == set(other["state"].get(0, {})) - ({"momentum_buffer"} if options.get("momentum", 0) == 0 else set())
+
+
+SCHEDULES: list[tuple[str, dict[str, Any]]] = [
+    ("StepLR", {"step_size": 3}), ("MultiStepLR", {"milestones": [2, 5], "gamma": 0.5}), ("ExponentialLR", {"gamma": 0.9}), ("CosineAnnealingLR", {"T_max": 7, "eta_min": 0.01}),
+    ("LinearLR", {"total_iters": 4}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "options"), SCHEDULES)
+@pytest.mark.filterwarnings("ignore:Detected call of")
+def test_schedule(name: str, options: dict[str, Any]) -> None:
+    a = engine.optim.SGD([nn.Parameter(engine.zeros(1))], lr=0.3)
+    b = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.3)
+    x, y = getattr(engine.optim.lr_scheduler, name)(a, **options), getattr(torch.optim.lr_scheduler, name)(b, **options)
+    for _ in range(7):
+        np.testing.assert_allclose(x.get_last_lr(), y.get_last_lr(), rtol=1e-9)
+        x.step()
+        y.step()
+
+
+TENSORS = [
+    [1.0, 2.0], [1.5, -2.25], [1e-8, 1.0], [1e9, 2.0], [0.0], [float("nan"), 1.0], [float("inf"), -1.5], [[1, 2], [3, 400]], [True, False], 3, 2.5, [[[0.1, 0.2]]], [], 1e10,
+    [[1e-5, 123.456], [1.0, 2.0]], list(range(30)), [0.0, 0.5, 1000.25],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("data", TENSORS, ids=str)
+def test_text_of_tensors(data: Any) -> None:
+    assert repr(engine.tensor(data)) == repr(torch.tensor(data))
+    assert repr(engine.tensor(data, dtype=engine.float64)) == repr(torch.tensor(data, dtype=torch.float64))
+
+
+def test_text_of_large_tensors() -> None:
+    for size in ((2000,), (50, 60), (3, 20, 30)):
+        x = rng.normal(size=size)
+        assert repr(engine.tensor(x)) == repr(torch.tensor(x))
+
+
+def test_promotion() -> None:
+    types = ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"]
+    for a in types:
+        for b in types:
+            x, y = getattr(engine, a), getattr(engine, b)
+            for p, q in ((1, 1), (0, 1), (1, 0)):
+                ours = engine.result_type(engine.ones((2,) * p, dtype=x), engine.ones((2,) * q, dtype=y))
+                theirs = torch.result_type(torch.ones((2,) * p, dtype=getattr(torch, a)), torch.ones((2,) * q, dtype=getattr(torch, b)))
+                assert repr(ours) == repr(theirs), (a, b, p, q)
+        for scalar in (True, 2, 2.5):
+            assert repr(engine.result_type(engine.ones(2, dtype=x), scalar)) == repr(torch.result_type(torch.ones(2, dtype=getattr(torch, a)), scalar))
+
+
+def test_default_start_has_pytorchs_distribution() -> None:
+    ours, theirs = nn.Conv2d(16, 64, 3), torch.nn.Conv2d(16, 64, 3)
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert abs(float(p.detach().std()) / float(q.detach().std()) - 1) < 0.2
+        assert float(p.detach().abs().max()) <= 1 / np.sqrt(16 * 9)
+
+
+def test_deepcopy_and_errors_agree() -> None:
+    net = nn.Sequential(nn.Linear(2, 2))
+    twin = copy.deepcopy(net)
+    assert twin[0].weight is not net[0].weight and bool((twin[0].weight == net[0].weight).all())
+    for lib in (engine, torch):
+        x = lib.ones(2, 3).requires_grad_()
+        with pytest.raises(RuntimeError, match="grad can be implicitly created only for scalar outputs"):
+            (x * 2).backward()
+        y = (x * 2).sum()
+        y.backward()
+        with pytest.raises(RuntimeError, match="second time"):
+            y.backward()
+        with pytest.raises(RuntimeError, match="leaf Variable that requires grad"):
+            x.add_(1)
+        z = x.exp()
+        z.mul_(2)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            z.sum().backward()
