@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from engine.backend import Array, MetaArray, array_module, device, device_of, empty, is_scalar
+from engine.backend import Array, MetaArray, array_module, device, device_of, empty, is_scalar, quiet
 
 Spec = tuple[tuple[int, ...], Any]
 """The shape and the NumPy dtype of an array."""
@@ -95,7 +95,8 @@ def launch(op: Op, outs: list[Array], ins: Sequence[Array], attrs: dict[str, Any
         if op.overrides:
             kernel = op.overrides.get(array_module(first).__name__, kernel)
         assert kernel is not None
-        kernel(first if len(outs) == 1 else outs, *ins, **attrs)
+        with quiet():
+            kernel(first if len(outs) == 1 else outs, *ins, **attrs)
     for observe in _observers:
         observe(op, outs, ins, attrs)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import ipaddress
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -63,9 +64,10 @@ class Supervisor(threading.Thread):
                         pause = RESTART_S
                     self._children[i] = start(self._commands[i], self.place.environment())
 
-    def close(self) -> None:
-        self._closing.set()
-        self.join()
+        self._end_children()
+
+    def _end_children(self) -> None:
+        """In this thread: the children are killed as soon as the thread that started them is no more."""
         for child in self._children:
             if child is not None:
                 child.terminate()
@@ -74,6 +76,14 @@ class Supervisor(threading.Thread):
                 end(child, 25)
         if self.store is not None:
             self.store.stop()
+
+    def close(self) -> None:
+        self._closing.set()
+        self.join()
+
+
+def _leave(*_: object) -> None:
+    raise SystemExit(0)
 
 
 @click.command()
@@ -114,6 +124,8 @@ def main(redis_url: str | None, workers: int | None, data: Path, host: str, port
     store = None if redis_url else Store(data / "store")
     place = Place(redis_url or (store.url if store else ""), data)
     os.environ.update({k: v for k, v in place.environment().items() if k.startswith("EPOCHLINE_")})
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)  # uvicorn raises the signal again once it has shut down
     supervisor = Supervisor(place, store, workers if workers is not None else 1 if store else 0)
     supervisor.start()
     supervisor.started.wait()

@@ -47,6 +47,11 @@ def is_scalar(x: Any) -> bool:
     return isinstance(x, np.generic | bool | int | float)
 
 
+def quiet() -> contextlib.AbstractContextManager[Any]:
+    """Overflow and division by zero give inf and NaN without a warning, as in PyTorch."""
+    return np.errstate(all="ignore")
+
+
 def device_of(x: Array) -> device:
     if isinstance(x, np.ndarray):
         return CPU
@@ -112,5 +117,5 @@ def as_strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Ar
 
 __all__ = [
     "CPU", "META", "Array", "MetaArray", "array_module", "as_strided", "cuda_device_count", "cupy", "device", "device_of", "empty",
-    "full", "is_scalar", "on", "resolve", "transfer",
+    "full", "is_scalar", "on", "quiet", "resolve", "transfer",
 ]  # fmt: skip

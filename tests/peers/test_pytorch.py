@@ -28,7 +28,7 @@ def close(ours: Any, theirs: Any, tolerance: float = 1e-5) -> None:
 def stack(lib: Any) -> Any:
     return lib.Sequential(
         lib.Conv2d(3, 8, 3, padding=1), lib.BatchNorm2d(8), lib.ReLU(True), lib.MaxPool2d(3, (2, 1), 1), lib.Conv2d(8, 6, (3, 2), stride=(1, 2), groups=2, dilation=(1, 2)),
-        lib.ReLU(), lib.AvgPool2d(2), lib.Flatten(), lib.Dropout(0.5), lib.Linear(6 * 3 * 3, 5),
+        lib.ReLU(), lib.AvgPool2d(2), lib.Flatten(), lib.Dropout(0.5), lib.Linear(6 * 3, 5),
     )  # fmt: skip
 
 
