@@ -84,7 +84,7 @@ def inspect(archive: zipfile.ZipFile) -> tuple[list[Member], list[tuple[str, str
         for i in infos
         if not i.is_dir() and not any(p in _CLUTTER or p.startswith("._") for p in PurePosixPath(i.filename).parts)
     }
-    root = _common_root(list(paths.values()))
+    root = _common_root([p for p in paths.values() if p.suffix.lower() in EXTENSIONS])
     members, skipped = [], []
     for info in infos:
         path = paths.get(info.filename)
