@@ -5,7 +5,7 @@ from __future__ import annotations
 from builtins import bool as Bool  # noqa: N812 - these three are methods here
 from builtins import float as Float  # noqa: N812
 from builtins import int as Int  # noqa: N812
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,8 @@ from engine.backend import device as Device  # noqa: N812 - `device` is an attri
 from engine.dispatch import Op, count
 from engine.dtypes import dtype as DType  # noqa: N812
 from engine.dtypes import from_numpy_dtype
-from engine.ops import elementwise, linalg, loss, random, reduce
+from engine.methods import Methods
+from engine.ops import elementwise
 from engine.ops import shape as shaping
 
 if TYPE_CHECKING:
@@ -35,18 +36,7 @@ class Size(tuple[int, ...]):
         return f"torch.Size({list(self)})"
 
 
-def _in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The ``_`` form of a function: its result takes the place of the tensor's elements and history."""
-
-    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return self._become(function(self, *args, **kwargs))
-
-    method.__name__ = f"{function.__name__}_"
-    method.__doc__ = f"In-place form of ``{function.__name__}``."
-    return method
-
-
-class Tensor:
+class Tensor(Methods):
     """An n-dimensional array on a device that remembers, where a gradient is wanted, how it was computed."""
 
     __slots__ = (
@@ -295,25 +285,7 @@ class Tensor:
     def new_tensor(self, data: Any, dtype: DType | None = None) -> Tensor:
         return Tensor._wrap(as_array(data, dtype or self.dtype, self.device))
 
-    # -- operators
-
-    __add__, __radd__ = elementwise.add, elementwise.add
-    __mul__, __rmul__ = elementwise.mul, elementwise.mul
-    __sub__, __truediv__, __floordiv__ = elementwise.sub, elementwise.div, elementwise.floor_divide
-    __mod__, __pow__, __matmul__ = elementwise.remainder, elementwise.pow, linalg.matmul
-    __neg__, __abs__, __invert__ = elementwise.neg, elementwise.abs, elementwise.bitwise_not
-    __and__, __or__, __xor__ = elementwise.bitwise_and, elementwise.bitwise_or, elementwise.bitwise_xor
-    __lt__, __le__, __gt__, __ge__ = elementwise.lt, elementwise.le, elementwise.gt, elementwise.ge
-    __getitem__ = shaping.getitem
-
-    def __rsub__(self, other: Any) -> Tensor:
-        return elementwise.sub(other, self)
-
-    def __rtruediv__(self, other: Any) -> Tensor:
-        return elementwise.div(other, self)
-
-    def __rpow__(self, other: Any) -> Tensor:
-        return elementwise.pow(other, self)
+    # -- behaviour as an object
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
         return elementwise.eq(self, other) if isinstance(other, Tensor | int | float) else NotImplemented
@@ -367,141 +339,11 @@ class Tensor:
     def __reduce__(self) -> Any:
         return _rebuild, (transfer(self._data, resolve("cpu")), self.requires_grad and self.grad_fn is None)
 
-    # -- methods that are the functions of the same name
-
-    add, sub, mul, div, pow, remainder = (
-        elementwise.add,
-        elementwise.sub,
-        elementwise.mul,
-        elementwise.div,
-        elementwise.pow,
-        elementwise.remainder,
-    )
-    maximum, minimum, clamp, clone = elementwise.maximum, elementwise.minimum, elementwise.clamp, elementwise.clone
-    abs, sign, neg, square, relu, sqrt, rsqrt = (
-        elementwise.abs,
-        elementwise.sign,
-        elementwise.neg,
-        elementwise.square,
-        elementwise.relu,
-        elementwise.sqrt,
-        elementwise.rsqrt,
-    )
-    reciprocal, exp, expm1, log, log1p, log2 = (
-        elementwise.reciprocal,
-        elementwise.exp,
-        elementwise.expm1,
-        elementwise.log,
-        elementwise.log1p,
-        elementwise.log2,
-    )
-    log10, sin, cos, tanh, sigmoid = elementwise.log10, elementwise.sin, elementwise.cos, elementwise.tanh, elementwise.sigmoid
-    floor, ceil, round, trunc = elementwise.floor, elementwise.ceil, elementwise.round, elementwise.trunc
-    eq, ne, lt, le, gt, ge = elementwise.eq, elementwise.ne, elementwise.lt, elementwise.le, elementwise.gt, elementwise.ge
-    isnan, isinf, isfinite, logical_not = elementwise.isnan, elementwise.isinf, elementwise.isfinite, elementwise.logical_not
-    logical_and, logical_or = elementwise.logical_and, elementwise.logical_or
-    sum, mean, prod, var, std, amax, amin, max, min = (
-        reduce.sum,
-        reduce.mean,
-        reduce.prod,
-        reduce.var,
-        reduce.std,
-        reduce.amax,
-        reduce.amin,
-        reduce.max,
-        reduce.min,
-    )
-    argmax, argmin, all, any, cumsum, logsumexp, norm = (
-        reduce.argmax,
-        reduce.argmin,
-        reduce.all,
-        reduce.any_,
-        reduce.cumsum,
-        reduce.logsumexp,
-        reduce.norm,
-    )
-    reshape, view, permute, transpose, t, expand = (
-        shaping.reshape,
-        shaping.reshape,
-        shaping.permute,
-        shaping.transpose,
-        shaping.t,
-        shaping.expand,
-    )
-    flatten, unsqueeze, squeeze, gather, split, chunk = (
-        shaping.flatten,
-        shaping.unsqueeze,
-        shaping.squeeze,
-        shaping.gather,
-        shaping.split,
-        shaping.chunk,
-    )
-    matmul, mm, bmm, mv, dot, addmm = linalg.matmul, linalg.mm, linalg.bmm, linalg.mv, linalg.dot, linalg.addmm
-    softmax, log_softmax = loss.softmax, loss.log_softmax
-
-    @property
-    def T(self) -> Tensor:
-        return self.permute(*reversed(range(self.ndim)))
-
-    def view_as(self, other: Tensor) -> Tensor:
-        return self.reshape(other.shape)
-
-    def expand_as(self, other: Tensor) -> Tensor:
-        return self.expand(other.shape)
-
-    def contiguous(self) -> Tensor:
-        return self if self.is_contiguous() else self.clone()
-
-    def masked_fill(self, mask: Tensor, value: Any) -> Tensor:
-        return elementwise.where(mask, value, self)
-
-    def float(self) -> Tensor:
-        return self.to(dtypes.float32)
-
-    def double(self) -> Tensor:
-        return self.to(dtypes.float64)
-
-    def half(self) -> Tensor:
-        return self.to(dtypes.float16)
-
-    def long(self) -> Tensor:
-        return self.to(dtypes.int64)
-
-    def int(self) -> Tensor:
-        return self.to(dtypes.int32)
-
-    def bool(self) -> Tensor:
-        return self.to(dtypes.bool_)
-
     # -- in place
-
-    add_, sub_, mul_, div_, pow_ = (
-        _in_place(f) for f in (elementwise.add, elementwise.sub, elementwise.mul, elementwise.div, elementwise.pow)
-    )
-    clamp_, exp_, sqrt_, relu_, neg_ = (
-        _in_place(f) for f in (elementwise.clamp, elementwise.exp, elementwise.sqrt, elementwise.relu, elementwise.neg)
-    )
-    sigmoid_, tanh_, abs_, round_ = (_in_place(f) for f in (elementwise.sigmoid, elementwise.tanh, elementwise.abs, elementwise.round))
-    masked_fill_ = _in_place(masked_fill)
-    __iadd__, __isub__, __imul__, __itruediv__ = add_, sub_, mul_, div_
 
     def copy_(self, source: Tensor) -> Tensor:
         """The elements of ``source``, cast and moved to here."""
         return self._become(source.to(self.device, self.dtype).expand(self.shape))
-
-    def fill_(self, value: Any) -> Tensor:
-        return self._become(self.new_full(self.shape, value))
-
-    def zero_(self) -> Tensor:
-        return self.fill_(0)
-
-    def uniform_(self, a: Any = 0.0, b: Any = 1.0, generator: random.Generator | None = None) -> Tensor:
-        """Uniform numbers in [a, b)."""
-        return self._become(random.uniform_like(self, generator) * (b - a) + a)
-
-    def normal_(self, mean: Any = 0.0, std: Any = 1.0, generator: random.Generator | None = None) -> Tensor:
-        """Normal numbers of the given mean and standard deviation."""
-        return self._become(random.normal_like(self, generator) * std + mean)
 
 
 def as_array(data: Any, d: DType | None, where: Any = None) -> Array:

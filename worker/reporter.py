@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 from worker import events, fence, jobs, keys
@@ -32,12 +33,13 @@ class LostLease(RuntimeError):
 class Reporter:
     """The only writer of a job while it runs. A thread flushes, renews the lease and listens, so that a long step hides nothing."""
 
-    def __init__(self, redis: Redis, job_id: str, worker: str) -> None:
+    def __init__(self, redis: Redis, job_id: str, worker: str, leave: Callable[[int], Any] = os._exit) -> None:
         self.redis, self.job_id, self.worker = redis, job_id, worker
+        self._leave_process = leave
         self.runner = secrets.token_hex(8)
         self.attempt = self.produced = self._logged = self._crc = self._batch = 0
         self._pending: list[dict[str, Any]] = []
-        self._state = "starting"
+        self._state, self._lost = "starting", False
         self._lock = threading.RLock()
         self._last_flush = self._last_write = 0.0
         self._progress: dict[str, Any] = {}
@@ -97,7 +99,7 @@ class Reporter:
 
     def _check(self, answer: fence.Answer) -> None:
         if not answer.applied:
-            self._closed.set()
+            self._lost = True
             raise LostLease(
                 "there is no such job any more"
                 if answer.missing
@@ -176,7 +178,7 @@ class Reporter:
 
     def asked(self) -> str | None:
         """``cancelling``, ``stopping`` or ``pausing``, once somebody has asked for it. Raises LostLease."""
-        if self._closed.is_set():
+        if self._lost:
             raise LostLease(f"attempt {self.attempt} is not the current one any more")
         return self._state if self._state in _ASKED else None
 
@@ -199,4 +201,5 @@ class Reporter:
             except Exception as error:  # refused, or the store stayed away: this process must not go on
                 if not self._closed.is_set():
                     print(f"{self.job_id}: {error}", file=sys.stderr, flush=True)
-                    os._exit(LOST_LEASE)
+                    self._leave_process(LOST_LEASE)
+                    return

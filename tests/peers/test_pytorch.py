@@ -118,7 +118,10 @@ OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
 def test_optimizer_trajectory(name: str, options: dict[str, Any]) -> None:
-    ours, theirs = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1)), torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+    ours, theirs = (
+        nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1)),
+        torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)),
+    )
     theirs.load_state_dict({k: torch.tensor(v.numpy()) for k, v in ours.state_dict().items()})
     a, b = getattr(engine.optim, name)(ours.parameters(), **options), getattr(torch.optim, name)(theirs.parameters(), **options)
     for _ in range(10):
@@ -131,7 +134,9 @@ def test_optimizer_trajectory(name: str, options: dict[str, Any]) -> None:
         close(p, q, 1e-4)
     mine, other = a.state_dict(), b.state_dict()
     assert mine["param_groups"][0]["params"] == other["param_groups"][0]["params"]
-    assert set(mine["state"].get(0, {})) == set(other["state"].get(0, {})) - ({"momentum_buffer"} if options.get("momentum", 0) == 0 else set())
+    assert set(mine["state"].get(0, {})) == set(other["state"].get(0, {})) - (
+        {"momentum_buffer"} if options.get("momentum", 0) == 0 else set()
+    )
 
 
 SCHEDULES: list[tuple[str, dict[str, Any]]] = [
@@ -180,7 +185,9 @@ def test_promotion() -> None:
                 theirs = torch.result_type(torch.ones((2,) * p, dtype=getattr(torch, a)), torch.ones((2,) * q, dtype=getattr(torch, b)))
                 assert repr(ours) == repr(theirs), (a, b, p, q)
         for scalar in (True, 2, 2.5):
-            assert repr(engine.result_type(engine.ones(2, dtype=x), scalar)) == repr(torch.result_type(torch.ones(2, dtype=getattr(torch, a)), scalar))
+            assert repr(engine.result_type(engine.ones(2, dtype=x), scalar)) == repr(
+                torch.result_type(torch.ones(2, dtype=getattr(torch, a)), scalar)
+            )
 
 
 def test_default_start_has_pytorchs_distribution() -> None:

@@ -114,7 +114,9 @@ class Deployment:
 
     def stream(self, job_id: str, headers: dict[str, str] | None = None) -> Iterator[dict[str, Any]]:
         """Server-sent events until the stream ends."""
-        with self.http.stream("GET", f"/v1/jobs/{job_id}/events", headers={"Accept": "text/event-stream", **(headers or {})}, timeout=60) as answer:
+        with self.http.stream(
+            "GET", f"/v1/jobs/{job_id}/events", headers={"Accept": "text/event-stream", **(headers or {})}, timeout=60
+        ) as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
             for line in answer.iter_lines():
                 if line.startswith("data: "):

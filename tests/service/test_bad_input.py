@@ -90,7 +90,19 @@ def test_a_spec_nested_too_deep_or_too_large_is_refused(service: Deployment, dig
     assert failed["error"]["code"] == "out_of_memory"
 
 
-@pytest.mark.parametrize("path", ["/v1/jobs/job_nope", "/v1/jobs/job_nope/events", "/v1/jobs/job_nope/metrics", "/v1/jobs/job_nope/checkpoints", "/v1/datasets/ds_nope", "/v1/nothing", "/v1/jobs/x%00y", "/v1/jobs/..%2f..%2fetc"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/jobs/job_nope",
+        "/v1/jobs/job_nope/events",
+        "/v1/jobs/job_nope/metrics",
+        "/v1/jobs/job_nope/checkpoints",
+        "/v1/datasets/ds_nope",
+        "/v1/nothing",
+        "/v1/jobs/x%00y",
+        "/v1/jobs/..%2f..%2fetc",
+    ],
+)
 def test_an_unknown_id_gets_404(service: Deployment, path: str) -> None:
     problem(service.http.get(path), 404)
 
@@ -179,7 +191,10 @@ def test_a_bad_zip_is_rejected_with_a_report_that_names_the_file(service: Deploy
 
 def test_broken_images_among_good_ones_are_left_out_and_named(service: Deployment) -> None:
     files = {f"set/{c}/{i}.png": png(seed=i) for c in "ab" for i in range(5)}
-    record = service.upload(zipped({**files, "set/a/bad.png": b"?", "set/b/cut.png": png()[:70], "set/notes.txt": b"x", "__MACOSX/set/a/._1.png": b"x"}), "mixed.zip")
+    record = service.upload(
+        zipped({**files, "set/a/bad.png": b"?", "set/b/cut.png": png()[:70], "set/notes.txt": b"x", "__MACOSX/set/a/._1.png": b"x"}),
+        "mixed.zip",
+    )
     assert record["state"] == "ready"
     report = record["report"]
     assert report["classes"] == ["a", "b"] and report["counts"] == {"a": 5, "b": 5} and report["shape"] == [1, 8, 8]
@@ -191,7 +206,11 @@ def test_images_of_several_sizes_need_a_resize(service: Deployment) -> None:
     assert record["state"] == "ready" and record["report"]["shape"] is None
     spec = example("digits-mlp", record["id"], epochs=1)
     assert "add a Resize" in problem(service.http.post("/v1/jobs", json=spec), 422)["errors"][0]["detail"]
-    spec["data"]["transform"] = [{"type": "Resize", "size": [8, 8]}, {"type": "RandomHorizontalFlip"}, {"type": "Normalize", "mean": [0.5], "std": [0.25]}]
+    spec["data"]["transform"] = [
+        {"type": "Resize", "size": [8, 8]},
+        {"type": "RandomHorizontalFlip"},
+        {"type": "Normalize", "mean": [0.5], "std": [0.25]},
+    ]
     job = service.submit(spec)["id"]
     assert service.wait_state(job, "succeeded", "failed")["state"] == "succeeded"
 
@@ -239,7 +258,9 @@ def test_an_upload_cut_off_in_the_middle_leaves_nothing(service: Deployment) -> 
     before = service.get("/v1/datasets", limit=100)["data"]
     host, port = service.http.base_url.host, service.http.base_url.port
     with socket.create_connection((host, port or 80)) as connection:
-        connection.sendall(b"POST /v1/datasets?name=cut.zip HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n" + os.urandom(3_000_000))
+        connection.sendall(
+            b"POST /v1/datasets?name=cut.zip HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n" + os.urandom(3_000_000)
+        )
         wait_for(lambda: list((service.data / "uploads").glob("*.part")), what="a part on disk")
     wait_for(lambda: not list((service.data / "uploads").glob("*")), what="its removal")
     time.sleep(0.1)

@@ -78,7 +78,15 @@ def _ended(d: Deployment, job: str) -> Any:
 
 def test_a_job_that_kills_every_process_fails_in_the_end(deployment: Deployment) -> None:
     d = deployment
-    job = d.submit(example("digits-cnn", d.digits(), epochs=1000, checkpoint={"every_epochs": 1000}, early_stopping={"monitor": "val_accuracy", "min_delta": 2.0, "patience": 1000}))["id"]
+    job = d.submit(
+        example(
+            "digits-cnn",
+            d.digits(),
+            epochs=1000,
+            checkpoint={"every_epochs": 1000},
+            early_stopping={"monitor": "val_accuracy", "min_delta": 2.0, "patience": 1000},
+        )
+    )["id"]
     killed: set[int] = set()
 
     def next_pid() -> int | None:
@@ -107,5 +115,7 @@ def test_a_server_told_to_stop_gives_its_job_back(deployment: Deployment, expect
     d.start()
     done = d.wait_state(job, "succeeded", "failed")
     assert done["attempt"] == 2 and "told to stop" in str(done["history"])
-    history = [{k: e[k] for k in ("step", "epoch", "split", "values", "variant") if k in e} for e in d.events(job) if e["type"] == "metrics"]
+    history = [
+        {k: e[k] for k in ("step", "epoch", "split", "values", "variant") if k in e} for e in d.events(job) if e["type"] == "metrics"
+    ]
     assert history == json.loads(json.dumps(expected))

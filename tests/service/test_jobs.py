@@ -60,7 +60,9 @@ def test_the_stream_is_the_log(service: Deployment, digits: str) -> None:
     assert live == service.events(job["id"])
     for last in (0, 5, len(live) - 1):
         assert list(service.stream(job["id"], {"Last-Event-ID": str(last)})) == live[last:]
-    after_the_end = service.http.get(f"/v1/jobs/{job['id']}/events", headers={"Accept": "text/event-stream", "Last-Event-ID": str(len(live))})
+    after_the_end = service.http.get(
+        f"/v1/jobs/{job['id']}/events", headers={"Accept": "text/event-stream", "Last-Event-ID": str(len(live))}
+    )
     assert after_the_end.status_code == 204  # what makes a browser stop asking
 
 
@@ -138,7 +140,9 @@ def test_first_metrics_come_within_half_a_second(service: Deployment, digits: st
                 break
         service.http.post(f"/v1/jobs/{job['id']}/cancel")
         service.wait_state(job["id"], "cancelled")
-    print(f"first metrics after {statistics.median(taken) * 1000:.0f} ms (median of {len(taken)}, {min(taken) * 1000:.0f} to {max(taken) * 1000:.0f} ms)")
+    print(
+        f"first metrics after {statistics.median(taken) * 1000:.0f} ms (median of {len(taken)}, {min(taken) * 1000:.0f} to {max(taken) * 1000:.0f} ms)"
+    )
     assert statistics.median(taken) < 0.5
 
 
