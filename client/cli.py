@@ -11,7 +11,7 @@ import click
 import httpx
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from client import local
 from client.api import ApiError, Client
@@ -201,9 +201,11 @@ def jobs(ctx: click.Context, state: str | None, limit: int) -> None:
     """Lists jobs, newest first."""
     with ctx.obj() as client:
         rows = client.get("/v1/jobs", state=state, limit=limit)["data"]
-    table = Table("id", "name", "state", "progress", "dataset")
+    table = Table(
+        Column("id", no_wrap=True), Column("name", overflow="ellipsis", no_wrap=True), "state", Column("progress", justify="right")
+    )
     for r in rows:
-        table.add_row(r["id"], r["name"] or "", r["state"], f"{r['progress']['fraction']:.0%}" if r["progress"] else "", r["dataset"])
+        table.add_row(r["id"], r["name"] or "", r["state"], f"{r['progress']['fraction']:.0%}" if r["progress"] else "")
     Console().print(table)
 
 

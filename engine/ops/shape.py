@@ -155,6 +155,12 @@ def _put(out: Array, g: Array, index: Any, shape: tuple[int, ...]) -> None:
         xp.add.at(out, index, g)
 
 
+def _open(index: Any) -> Any:
+    """An index that yields an array, of no dimensions perhaps, where NumPy would yield a number."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return parts if Ellipsis in parts else (*parts, Ellipsis)
+
+
 def is_basic(index: Any) -> bool:
     """Whether an index makes a view: integers, slices, None and Ellipsis only."""
     parts = index if isinstance(index, tuple) else (index,)
@@ -162,7 +168,7 @@ def is_basic(index: Any) -> bool:
 
 
 _slice: Op = _view_op(
-    "slice", _index_infer, lambda x, index: x[index], lambda g, index, x_shape: apply(_index_put, g, index=index, shape=x_shape)
+    "slice", _index_infer, lambda x, index: x[_open(index)], lambda g, index, x_shape: apply(_index_put, g, index=index, shape=x_shape)
 )
 _index: Op = Op(
     "index",

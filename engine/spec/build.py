@@ -168,7 +168,7 @@ class _Builder:
 
 def blame(kind: registry.Kind, arguments: dict[str, Any], error: Exception, at: str) -> Problem:
     """A constructor's complaint at the argument that causes it: the one whose default makes it go away, or the one it names."""
-    given = {k: v for k, v in arguments.items() if kind.defaults.get(k, ...) != v}
+    given = sorted((k for k, v in arguments.items() if kind.defaults.get(k, ...) != v), key=INFERRED.__contains__)
     for name in given:
         if re.search(rf"\b{name}\b", str(error)):
             return Problem(pointer(at, name), "invalid", str(error), None, arguments[name])

@@ -136,3 +136,10 @@ def test_distributions(dtype: str) -> None:
     k = torch.randint(-2, 3, (50_000,)).numpy()
     assert set(k) == {-2, -1, 0, 1, 2} and abs(k.mean()) < 0.03
     assert sorted(torch.randperm(1000).tolist()) == list(range(1000))
+
+
+def test_views_share_memory_down_to_a_single_element() -> None:
+    x = torch.zeros(3)
+    for view in (x[1], x[1:2], x.reshape(3, 1)[1, 0]):
+        view.add_(1)
+    assert x.tolist() == [0, 3, 0] and isinstance(x[1].numpy(), np.ndarray)

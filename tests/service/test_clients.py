@@ -29,7 +29,7 @@ def run(*arguments: str, cwd: Path | None = None, code: int = 0) -> str:
 def test_train_compares_four_optimizers_and_draws_them(tmp_path: Path) -> None:
     shown = run("train", str(EXAMPLES / "optimizers.json"), "--out", str(tmp_path))
     assert "Adam" in shown and "Saved in" in shown
-    rows = list(csv.DictReader((tmp_path / "history.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "history.csv").read_text().splitlines()))
     assert len(rows) == 4 * 12 * 32
     results = {r["variant"]: r["train_loss"] for r in json.loads((tmp_path / "results.json").read_text())["variants"]}
     assert results["Adam"] < results["SGD"] and results["RMSprop"] < results["SGD"] and results["Momentum"] < results["SGD"]
