@@ -92,7 +92,9 @@ def latest(job: Path) -> tuple[State, dict[str, Any]] | None:
 
 
 def prune(job: Path, keep: int, best: int | None) -> None:
-    """Removes all but the newest ``keep`` and the best."""
-    for step in steps(job)[:-keep]:
-        if step != best:
-            shutil.rmtree(_folder(job) / f"{step:010d}", ignore_errors=True)
+    """Removes all but the newest ``keep``, the best, and the last of every variant."""
+    saved = listed(job)
+    last = {c["variant"]: c["step"] for c in saved}
+    for c in saved[:-keep]:
+        if c["step"] not in (best, *last.values()):
+            shutil.rmtree(_folder(job) / f"{c['step']:010d}", ignore_errors=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import operator
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from engine.nn.module import Module, Parameter
-from engine.ops.shape import cat
 from engine.tensor import Tensor
 
 
@@ -133,40 +132,3 @@ class ParameterList(Module):
 
     def __iter__(self) -> Iterator[Any]:
         return iter(list(self._parameters.values()))
-
-
-class Residual(Sequential):
-    """``x + layers(x)``: the layers must keep the shape (He et al., 2015)."""
-
-    def forward(self, x: Any) -> Any:
-        y = super().forward(x)
-        if y.shape != x.shape:
-            raise RuntimeError(f"Residual adds its input {tuple(x.shape)} to its layers' output {tuple(y.shape)}: the shapes must be equal")
-        return x + y
-
-
-class Parallel(_Indexed):
-    """Applies every branch to the same input; the results are concatenated along dimension 1, or added."""
-
-    def __init__(self, *branches: Module, merge: Literal["concat", "add"] = "concat") -> None:
-        super().__init__()
-        if merge not in ("concat", "add"):
-            raise ValueError(f"merge must be 'concat' or 'add', got {merge!r}")
-        self.merge = merge
-        self.extend(branches)
-
-    def forward(self, x: Any) -> Any:
-        results = [branch(x) for branch in self.children()]
-        if self.merge == "concat":
-            return cat(results, 1)
-        total = results[0]
-        for y in results[1:]:
-            if y.shape != total.shape:
-                raise RuntimeError(
-                    f"Parallel adds its branches: their outputs must have one shape, got {tuple(total.shape)} and {tuple(y.shape)}"
-                )
-            total = total + y
-        return total
-
-    def extra_repr(self) -> str:
-        return f"merge={self.merge!r}"

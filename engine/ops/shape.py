@@ -228,7 +228,7 @@ _gather: Op = Op(
 def _scatter_add_kernel(out: Array, g: Array, index: Array, dim: int, shape: tuple[int, ...]) -> None:
     xp = array_module(out)
     out.fill(0)
-    where = list(xp.indices(index.shape, sparse=True))
+    where = [xp.arange(n).reshape((-1,) + (1,) * (index.ndim - 1 - i)) for i, n in enumerate(index.shape)]
     where[dim] = index
     xp.add.at(out, tuple(where), g)
 

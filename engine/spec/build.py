@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import fnmatch
 import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,7 +19,8 @@ from engine.creation import zeros
 from engine.dispatch import Op, count, observing
 from engine.dtypes import BY_NAME
 from engine.nn import init
-from engine.nn.container import Parallel, Residual, Sequential
+from engine.nn.branches import Graph, GraphNode, Parallel, Residual, merged
+from engine.nn.container import Sequential
 from engine.nn.module import Module, Parameter
 from engine.optim import lr_scheduler
 from engine.spec import registry
@@ -86,29 +88,38 @@ class _Builder:
         return modules, x
 
     def layer(self, layer: dict[str, Any], x: Tensor | None, at: str, name: str) -> tuple[Module, Tensor | None]:
-        kind = layer["type"]
-        if kind == "Parallel":
-            branches, ends = [], []
-            for i, b in enumerate(layer["branches"]):
-                modules, end = self.sequence(b, x, pointer(at, "branches", i), f"{name}.{i}.")
-                branches.append(Sequential(*modules))
-                ends.append(end)
-            module: Module = Parallel(*branches, merge=layer["merge"])
-            return module, self._merged(module, x if None not in ends else None, at)
-        if kind in ("Sequential", "Residual"):
-            modules, y = self.sequence(layer["layers"], x, pointer(at, "layers"), f"{name}.")
-            if kind == "Sequential":
-                return Sequential(*modules), y
-            module = Residual(*modules)
-            return module, self._merged(module, x if y is not None else None, at)
-        return self._plain(layer, x, at, name)
+        build = {"Sequential": self._sequential, "Residual": self._residual, "Parallel": self._parallel, "Graph": self._graph}
+        return build.get(layer["type"], self._plain)(layer, x, at, name)
 
-    def _merged(self, module: Module, x: Tensor | None, at: str) -> Tensor | None:
-        """What a container of layers yields, its own joining included; its layers are in the table already."""
-        before = self.flops, self.bytes
-        y = self._forward(module, x, at)
-        self.flops, self.bytes = before
-        return y
+    def _sequential(self, layer: dict[str, Any], x: Tensor | None, at: str, name: str) -> tuple[Module, Tensor | None]:
+        modules, y = self.sequence(layer["layers"], x, pointer(at, "layers"), f"{name}.")
+        return Sequential(*modules), y
+
+    def _residual(self, layer: dict[str, Any], x: Tensor | None, at: str, name: str) -> tuple[Module, Tensor | None]:
+        modules, y = self.sequence(layer["layers"], x, pointer(at, "layers"), f"{name}.")
+        return Residual(*modules), self._merge([x, y], "add", "Residual", at)
+
+    def _parallel(self, layer: dict[str, Any], x: Tensor | None, at: str, name: str) -> tuple[Module, Tensor | None]:
+        branches, ends = [], []
+        for i, b in enumerate(layer["branches"]):
+            modules, end = self.sequence(b, x, pointer(at, "branches", i), f"{name}.{i}.")
+            branches.append(Sequential(*modules))
+            ends.append(end)
+        return Parallel(*branches, merge=layer["merge"]), self._merge(ends, layer["merge"], "Parallel", at)
+
+    def _graph(self, layer: dict[str, Any], x: Tensor | None, at: str, name: str) -> tuple[Module, Tensor | None]:
+        values, nodes = {"input": x}, []
+        for i, n in enumerate(layer["nodes"]):
+            here = pointer(at, "nodes", i)
+            taken = self._merge([values[k] for k in n["inputs"]], n["merge"], f"node {n['name']!r}", here)
+            module, values[n["name"]] = self.layer(n["layer"], taken, pointer(here, "layer"), f"{name}.{n['name']}")
+            nodes.append(GraphNode(n["name"], tuple(n["inputs"]), n["merge"], module))
+        return Graph(nodes, layer["output"]), values[layer["output"]]
+
+    def _merge(self, xs: list[Tensor | None], how: Any, who: str, at: str) -> Tensor | None:
+        """What several results make together; None where an earlier problem has hidden one of their shapes."""
+        known = [x for x in xs if x is not None]
+        return self._forward(lambda _: merged(known, how, who), known[0], at) if len(known) == len(xs) else None
 
     def _plain(self, layer: dict[str, Any], x: Tensor | None, at: str, name: str) -> tuple[Module, Tensor | None]:
         kind = registry.layers()[layer["type"]]
@@ -123,7 +134,7 @@ class _Builder:
             self.problems.append(blame(kind, arguments, error, at))
             return nn.Identity(), None
         before = self.flops, self.bytes
-        y = self._forward(module, x, at)
+        y = self._forward(module.forward, x, at)
         if y is not None and not mismatch:
             n = y.shape[0] if y.ndim else 1
             parameters = sum(p.numel() for p in module.parameters())
@@ -152,13 +163,12 @@ class _Builder:
                 return True
         return False
 
-    def _forward(self, module: Module, x: Tensor | None, at: str) -> Tensor | None:
+    def _forward(self, function: Callable[[Tensor], Tensor], x: Tensor | None, at: str) -> Tensor | None:
         if x is None:
             return None
         try:
             with no_grad(), observing(self._observe):
-                y: Tensor = module.forward(x)
-            return y
+                return function(x)
         except (ValueError, RuntimeError, IndexError, TypeError, NotImplementedError) as error:
             self.problems.append(
                 Problem(at, "does_not_fit", f"{error} (the layer above yields {'x'.join(map(str, x.shape[1:]))})", None, list(x.shape[1:]))

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from engine import nn, optim
 from engine.nn import init
-from engine.nn.container import ModuleDict, ModuleList, Parallel, ParameterList, Residual, Sequential
+from engine.nn.branches import Graph, Parallel, Residual
+from engine.nn.container import ModuleDict, ModuleList, ParameterList, Sequential
 from engine.nn.loss import _Loss
 from engine.nn.module import Module
 from engine.optim import lr_scheduler
@@ -21,7 +22,7 @@ from engine.optim.optimizer import Optimizer
 from engine.spec.problems import Problem, nearest, pointer, shown
 from engine.vision import transforms
 
-CONTAINERS: dict[str, type[Module]] = {"Sequential": Sequential, "Residual": Residual, "Parallel": Parallel}
+CONTAINERS: dict[str, type[Module]] = {"Sequential": Sequential, "Residual": Residual, "Parallel": Parallel, "Graph": Graph}
 INFERRED = ("in_channels", "in_features", "num_features")
 """Arguments that follow from the data where a spec leaves them out."""
 _NOT_JSON = ("self", "params", "optimizer", "tensor", "device", "dtype", "last_epoch", "generator", "return_indices")

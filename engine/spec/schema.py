@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.spec import registry
+from engine.spec.layers import LayerChecker, container_schemas
 from engine.spec.problems import Problem, SpecError, nearest, pointer, shown
 from engine.spec.registry import CONTAINERS, Kind, check_model
 
-MAX_DEPTH, MAX_LAYERS = 30, 2000
 _STRICT = ConfigDict(extra="forbid", strict=True)
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
@@ -72,83 +72,8 @@ VARIABLE = ("model", "init", "loss", "optimizer", "scheduler", "seed")
 """What a variant under ``compare`` may change."""
 
 
-class _Checker:
+class _Checker(LayerChecker):
     """Collects problems while it fills in a spec."""
-
-    def __init__(self) -> None:
-        self.problems: list[Problem] = []
-        self.layers_seen = 0
-
-    def fail(self, at: str, code: str, detail: str, expected: Any = None, got: Any = None) -> None:
-        self.problems.append(Problem(at, code, detail, expected, got))
-
-    def kind(self, value: Any, at: str, known: dict[str, Any], what: str) -> str | None:
-        """The ``type`` of an object, if it has a known one."""
-        if not isinstance(value, dict):
-            self.fail(at, "invalid", f'expected an object with a "type" ({what}), got {shown(value)}', "an object", value)
-            return None
-        name = value.get("type")
-        if name is None:
-            self.fail(pointer(at, "type"), "missing", f"type is missing: expected the name of {what}", sorted(known))
-            return None
-        if not isinstance(name, str) or name not in known:
-            detail = f"unknown {what.split()[-1]} {shown(name)}{nearest(name, known)}"
-            self.fail(pointer(at, "type"), "unknown_name", detail, sorted(known), name)
-            return None
-        return name
-
-    def named(self, value: Any, at: str, kinds: dict[str, Kind], what: str) -> dict[str, Any] | None:
-        name = self.kind(value, at, kinds, what)
-        return None if name is None else {"type": name, **kinds[name].check(value, at, self.problems)}
-
-    def layers(self, value: Any, at: str, depth: int = 0) -> list[dict[str, Any] | None]:
-        if not isinstance(value, list):
-            self.fail(at, "invalid", f"expected a list of layers, got {shown(value)}", "a list", value)
-            return []
-        if depth > MAX_DEPTH:
-            self.fail(at, "too_deep", f"layers are nested more than {MAX_DEPTH} deep", MAX_DEPTH)
-            return []
-        self.layers_seen += len(value)
-        if self.layers_seen > MAX_LAYERS:
-            self.fail(at, "too_many", f"expected at most {MAX_LAYERS} layers", MAX_LAYERS, self.layers_seen)
-            return []
-        return [self.layer(layer, pointer(at, i), depth) for i, layer in enumerate(value)]
-
-    def layer(self, value: Any, at: str, depth: int) -> dict[str, Any] | None:
-        name = self.kind(value, at, {**registry.layers(), **CONTAINERS}, "a layer")
-        if name is None:
-            return None
-        if name not in CONTAINERS:
-            return {"type": name, **registry.layers()[name].check(value, at, self.problems)}
-        known = ("type", "branches", "merge") if name == "Parallel" else ("type", "layers")
-        for key in value:
-            if key not in known:
-                self.fail(
-                    pointer(at, key),
-                    "unknown_key",
-                    f"unknown key '{key}'{nearest(key, known)} ({name} takes {', '.join(known[1:])})",
-                    known,
-                    value[key],
-                )
-        if name != "Parallel":
-            return {"type": name, "layers": self.layers(value.get("layers"), pointer(at, "layers"), depth + 1)}
-        branches, merge = value.get("branches"), value.get("merge", "concat")
-        if merge not in ("concat", "add"):
-            self.fail(pointer(at, "merge"), "invalid", f"expected one of 'concat', 'add', got {shown(merge)}", ["concat", "add"], merge)
-        if not isinstance(branches, list) or not branches:
-            self.fail(
-                pointer(at, "branches"),
-                "invalid",
-                f"expected a list of lists of layers, got {shown(branches)}",
-                "a list of lists",
-                branches,
-            )
-            return None
-        return {
-            "type": name,
-            "branches": [self.layers(b, pointer(at, "branches", i), depth + 1) for i, b in enumerate(branches)],
-            "merge": merge,
-        }
 
     def rules(self, value: list[Any], at: str) -> list[Any]:
         """The ``init`` section: initializers with the parameters they match."""
@@ -281,27 +206,10 @@ def json_schema() -> dict[str, Any]:
     """The JSON Schema of a spec (draft 2020-12)."""
     schema = Spec.model_json_schema()
     d: dict[str, Any] = schema.setdefault("$defs", {})
-    layer = {"$ref": "#/$defs/Layer"}
     d["Layer"] = _choice(registry.layers(), d)
-    nested = {"type": "array", "items": layer}
-    for name in ("Sequential", "Residual"):
-        d[name] = {
-            "type": "object",
-            "properties": {"type": {"const": name}, "layers": nested},
-            "required": ["type", "layers"],
-            "additionalProperties": False,
-        }
-    d["Parallel"] = {
-        "type": "object",
-        "properties": {
-            "type": {"const": "Parallel"},
-            "branches": {"type": "array", "items": nested, "minItems": 1},
-            "merge": {"enum": ["concat", "add"], "default": "concat"},
-        },
-        "required": ["type", "branches"],
-        "additionalProperties": False,
-    }
+    d.update(container_schemas())
     d["Layer"]["oneOf"] += [{"$ref": f"#/$defs/{n}"} for n in CONTAINERS]
+    nested = {"type": "array", "items": {"$ref": "#/$defs/Layer"}}
     d["Data"], d["Checkpoint"], d["EarlyStopping"] = (m.model_json_schema() for m in (Data, Checkpoint, EarlyStopping))
     d["Data"]["properties"]["transform"]["items"] = _choice(registry.image_transforms(), d)
     rule = _choice(registry.initializers(), d)

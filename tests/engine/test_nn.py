@@ -63,7 +63,7 @@ def test_containers() -> None:
     with pytest.raises(IndexError):
         several[2]
     assert nn.Residual(nn.Linear(3, 3))(torch.ones(2, 3)).shape == (2, 3)
-    with pytest.raises(RuntimeError, match="shapes must be equal"):
+    with pytest.raises(RuntimeError, match="different shapes"):
         nn.Residual(nn.Linear(3, 2))(torch.ones(2, 3))
     assert nn.Parallel(nn.Linear(3, 2), nn.Linear(3, 4))(torch.ones(5, 3)).shape == (5, 6)
 

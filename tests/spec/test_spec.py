@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine import nn, optim
+from engine import cat, nn, optim, randn
 from engine.spec import SpecError, build_model, check, json_schema, registry, resolve_layers, summarize, variants
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -109,10 +109,36 @@ def test_branches() -> None:
     ]  # fmt: skip
     assert [r.pointer for r in summarize(spec, SHAPE).layers][:2] == ["/model/0/branches/0/0", "/model/0/branches/1/0"]
     found = problems({**BASE, "model": [{"type": "Residual", "layers": branch}]})
-    assert "shapes must be equal" in found["/model/0"]
+    assert "different shapes" in found["/model/0"]
     assert "/model/0/layers/0/kernel_size" in problems(
         {**BASE, "model": [{"type": "Residual", "layers": [{"type": "Conv2d", "out_channels": 1, "kernel_size": {}}]}]}
     )
+
+
+def test_a_graph_of_named_nodes() -> None:
+    conv = {"type": "Conv2d", "out_channels": 3, "kernel_size": 3, "padding": 1}
+    nodes: list[dict[str, Any]] = [
+        {"name": "stem", "layer": conv}, {"name": "left", "layer": conv}, {"name": "right", "inputs": ["stem"], "layer": {"type": "ReLU"}},
+        {"name": "sum", "inputs": ["left", "right"], "merge": "add"}, {"name": "all", "inputs": ["sum", "input"], "layer": {"type": "Flatten"}},
+        {"name": "head", "layer": {"type": "Linear", "out_features": 10}},
+    ]  # fmt: skip
+    graph = {"type": "Graph", "nodes": nodes}
+    spec = check({**BASE, "model": [graph]})
+    net = build_model(spec, SHAPE)
+    assert list(net.state_dict())[::2] == ["0.stem.weight", "0.left.weight", "0.head.weight"]
+    x = randn(2, *SHAPE)
+    stem = net[0].stem(x)
+    expected = net[0].head(cat([net[0].left(stem) + stem.relu(), x], 1).flatten(1))
+    assert net(x).tolist() == expected.tolist() and net(x).shape == (2, 10)
+    assert [r.name for r in summarize(spec, SHAPE).layers][-1] == "0.head" and resolve_layers(spec, SHAPE)[0]["nodes"][5]["layer"][
+        "in_features"
+    ] == 256
+    nodes[2]["inputs"], nodes[3]["merge"], nodes[4]["name"] = ["stme"], "sum", "left"
+    found = problems({**BASE, "model": [{**graph, "output": "tail"}]})
+    assert set(found) == {"/model/0/nodes/2/inputs/0", "/model/0/nodes/3/merge", "/model/0/nodes/4/name", "/model/0/output"}
+    assert "did you mean 'stem'" in found["/model/0/nodes/2/inputs/0"]
+    nodes[2]["inputs"], nodes[3]["merge"], nodes[4]["name"], nodes[1]["layer"] = ["stem"], "add", "all", {**conv, "padding": 0}
+    assert "different shapes" in problems({**BASE, "model": [graph]})["/model/0/nodes/3"]
 
 
 def test_variants_change_only_what_they_say() -> None:
