@@ -13,6 +13,7 @@ import engine
 from server import problems
 from server.dependencies import Services
 from server.hub import Hubs
+from server.origin import SameMachine
 from server.routes import datasets, events, jobs, system
 from worker.connection import Place
 from worker.reconciler import Reconciler
@@ -36,6 +37,8 @@ def create_app(place: Place, auth: bool = False) -> FastAPI:
         description="POST a spec, upload a dataset, watch the loss. Errors are RFC 9457 problems with a JSON pointer to each fault.",
     )  # fmt: skip
     problems.install(app)
+    if not auth:
+        app.add_middleware(SameMachine)
     for module in (system, datasets, jobs, events):
         app.include_router(module.router)
     app.mount("/page", StaticFiles(directory=system.PAGE), name="page")

@@ -46,7 +46,10 @@ def create(redis: Redis, job_id: str, spec: dict[str, Any], queue: str, owner: s
     created = now_ms()
     slot = keys.idempotency(owner, idempotency_key) if idempotency_key else None
     if slot and not redis.set(slot, job_id, nx=True, ex=86400):
-        return (redis.get(slot) or b"").decode()
+        held = (redis.get(slot) or b"").decode()
+        if redis.exists(keys.job(held)):
+            return held
+        redis.set(slot, job_id, ex=86400)  # whoever set it died before the job was made
     record = {
         "id": job_id, "state": "queued", "attempt": 1, "created": created, "queue": queue, "owner": owner, "name": spec["name"],
         "dataset": spec["data"]["dataset"], "spec": json.dumps(spec), "seq": 1, "points": 0, "crc": 0, "batch": 0, "failures": 0,

@@ -77,7 +77,7 @@ def inspect(archive: zipfile.ZipFile) -> tuple[list[Member], list[tuple[str, str
             f"the archive has {len(faults)} unsafe entr{'y' if len(faults) == 1 else 'ies'}, so nothing of it was unpacked", faults
         )
     total = sum(i.file_size for i in infos)
-    if total > MAX_TOTAL_BYTES or total > MAX_RATIO * max(1 << 20, sum(i.compress_size for i in infos)):
+    if total > MAX_TOTAL_BYTES or total > MAX_RATIO * max(1 << 20, Path(str(archive.filename)).stat().st_size):  # entries may overlap
         raise BadArchive(f"the archive would unpack to {total} bytes: too many, or too many for its size")
     paths = {
         i.filename: PurePosixPath(i.filename)

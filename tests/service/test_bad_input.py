@@ -259,7 +259,7 @@ def test_an_upload_cut_off_in_the_middle_leaves_nothing(service: Deployment) -> 
     host, port = service.http.base_url.host, service.http.base_url.port
     with socket.create_connection((host, port or 80)) as connection:
         connection.sendall(
-            b"POST /v1/datasets?name=cut.zip HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n" + os.urandom(3_000_000)
+            b"POST /v1/datasets?name=cut.zip HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 10000000\r\n\r\n" + os.urandom(3_000_000)
         )
         wait_for(lambda: list((service.data / "uploads").glob("*.part")), what="a part on disk")
     wait_for(lambda: not list((service.data / "uploads").glob("*")), what="its removal")
@@ -275,6 +275,13 @@ def test_odd_uploads(service: Deployment) -> None:
     first = service.http.post("/v1/datasets", params={"name": "digits.zip"}, content=content)
     again = service.http.post("/v1/datasets", params={"name": "other.zip"}, content=content)
     assert again.status_code == 200 and again.json()["id"] == first.json()["id"]  # the same content is the same dataset
+
+
+def test_pages_of_other_sites_are_refused(service: Deployment, digits: str) -> None:
+    problem(service.http.post("/v1/jobs", json=example("digits-mlp", digits), headers={"Origin": "https://evil.example"}), 403)
+    problem(service.http.get("/v1/jobs", headers={"Host": "evil.example"}), 403)
+    own = str(service.http.base_url).rstrip("/")
+    assert service.http.get("/v1/jobs", headers={"Origin": own}).status_code == 200
 
 
 def test_the_server_is_well_after_all_this(service: Deployment) -> None:
