@@ -168,6 +168,22 @@ def test_cancel_frees_the_process_within_two_seconds(service: Deployment, digits
     assert service.http.post(f"/v1/jobs/{victim}/cancel").json()["state"] == "cancelled"
 
 
+def test_cancel_does_not_wait_for_a_long_step(service: Deployment, digits: str) -> None:
+    wide = [{"type": "Flatten"}, {"type": "Linear", "out_features": 8000}, {"type": "Linear", "out_features": 8000}, {"type": "Linear", "out_features": 10}]
+    spec = example("digits-mlp", digits, model=wide, optimizer={"type": "SGD"})
+    spec["data"]["batch_size"] = 1400  # a step of several seconds
+    job = service.submit(spec)["id"]
+    service.wait_state(job, "running")
+    pid = int(service.redis.hget(f"job:{job}", "pid"))
+    time.sleep(0.5)
+    began = time.monotonic()
+    service.http.post(f"/v1/jobs/{job}/cancel")
+    service.wait_state(job, "cancelled")
+    wait_for(lambda: not Path(f"/proc/{pid}").exists(), 2, "the end of the process")
+    assert time.monotonic() - began < 2
+    assert not [e for e in service.events(job) if e["type"] == "metrics"]
+
+
 def test_pause_and_resume_leave_no_trace_in_the_history(service: Deployment, digits: str) -> None:
     spec = example("digits-cnn", digits, epochs=3)
     straight = points(service.events(finished(service, spec)["id"]))
