@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _numbers = itertools.count()
+Grads = list["Tensor | None"]
+"""The gradients of a node's results, None where nothing depends on one."""
 
 
 class _Mode:
@@ -81,6 +83,14 @@ class no_grad(_GradMode):  # noqa: N801 - PyTorch's name
     """Inside, or in the decorated function, nothing is recorded."""
 
     wanted = False
+
+
+class inference_mode(no_grad):  # noqa: N801 - PyTorch's name
+    """``no_grad`` under the name that programs use for evaluation; ``inference_mode(False)`` changes nothing."""
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__()
+        self.wanted = False if mode else _mode.enabled
 
 
 class enable_grad(_GradMode):  # noqa: N801 - PyTorch's name
@@ -249,21 +259,23 @@ class _Pending:
     """Gradients on their way: by node and result, and the nodes to visit, latest first."""
 
     def __init__(self) -> None:
-        self.grads: dict[Node, Tensor] = {}
+        self.grads: dict[Node, list[Tensor | None]] = {}
         self.heap: list[tuple[int, Node]] = []
         self.leaves: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def add(self, to: Tensor | Node, g: Tensor) -> None:
+    def add(self, to: Tensor | Node, index: int, g: Tensor) -> None:
         if isinstance(to, Node):
             held = self.grads.get(to)
             if held is None:
                 heapq.heappush(self.heap, (-to.number, to))
-            self.grads[to] = g if held is None else held + g
+                held = self.grads[to] = [None] * len(to.outputs)
+            before = held[index]
+            held[index] = g if before is None else before + g
         else:
             leaf = self.leaves.get(id(to))
             self.leaves[id(to)] = (to, g if leaf is None else leaf[1] + g)
 
-    def pop(self) -> tuple[Node, Tensor]:
+    def pop(self) -> tuple[Node, list[Tensor | None]]:
         node = heapq.heappop(self.heap)[1]
         return node, self.grads.pop(node)
 
@@ -283,20 +295,20 @@ def _seed(root: Tensor, g: Tensor | None) -> Tensor:
 
 
 def _walk(
-    roots: Sequence[Tensor], grads: Sequence[Tensor | None], retain_graph: bool, create_graph: bool, visit: Callable[[Node, Tensor], None]
+    roots: Sequence[Tensor], grads: Sequence[Tensor | None], retain_graph: bool, create_graph: bool, visit: Callable[[Node, Grads], None]
 ) -> list[tuple[Tensor, Tensor]]:
     """Propagates from the roots; calls ``visit`` with each node's complete gradient; the leaves with theirs are the result."""
     pending = _Pending()
     with _recording(create_graph):
         for root, g in zip(roots, grads, strict=True):
-            pending.add(root.grad_fn if root.grad_fn is not None else root, _seed(root, g))
+            pending.add(root.grad_fn if root.grad_fn is not None else root, root._output_index, _seed(root, g))
         while pending.heap:
-            node, g = pending.pop()
-            visit(node, g)
-            for i, gx in node.gradients([g]):
+            node, complete = pending.pop()
+            visit(node, complete)
+            for i, gx in node.gradients(complete):
                 edge = node.edges[i]
                 assert edge is not None
-                pending.add(edge[0], _fit(gx, *node.sources[i]))
+                pending.add(*edge, _fit(gx, *node.sources[i]))
             if not retain_graph:
                 node.release()
     return list(pending.leaves.values())
@@ -312,10 +324,10 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
         [None] * len(roots) if grad_tensors is None else [grad_tensors] if isinstance(grad_tensors, _mode.tensor) else list(grad_tensors)
     )
 
-    def visit(node: Node, g: Tensor) -> None:
-        for reference in node.outputs:
+    def visit(node: Node, complete: Grads) -> None:
+        for reference, g in zip(node.outputs, complete, strict=True):
             t = reference()
-            if t is not None and t._retains_grad:
+            if t is not None and t._retains_grad and g is not None:
                 t.grad = g if t.grad is None else t.grad + g
 
     leaves = _walk(roots, grads, create_graph if retain_graph is None else retain_graph, create_graph, visit)
@@ -350,16 +362,16 @@ def grad(
     for x in wanted:
         if not x.requires_grad:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
-    at_node: dict[Node, Tensor] = {}
+    at_node: dict[Node | None, Grads] = {}
     targets = {x.grad_fn for x in wanted if x.grad_fn is not None}
 
-    def visit(node: Node, g: Tensor) -> None:
+    def visit(node: Node, complete: Grads) -> None:
         if node in targets:
-            at_node[node] = g
+            at_node[node] = complete
 
     leaves = _walk(roots, weights, create_graph if retain_graph is None else retain_graph, create_graph, visit)
     at_leaf = {id(leaf): g for leaf, g in leaves}
-    found = tuple(at_node.get(x.grad_fn) if x.grad_fn is not None else at_leaf.get(id(x)) for x in wanted)
+    found = tuple(at_node[x.grad_fn][x._output_index] if x.grad_fn in at_node else at_leaf.get(id(x)) for x in wanted)
     if not allow_unused and any(g is None for g in found):
         raise RuntimeError(
             "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is the desired behavior."

@@ -337,7 +337,8 @@ class Tensor(Methods):
         return copy
 
     def __reduce__(self) -> Any:
-        return _rebuild, (transfer(self._data, resolve("cpu")), self.requires_grad and self.grad_fn is None)
+        elements = transfer(self._data, resolve("cpu")).tobytes()
+        return _rebuild, (self.dtype.name, tuple(self.shape), elements, self.requires_grad and self.grad_fn is None)
 
     # -- in place
 
@@ -372,8 +373,8 @@ def as_tensor(value: Any, *, like: Tensor) -> Tensor:
     return value if isinstance(value, Tensor) else Tensor._wrap(as_array(value, like.dtype, like.device))
 
 
-def _rebuild(array: np.ndarray[Any, Any], requires_grad: bool) -> Tensor:
-    x = Tensor._wrap(array)
+def _rebuild(dtype: str, size: tuple[int, ...], elements: bytes, requires_grad: bool) -> Tensor:
+    x = Tensor._wrap(np.frombuffer(elements, dtypes.BY_NAME[dtype].numpy).reshape(size).copy())
     x.requires_grad = requires_grad
     return x
 

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from engine.backend import Array
-from engine.optim.optimizer import Optimizer, Params, check_range, update_op
+from engine.optim.optimizer import Optimizer, Params, check_betas, check_range, update_op
 
 
 def _rule(
@@ -36,8 +36,7 @@ class Adam(Optimizer):
     ) -> None:  # fmt: skip
         check_range("learning rate", lr)
         check_range("epsilon value", eps)
-        for i, beta in enumerate(betas):
-            check_range(f"beta parameter at index {i}", beta, below=1.0)
+        check_betas(betas)
         check_range("weight_decay value", weight_decay)
         super().__init__(
             params, {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad, "maximize": maximize}

@@ -36,6 +36,11 @@ def check_range(name: str, value: float, low: float = 0.0, below: float | None =
         raise ValueError(f"Invalid {name}: {value}")
 
 
+def check_betas(betas: tuple[float, float]) -> None:
+    for i, beta in enumerate(betas):
+        check_range(f"beta parameter at index {i}", beta, below=1.0)
+
+
 class Optimizer:
     """The base of all optimizers. ``params`` is an iterable of tensors, or of dicts: groups with hyperparameters of their own."""
 

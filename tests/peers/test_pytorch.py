@@ -112,7 +112,11 @@ OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
     ("SGD", {"lr": 0.1}), ("SGD", {"lr": 0.1, "momentum": 0.8, "weight_decay": 0.01}), ("SGD", {"lr": 0.1, "momentum": 0.8, "nesterov": True}),
     ("SGD", {"lr": 0.1, "momentum": 0.8, "dampening": 0.3, "maximize": True}), ("RMSprop", {"alpha": 0.9}),
     ("RMSprop", {"centered": True, "momentum": 0.5, "weight_decay": 0.01}), ("Adam", {"betas": (0.9, 0.99)}), ("Adam", {"amsgrad": True, "weight_decay": 0.1}),
-    ("AdamW", {"lr": 0.01}), ("AdamW", {"amsgrad": True, "maximize": True}),
+    ("AdamW", {"lr": 0.01}), ("AdamW", {"amsgrad": True, "maximize": True}), ("Adagrad", {"lr_decay": 0.1, "weight_decay": 0.01}),
+    ("Adagrad", {"initial_accumulator_value": 0.5, "maximize": True}), ("Adadelta", {}), ("Adadelta", {"rho": 0.8, "weight_decay": 0.1, "maximize": True}), ("Adamax", {}),
+    ("Adamax", {"weight_decay": 0.1, "maximize": True}), ("NAdam", {}), ("NAdam", {"weight_decay": 0.1, "decoupled_weight_decay": True, "maximize": True}), ("RAdam", {}),
+    ("RAdam", {"betas": (0.8, 0.9), "weight_decay": 0.1}), ("RAdam", {"weight_decay": 0.1, "decoupled_weight_decay": True}), ("Rprop", {}), ("Rprop", {"etas": (0.3, 1.5)}),
+    ("ASGD", {"lr": 0.1}), ("ASGD", {"t0": 3, "lambd": 0.1, "weight_decay": 0.1}),
 ]  # fmt: skip
 
 

@@ -169,7 +169,12 @@ def test_cancel_frees_the_process_within_two_seconds(service: Deployment, digits
 
 
 def test_cancel_does_not_wait_for_a_long_step(service: Deployment, digits: str) -> None:
-    wide = [{"type": "Flatten"}, {"type": "Linear", "out_features": 8000}, {"type": "Linear", "out_features": 8000}, {"type": "Linear", "out_features": 10}]
+    wide = [
+        {"type": "Flatten"},
+        {"type": "Linear", "out_features": 8000},
+        {"type": "Linear", "out_features": 8000},
+        {"type": "Linear", "out_features": 10},
+    ]
     spec = example("digits-mlp", digits, model=wide, optimizer={"type": "SGD"})
     spec["data"]["batch_size"] = 1400  # a step of several seconds
     job = service.submit(spec)["id"]
