@@ -1,7 +1,7 @@
 """Tensors, autograd, layers, optimizers and data loaders on NumPy and CuPy, with PyTorch's names: ``import engine as torch``."""
 
 from engine import autograd, dtypes, nn, optim, utils
-from engine.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from engine.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from engine.backend import device
 from engine.creation import (
     arange,
@@ -64,6 +64,7 @@ from engine.legacy import (
     is_tensor,
 )  # fmt: skip
 from engine.ops.random import Generator, default_generator, get_rng_state, initial_seed, manual_seed, set_rng_state
+from engine.serialization import load, save
 from engine.tensor import Size, Tensor
 
 __version__ = "0.1.0"

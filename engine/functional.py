@@ -57,6 +57,8 @@ from engine.ops.linalg import addmm, bmm, dot, matmul, mm, mv, outer, trace
 from engine.ops.loss import log_softmax, softmax
 from engine.ops.reduce import all, amax, amin, argmax, argmin, cumsum, logsumexp, max, mean, min, norm, prod, std, sum, var
 from engine.ops.reduce import any_ as any
+from engine.ops.select import argsort, diag, multinomial, narrow, roll, sort, topk, tril, triu
+from engine.ops.select import flip_dims as flip
 from engine.ops.shape import (
     broadcast_tensors,
     cat,
@@ -74,7 +76,7 @@ from engine.ops.shape import (
 )  # fmt: skip
 
 __all__ = [
-    "abs", "add", "addmm", "all", "amax", "amin", "any", "argmax", "argmin", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "bmm",
+    "abs", "add", "addmm", "all", "amax", "amin", "any", "argmax", "argsort", "diag", "flip", "multinomial", "narrow", "roll", "sort", "topk", "tril", "triu", "argmin", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "bmm",
     "broadcast_tensors", "cat", "ceil", "chunk", "clamp", "clone", "cos", "cumsum", "div", "dot", "eq", "exp", "expm1", "flatten", "floor",
     "floor_divide", "gather", "ge", "gt", "isfinite", "isinf", "isnan", "le", "log", "log1p", "log2", "log10", "log_softmax", "logical_and",
     "logical_not", "logical_or", "logical_xor", "logsumexp", "lt", "matmul", "max", "maximum", "mean", "min", "minimum", "mm", "mul", "mv",

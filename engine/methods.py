@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from engine import dtypes
-from engine.ops import elementwise, linalg, loss, random, reduce
+from engine.ops import elementwise, linalg, loss, random, reduce, select
 from engine.ops import shape as shaping
 
 if TYPE_CHECKING:
@@ -136,6 +136,16 @@ class Methods:
     gather = shaping.gather
     split = shaping.split
     chunk = shaping.chunk
+    tril = select.tril
+    triu = select.triu
+    diag = select.diag
+    roll = select.roll
+    narrow = select.narrow
+    flip = select.flip_dims
+    sort = select.sort
+    argsort = select.argsort
+    topk = select.topk
+    multinomial = select.multinomial
     matmul = linalg.matmul
     mm = linalg.mm
     bmm = linalg.bmm
@@ -148,6 +158,11 @@ class Methods:
     @property
     def T(self: Any) -> Tensor:
         return self.permute(*reversed(range(self.ndim)))
+
+    @property
+    def mT(self: Any) -> Tensor:
+        """Matrices transposed, ``(..., n, m)`` to ``(..., m, n)``."""
+        return self.transpose(-1, -2)
 
     def view_as(self: Any, other: Tensor) -> Tensor:
         return self.reshape(other.shape)

@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import engine as torch
 from engine import nn
 from engine.autograd import Variable, grad
+from engine.function import Function
 
 
 def test_weighted_gradients_accumulate() -> None:
@@ -148,3 +150,32 @@ def test_training_learns() -> None:
         loss.backward()
         optimizer.step()
     assert loss.item() < 1e-3
+
+
+def test_functions_of_ones_own() -> None:
+    class Cube(Function):
+        @staticmethod
+        def forward(ctx: Any, x: torch.Tensor, scale: float) -> tuple[torch.Tensor, torch.Tensor]:
+            ctx.save_for_backward(x)
+            ctx.scale = scale
+            return x**3 * scale, x + 1
+
+        @staticmethod
+        def backward(ctx: Any, g: torch.Tensor, h: torch.Tensor) -> tuple[torch.Tensor, None]:
+            (x,) = ctx.saved_tensors
+            return g * x * x * (3 * ctx.scale) + h, None
+
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y, z = Cube.apply(x, 2.0)
+    (first,) = grad(y.sum() + z.sum() * 5, [x], create_graph=True)
+    assert first is not None and first.tolist() == [11, 29] and y.grad_fn.name() == "CubeBackward"
+    assert grad(first.sum(), [x])[0].tolist() == [12, 24]  # type: ignore[union-attr]
+    y, _ = Cube.apply(x, 2.0)  # the second result unused
+    assert grad(y.sum(), [x])[0].tolist() == [6, 24]  # type: ignore[union-attr]
+    y, _ = Cube.apply(x, 2.0)
+    with torch.no_grad():
+        x.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+    with torch.inference_mode():
+        assert not Cube.apply(x, 1.0)[0].requires_grad

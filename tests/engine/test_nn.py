@@ -248,3 +248,43 @@ def test_images_that_are_not_pictures_are_refused(tmp_path: Path) -> None:
     Image.new("RGB", (2, 3)).save(out, "PNG")
     (tmp_path / "y.png").write_bytes(out.getvalue())
     assert read_image(tmp_path / "y.png").shape == (3, 3, 2)
+
+
+def test_save_and_load_hold_tensors_and_refuse_code(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    state = {
+        "model": net.state_dict(),
+        "epoch": 3,
+        "p": net[0].weight,
+        "half": torch.ones(2, dtype=torch.bfloat16),
+        "none": [None, (1, 2.5, "x")],
+    }
+    torch.save(state, tmp_path / "state.pt")
+    loaded = torch.load(tmp_path / "state.pt", map_location="cpu")
+    assert (
+        loaded["epoch"] == 3
+        and loaded["none"] == state["none"]
+        and isinstance(loaded["p"], nn.Parameter)
+        and loaded["half"].dtype is torch.bfloat16
+    )
+    assert nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).load_state_dict(loaded["model"]) == ([], [])
+    torch.save(net, tmp_path / "net.pt")
+    with pytest.raises(Exception, match="weights_only=False"):
+        torch.load(tmp_path / "net.pt")
+    assert repr(torch.load(tmp_path / "net.pt", weights_only=False)) == repr(net)
+    (tmp_path / "evil.pt").write_bytes(b"cos\nsystem\n(S'echo evil'\ntR.")
+    with pytest.raises(Exception, match="could run code"):
+        torch.load(tmp_path / "evil.pt")
+
+
+def test_multinomial_draws_by_weight() -> None:
+    torch.manual_seed(0)
+    drawn = torch.multinomial(torch.tensor([[1.0, 0.0, 3.0], [0.0, 1.0, 0.0]]), 20_000, replacement=True).numpy()
+    assert set(drawn[0]) == {0, 2} and abs((drawn[0] == 2).mean() - 0.75) < 0.02 and set(drawn[1]) == {1}
+    firsts = [tuple(torch.multinomial(torch.tensor([1.0, 1.0, 2.0]), 3).tolist()) for _ in range(400)]
+    assert all(sorted(f) == [0, 1, 2] for f in firsts) and abs(np.mean([f[0] == 2 for f in firsts]) - 0.5) < 0.1
+    for bad in ([-1.0, 1.0], [0.0, 0.0], [float("nan"), 1.0]):
+        with pytest.raises(RuntimeError):
+            torch.multinomial(torch.tensor(bad), 1)
+    with pytest.raises(RuntimeError, match="without replacement"):
+        torch.multinomial(torch.ones(2), 3)

@@ -84,7 +84,7 @@ CLASSES = np.array([1, 0, 3, 2], np.int64)
 LOSSES: list[tuple[str, dict[str, Any], Any]] = [
     ("MSELoss", {}, None), ("L1Loss", {"reduction": "sum"}, None), ("SmoothL1Loss", {"beta": 0.5}, None), ("BCEWithLogitsLoss", {"reduction": "none"}, None),
     ("CrossEntropyLoss", {}, CLASSES), ("CrossEntropyLoss", {"label_smoothing": 0.2, "ignore_index": 3}, CLASSES), ("CrossEntropyLoss", {"reduction": "none"}, CLASSES),
-    ("CrossEntropyLoss", {"label_smoothing": 0.2, "reduction": "sum"}, None), ("NLLLoss", {"ignore_index": 2}, CLASSES),
+    ("CrossEntropyLoss", {"label_smoothing": 0.2, "reduction": "sum"}, None), ("NLLLoss", {"ignore_index": 2}, CLASSES), ("HuberLoss", {"delta": 0.3}, None), ("KLDivLoss", {"reduction": "batchmean"}, None), ("KLDivLoss", {"log_target": True}, None),
 ]  # fmt: skip
 
 
@@ -219,3 +219,33 @@ def test_deepcopy_and_errors_agree() -> None:
         z.mul_(2)
         with pytest.raises(RuntimeError, match="modified by an inplace operation"):
             z.sum().backward()
+
+
+SELECTIONS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+    ("tril", (1,), {}), ("triu", (-1,), {}), ("roll", (2,), {}), ("roll", ((1, -3), (0, 1)), {}), ("narrow", (1, 1, 2), {}), ("narrow", (0, -2, 2), {}), ("flip", ([0, 1],), {}),
+    ("diag", (), {}), ("diag", (-2,), {}), ("diag", (1,), {}), ("argsort", (), {"descending": True, "dim": 0}), ("cumsum", (1,), {}), ("amax", (0,), {}), ("logsumexp", (1,), {}),
+    ("norm", (), {}), ("std", (1,), {}), ("prod", (1,), {}), ("argmin", (1,), {}), ("clamp", (-0.5, 0.5), {}), ("softmax", (0,), {}), ("chunk", (3, 1), {}), ("split", ([1, 3], 0), {}),
+    ("trace", (), {}), ("log2", (), {}), ("unsqueeze", (1,), {}), ("flatten", (), {}), ("reciprocal", (), {}), ("floor_divide", (0.3,), {}), ("remainder", (0.7,), {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "args", "options"), SELECTIONS)
+def test_function(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+    a, b = both(4, 5)
+    ours, theirs = getattr(engine, name)(a.detach(), *args, **options), getattr(torch, name)(b.detach(), *args, **options)
+    for y, z in zip(*(r if isinstance(r, tuple | list) else [r] for r in (ours, theirs)), strict=True):
+        close(y, z)
+
+
+def test_sorting_is_stable_like_pytorchs() -> None:
+    x = rng.integers(0, 3, (4, 30))
+    for descending in (False, True):
+        ours, theirs = engine.tensor(x).sort(1, descending), torch.tensor(x).sort(dim=1, descending=descending, stable=True)
+        assert ours.values.tolist() == theirs.values.tolist() and ours.indices.tolist() == theirs.indices.tolist()
+    ours, theirs = engine.tensor(x * 1.0).topk(2, largest=False), torch.tensor(x * 1.0).topk(2, largest=False)
+    assert ours.values.tolist() == theirs.values.tolist()
+
+
+def test_diagonals_of_vectors() -> None:
+    for k in (-2, 0, 1):
+        close(engine.diag(engine.arange(3), k), torch.diag(torch.arange(3), k))
