@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine import autograd, dtypes, printing
+from engine import dtypes, graph, printing
 from engine.backend import Array, MetaArray, array_module, device_of, full, resolve, transfer
 from engine.backend import device as Device  # noqa: N812 - `device` is an attribute here
 from engine.dispatch import Op, count
@@ -21,7 +21,7 @@ from engine.ops import elementwise
 from engine.ops import shape as shaping
 
 if TYPE_CHECKING:
-    from engine.autograd import Node
+    from engine.graph import Node
 
 
 class Size(tuple[int, ...]):
@@ -249,7 +249,7 @@ class Tensor(Methods):
 
     def backward(self, gradient: Tensor | None = None, retain_graph: Bool | None = None, create_graph: Bool = False) -> None:
         """Adds this tensor's gradient to the leaves it depends on; ``gradient`` weights a tensor that is not a scalar."""
-        autograd.backward([self], [None if gradient is None else as_tensor(gradient, like=self)], retain_graph, create_graph)
+        graph.backward([self], [None if gradient is None else as_tensor(gradient, like=self)], retain_graph, create_graph)
 
     def _become(self, result: Tensor) -> Tensor:
         """In-place assignment of a computed result, elements and history. Raises RuntimeError where a gradient would be wrong."""
@@ -257,7 +257,7 @@ class Tensor(Methods):
             raise RuntimeError(f"output with shape {list(self.shape)} doesn't match the broadcast shape {list(result.shape)}")
         if result.dtype.category > self.dtype.category:
             raise RuntimeError(f"result type {result.dtype.name} can't be cast to the desired output type {self.dtype.name}")
-        if autograd.is_grad_enabled() and (self.requires_grad or result.requires_grad):
+        if graph.is_grad_enabled() and (self.requires_grad or result.requires_grad):
             if self.requires_grad and self.grad_fn is None:
                 raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
             if self._base is not None:
@@ -312,11 +312,11 @@ class Tensor(Methods):
     def __setitem__(self, index: Any, value: Any) -> None:
         """Writes into the elements; recorded where a gradient is wanted."""
         index = shaping.plain_index(index)
-        if autograd.is_grad_enabled() and (self.requires_grad or getattr(value, "requires_grad", False)):
+        if graph.is_grad_enabled() and (self.requires_grad or getattr(value, "requires_grad", False)):
             mask = np.zeros(self.shape, np.bool_)
             mask[index] = True
             target = as_tensor(value, like=self).expand(self[index].shape)
-            spread = autograd.apply(shaping._index_put, target, index=index, shape=self.shape)
+            spread = graph.apply(shaping._index_put, target, index=index, shape=self.shape)
             self._become(elementwise.where(Tensor._wrap(transfer(mask, self.device)), spread, self))
             return
         self._data[index] = value._data if isinstance(value, Tensor) else value
@@ -392,9 +392,9 @@ def _moved(x: Tensor, where: Device) -> Tensor:
     """A copy on another device, differentiable."""
     if where.type == "meta":
         return Tensor._wrap(MetaArray(x.shape, x.dtype.numpy))
-    y: Tensor = autograd.apply(_move, x, where=where, back=x.device)
+    y: Tensor = graph.apply(_move, x, where=where, back=x.device)
     y._version, y._base = [0], None
     return y
 
 
-autograd.results_are(Tensor)
+graph.results_are(Tensor)

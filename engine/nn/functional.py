@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.autograd import no_grad
+from engine.graph import no_grad
 from engine.nn.criteria import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,

@@ -10,9 +10,9 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from engine.autograd import apply
 from engine.backend import Array, array_module, as_strided
 from engine.dispatch import Op, Spec, count
+from engine.graph import apply
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine import dtypes
-from engine.autograd import apply
 from engine.backend import Array, array_module
 from engine.dispatch import Op, Spec, broadcast_shapes
 from engine.dtypes import BOOL, FLOAT, dtype, get_default_dtype, result_type
+from engine.graph import apply
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor

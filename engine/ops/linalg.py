@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.autograd import apply
 from engine.backend import array_module
 from engine.dispatch import Op, Spec, broadcast_shapes
 from engine.dtypes import promote_types
+from engine.graph import apply
 from engine.ops.elementwise import cast
 from engine.ops.reduce import sum as sum_
 from engine.ops.shape import reshape, transpose, unsqueeze

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.autograd import apply
 from engine.backend import Array, array_module
 from engine.dispatch import Op
 from engine.dtypes import FLOAT, get_default_dtype
+from engine.graph import apply
 from engine.ops.elementwise import cast, exp
 from engine.ops.reduce import sum as sum_
 from engine.ops.shape import wrap_dim

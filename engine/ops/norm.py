@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.autograd import apply
 from engine.backend import Array, array_module
 from engine.dispatch import Op
+from engine.graph import apply
 from engine.ops.elementwise import rsqrt
 from engine.ops.reduce import mean, var
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.autograd import apply
 from engine.backend import Array, array_module
 from engine.dispatch import Op, count
+from engine.graph import apply
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.autograd import apply
 from engine.backend import Array, array_module, philox
 from engine.dispatch import Op
+from engine.graph import apply
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from engine.autograd import apply
 from engine.backend import Array, array_module
 from engine.dispatch import Op, Spec, count
 from engine.dtypes import FLOAT, dtype, int64
+from engine.graph import apply
 from engine.ops.elementwise import cast, exp, log, sqrt, where
 from engine.ops.shape import cat, flip, gather, permute, reshape, wrap_dim
 

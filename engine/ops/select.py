@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.autograd import apply
 from engine.backend import Array, array_module
 from engine.dispatch import Op
 from engine.dtypes import float64, int64
+from engine.graph import apply
 from engine.ops.elementwise import cast
 from engine.ops.random import Generator, uniform_like
 from engine.ops.reduce import ValuesIndices, cumsum

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.autograd import apply
 from engine.backend import Array, MetaArray, array_module
 from engine.dispatch import Op, Spec, broadcast_shapes, count
 from engine.dtypes import INTEGER, dtype, result_type
+from engine.graph import apply
 from engine.ops.elementwise import cast
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
-from engine.autograd import enable_grad, no_grad
 from engine.backend import Array, array_module
 from engine.dispatch import Op, launch
+from engine.graph import enable_grad, no_grad
 from engine.tensor import Tensor
 
 

@@ -9,8 +9,7 @@ import pytest
 
 import engine as torch
 from engine import nn
-from engine.autograd import Variable, grad
-from engine.function import Function
+from engine.autograd import Function, Variable, grad
 
 
 def test_weighted_gradients_accumulate() -> None:

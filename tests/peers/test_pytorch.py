@@ -89,6 +89,7 @@ LOSSES: list[tuple[str, dict[str, Any], Any]] = [
 
 
 @pytest.mark.parametrize(("name", "options", "target"), LOSSES)
+@pytest.mark.filterwarnings("ignore:reduction")
 def test_loss(name: str, options: dict[str, Any], target: Any) -> None:
     a, b = both(4, 5)
     target = rng.uniform(size=(4, 5)).astype(np.float32) if target is None else target

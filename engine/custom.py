@@ -6,8 +6,8 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
-from engine.autograd import Grads, Node, is_grad_enabled, no_grad
 from engine.dispatch import Op
+from engine.graph import Grads, Node, is_grad_enabled, no_grad
 from engine.tensor import Tensor
 
 _OP = Op("custom_function", [], infer=list)

@@ -1,0 +1,384 @@
+"""Define-by-run differentiation: every op applied to a tensor that requires a gradient leaves a node; ``backward`` walks them.
+
+Nodes are numbered as they come into being, so walking them from the highest number down meets each node after all of its
+consumers: no recursion, no sorting beforehand, graphs of any depth.
+"""
+
+from __future__ import annotations
+
+import functools
+import heapq
+import itertools
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from engine.backend import Array
+from engine.dispatch import Op, run
+
+if TYPE_CHECKING:
+    from engine.tensor import Tensor
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_numbers = itertools.count()
+Grads = list["Tensor | None"]
+"""The gradients of a node's results, None where nothing depends on one."""
+
+
+class _Mode:
+    """Whether ops are recorded; ``tensor`` is the class of results, set by ``engine.tensor``."""
+
+    enabled = True
+    tensor: type[Tensor]
+
+
+_mode = _Mode()
+
+
+def results_are(tensor: type[Tensor]) -> None:
+    """Tells what class the results of ops are of; called once, by the module that defines it."""
+    _mode.tensor = tensor
+
+
+class set_grad_enabled(AbstractContextManager[None]):  # noqa: N801 - PyTorch's name
+    """Switches recording on or off: as a context manager, or for good when merely called."""
+
+    def __init__(self, mode: bool) -> None:
+        self._before, self._wanted = _mode.enabled, mode
+        _mode.enabled = mode
+
+    def __enter__(self) -> None:
+        _mode.enabled = self._wanted
+
+    def __exit__(self, *exc: object) -> None:
+        _mode.enabled = self._before
+
+
+class _GradMode(AbstractContextManager[None]):
+    """A context manager and decorator that sets the mode while inside."""
+
+    wanted: bool
+
+    def __init__(self) -> None:
+        self._before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self._before.append(_mode.enabled)
+        _mode.enabled = self.wanted
+
+    def __exit__(self, *exc: object) -> None:
+        _mode.enabled = self._before.pop()
+
+    def __call__(self, function: _F) -> _F:
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with type(self)():
+                return function(*args, **kwargs)
+
+        return wrapped  # type: ignore[return-value]
+
+
+class no_grad(_GradMode):  # noqa: N801 - PyTorch's name
+    """Inside, or in the decorated function, nothing is recorded."""
+
+    wanted = False
+
+
+class inference_mode(no_grad):  # noqa: N801 - PyTorch's name
+    """``no_grad`` under the name that programs use for evaluation; ``inference_mode(False)`` changes nothing."""
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__()
+        self.wanted = False if mode else _mode.enabled
+
+
+class enable_grad(_GradMode):  # noqa: N801 - PyTorch's name
+    """Inside ``no_grad``, switches recording on again."""
+
+    wanted = True
+
+
+def is_grad_enabled() -> bool:
+    return _mode.enabled
+
+
+class Node:
+    """One recorded op: whom its gradient goes to, and what its derivative needs."""
+
+    __slots__ = ("__weakref__", "attrs", "edges", "number", "op", "outputs", "results", "saved", "sources")
+
+    def __init__(self, op: Op, inputs: Sequence[Any], attrs: dict[str, Any]) -> None:
+        self.op, self.attrs = op, attrs
+        self.number = next(_numbers)
+        self.edges: list[tuple[Tensor | Node, int] | None] = []
+        self.sources: list[tuple[tuple[int, ...], Any]] = []
+        self.saved: dict[int, tuple[Any, int]] | None = {}
+        self.results: dict[int, tuple[Array, list[int], int]] | None = None
+        self.outputs: list[weakref.ref[Tensor]] = []
+        tensor = _mode.tensor
+        wanted: set[int] = set()
+        for name, x in zip(op.inputs, inputs, strict=False):
+            is_tensor = isinstance(x, tensor)
+            self.sources.append((x.shape, x.dtype) if is_tensor else ((), None))
+            if is_tensor and x.requires_grad and name in op.plans:
+                self.edges.append((x.grad_fn, x._output_index) if x.grad_fn is not None else (x, 0))
+                wanted.update(at for kind, at in op.plans[name] if kind == "input")
+            else:
+                self.edges.append(None)
+        for i in wanted:
+            x = inputs[i]
+            self.saved[i] = (x, x._version[0]) if isinstance(x, tensor) else (x.item(), -1)
+
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        """The nodes that this node's gradients go to, as PyTorch lists them."""
+        return tuple((AccumulateGrad(e[0]) if isinstance(e[0], _mode.tensor) else e[0], e[1]) if e else (None, 0) for e in self.edges)
+
+    def name(self) -> str:
+        return "".join(part.capitalize() for part in self.op.name.split("_")) + "Backward0"
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
+    def keep_results(self, outs: list[Array], tensors: list[Tensor]) -> None:
+        """Saves results as arrays: saving the tensors would tie node and tensors into a cycle."""
+        kept = {
+            at for name, e in zip(self.op.inputs, self.edges, strict=False) if e for kind, at in self.op.plans[name] if kind == "result"
+        }
+        if kept:
+            self.results = {i: (outs[i], tensors[i]._version, tensors[i]._version[0]) for i in kept}
+
+    def _input(self, i: int) -> Any:
+        assert self.saved is not None
+        x, version = self.saved[i]
+        if version >= 0:
+            self._check(x._version[0], version, x.shape)
+        return x
+
+    def _result(self, i: int) -> Tensor:
+        assert self.results is not None
+        array, version, then = self.results[i]
+        self._check(version[0], then, array.shape)
+        y = _mode.tensor._wrap(array)
+        y._version = version
+        if i == 0:
+            y.requires_grad, y.grad_fn = True, self
+        return y
+
+    def _check(self, now: int, then: int, shape: tuple[int, ...]) -> None:
+        if now != then:
+            raise RuntimeError(
+                "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                f"a tensor {list(shape)} that {self.name()} needs is at version {now}; expected version {then} instead"
+            )
+
+    def gradients(self, grads: list[Tensor | None]) -> Iterator[tuple[int, Tensor]]:
+        """The gradient for each input that asked for one, from those of the results."""
+        if self.saved is None:
+            raise RuntimeError(
+                "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
+                "freed). Specify retain_graph=True if you need to backward through the graph a second time."
+            )
+        g = grads[0]
+        if g is None:
+            return
+        for i, (name, edge) in enumerate(zip(self.op.inputs, self.edges, strict=False)):
+            if edge is None:
+                continue
+            args: list[Any] = []
+            for kind, at in self.op.plans[name]:
+                if kind == "input":
+                    args.append(self._input(at))
+                elif kind == "result":
+                    args.append(self._result(at))
+                elif kind == "shape":
+                    args.append(self.sources[at][0])
+                else:
+                    args.append(self.attrs[at])
+            gx = self.op.vjps[name](g, *args)
+            if gx is not None:
+                yield i, gx
+
+    def release(self) -> None:
+        self.saved = self.results = None
+
+
+class AccumulateGrad:
+    """What stands in ``next_functions`` for a leaf."""
+
+    def __init__(self, variable: Tensor) -> None:
+        self.variable = variable
+        self.next_functions = ()
+
+    def name(self) -> str:
+        return "AccumulateGrad"
+
+    def __repr__(self) -> str:
+        return f"<AccumulateGrad object at {id(self):#x}>"
+
+
+def apply(op: Op, *inputs: Any, **attrs: Any) -> Any:
+    """Runs ``op`` on tensors (and NumPy scalars); records it where a gradient is wanted. A list of tensors for several results."""
+    tensor = _mode.tensor
+    outs = run(op, [x._data if isinstance(x, tensor) else x for x in inputs], attrs)
+    tensors = [tensor._wrap(o) for o in outs]
+    if op.view is not None:
+        tensors[0]._version = inputs[0]._version
+        tensors[0]._base = inputs[0] if inputs[0]._base is None else inputs[0]._base
+    if _mode.enabled and op.vjps and any(isinstance(x, tensor) and x.requires_grad for x in inputs):
+        node = Node(op, inputs, attrs)
+        node.keep_results(outs, tensors)
+        node.outputs.append(weakref.ref(tensors[0]))
+        if tensors[0].dtype.is_floating_point:
+            tensors[0].requires_grad, tensors[0].grad_fn = True, node
+    return tensors[0] if len(tensors) == 1 else tensors
+
+
+def _fit(g: Tensor, shape: tuple[int, ...], dtype: Any) -> Tensor:
+    """Undoes promotion and broadcasting: ``g`` in ``dtype``, summed over the dimensions along which ``shape`` was stretched."""
+    if g.dtype is not dtype:
+        g = g.to(dtype)
+    if g.shape == shape:
+        return g
+    extra = g.ndim - len(shape)
+    dims = [*range(extra), *(i + extra for i, n in enumerate(shape) if n == 1 and g.shape[i + extra] != 1)]
+    return (g.sum(dim=tuple(dims), keepdim=True) if dims else g).reshape(shape)
+
+
+@contextmanager
+def _recording(on: bool) -> Iterator[None]:
+    before, _mode.enabled = _mode.enabled, on
+    try:
+        yield
+    finally:
+        _mode.enabled = before
+
+
+class _Pending:
+    """Gradients on their way: by node and result, and the nodes to visit, latest first."""
+
+    def __init__(self) -> None:
+        self.grads: dict[Node, list[Tensor | None]] = {}
+        self.heap: list[tuple[int, Node]] = []
+        self.leaves: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def add(self, to: Tensor | Node, index: int, g: Tensor) -> None:
+        if isinstance(to, Node):
+            held = self.grads.get(to)
+            if held is None:
+                heapq.heappush(self.heap, (-to.number, to))
+                held = self.grads[to] = [None] * len(to.outputs)
+            before = held[index]
+            held[index] = g if before is None else before + g
+        else:
+            leaf = self.leaves.get(id(to))
+            self.leaves[id(to)] = (to, g if leaf is None else leaf[1] + g)
+
+    def pop(self) -> tuple[Node, list[Tensor | None]]:
+        node = heapq.heappop(self.heap)[1]
+        return node, self.grads.pop(node)
+
+
+def _seed(root: Tensor, g: Tensor | None) -> Tensor:
+    if not root.requires_grad:
+        raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
+    if g is None:
+        if root.numel() != 1:
+            raise RuntimeError(f"grad can be implicitly created only for scalar outputs (the output has shape {list(root.shape)})")
+        return root.new_ones(root.shape)
+    if g.shape != root.shape:
+        raise RuntimeError(
+            f"Mismatch in shape: grad_output[0] has a shape of {list(g.shape)} and output[0] has a shape of {list(root.shape)}."
+        )
+    return g
+
+
+def _walk(
+    roots: Sequence[Tensor], grads: Sequence[Tensor | None], retain_graph: bool, create_graph: bool, visit: Callable[[Node, Grads], None]
+) -> list[tuple[Tensor, Tensor]]:
+    """Propagates from the roots; calls ``visit`` with each node's complete gradient; the leaves with theirs are the result."""
+    pending = _Pending()
+    with _recording(create_graph):
+        for root, g in zip(roots, grads, strict=True):
+            pending.add(root.grad_fn if root.grad_fn is not None else root, root._output_index, _seed(root, g))
+        while pending.heap:
+            node, complete = pending.pop()
+            visit(node, complete)
+            for i, gx in node.gradients(complete):
+                edge = node.edges[i]
+                assert edge is not None
+                pending.add(*edge, _fit(gx, *node.sources[i]))
+            if not retain_graph:
+                node.release()
+    return list(pending.leaves.values())
+
+
+def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
+    """Adds the gradients of ``tensors``, weighted by ``grad_tensors``, to the ``.grad`` of the leaves they depend on.
+
+    Raises RuntimeError for a tensor that is not a scalar without a weight, a weight of another shape, or a graph freed already.
+    """
+    roots = [tensors] if isinstance(tensors, _mode.tensor) else list(tensors)
+    grads = (
+        [None] * len(roots) if grad_tensors is None else [grad_tensors] if isinstance(grad_tensors, _mode.tensor) else list(grad_tensors)
+    )
+
+    def visit(node: Node, complete: Grads) -> None:
+        for reference, g in zip(node.outputs, complete, strict=True):
+            t = reference()
+            if t is not None and t._retains_grad and g is not None:
+                t.grad = g if t.grad is None else t.grad + g
+
+    leaves = _walk(roots, grads, create_graph if retain_graph is None else retain_graph, create_graph, visit)
+    taken = {id(g._data) for g in grads if g is not None}  # arrays that somebody else holds already
+    with _recording(create_graph):
+        for leaf, g in leaves:
+            if leaf.grad is not None:
+                leaf.grad = leaf.grad + g
+            else:
+                shared = id(g._data) in taken or not g.is_contiguous() or getattr(g._data, "base", None) is not None
+                leaf.grad = g.clone() if shared and not create_graph else g
+                taken.add(id(g._data))
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of ``outputs`` with respect to ``inputs``; no ``.grad`` is touched (``torch.autograd.grad``).
+
+    Raises RuntimeError for an input that the outputs do not depend on, unless ``allow_unused``.
+    """
+    roots = [outputs] if isinstance(outputs, _mode.tensor) else list(outputs)
+    wanted = [inputs] if isinstance(inputs, _mode.tensor) else list(inputs)
+    weights = (
+        [None] * len(roots) if grad_outputs is None else [grad_outputs] if isinstance(grad_outputs, _mode.tensor) else list(grad_outputs)
+    )
+    for x in wanted:
+        if not x.requires_grad:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+    at_node: dict[Node | None, Grads] = {}
+    targets = {x.grad_fn for x in wanted if x.grad_fn is not None}
+
+    def visit(node: Node, complete: Grads) -> None:
+        if node in targets:
+            at_node[node] = complete
+
+    leaves = _walk(roots, weights, create_graph if retain_graph is None else retain_graph, create_graph, visit)
+    at_leaf = {id(leaf): g for leaf, g in leaves}
+    found = tuple(at_node[x.grad_fn][x._output_index] if x.grad_fn in at_node else at_leaf.get(id(x)) for x in wanted)
+    if not allow_unused and any(g is None for g in found):
+        raise RuntimeError(
+            "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is the desired behavior."
+        )
+    return found
+
+
+def Variable(data: Tensor, requires_grad: bool = False) -> Tensor:
+    """A tensor that shares ``data``'s elements; kept for programs from before Tensor and Variable became one."""
+    return data.detach().requires_grad_(requires_grad)
