@@ -90,6 +90,38 @@ class _Conv(Module):
         return ", ".join(parts)
 
 
+class ConvTranspose2d(Module):
+    """The gradient of a convolution with respect to its input, as a layer: ``(N, in, H, W)`` to ``(N, out, H_out, W_out)``,
+    ``H_out = (H - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1``; the weight is ``(in, out / groups, *kernel)``."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int | tuple[int, int], stride: int | tuple[int, int] = 1, padding: int | tuple[int, int] = 0,
+        output_padding: int | tuple[int, int] = 0, groups: int = 1, bias: bool = True, dilation: int | tuple[int, int] = 1, device: Any = None, dtype: DType | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if groups <= 0 or in_channels % groups or out_channels % groups:
+            raise ValueError(
+                f"in_channels and out_channels must be divisible by groups (in_channels={in_channels}, out_channels={out_channels}, groups={groups})"
+            )
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.kernel_size, self.stride = F.tuple_of(kernel_size, 2, "kernel_size"), F.tuple_of(stride, 2, "stride")
+        self.padding, self.dilation = F.tuple_of(padding, 2, "padding"), F.tuple_of(dilation, 2, "dilation")
+        self.output_padding = F.tuple_of(output_padding, 2, "output_padding")
+        self.weight = Parameter(empty(in_channels, out_channels // groups, *self.kernel_size, device=device, dtype=dtype))
+        self.register_parameter("bias", Parameter(empty(out_channels, device=device, dtype=dtype)) if bias else None)
+        reset_affine(self.weight, self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv_transpose2d(x, self.weight, self.bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation)
+
+    def extra_repr(self) -> str:
+        parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"]
+        for name, default in (("padding", (0, 0)), ("dilation", (1, 1)), ("output_padding", (0, 0)), ("groups", 1)):
+            if getattr(self, name) != default:
+                parts.append(f"{name}={getattr(self, name)}")
+        return ", ".join(parts + (["bias=False"] if self.bias is None else []))
+
+
 class Conv1d(_Conv):
     """``(N, C, L)`` to ``(N, out_channels, L_out)``."""
 

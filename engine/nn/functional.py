@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from engine.graph import no_grad
 from engine.nn.criteria import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -21,12 +20,12 @@ from engine.nn.criteria import (
     nll_loss,
     smooth_l1_loss,
 )
+from engine.nn.normalize import batch_norm, group_norm, layer_norm
 from engine.ops import conv as _conv
 from engine.ops import pool as _pool
 from engine.ops.elementwise import relu, sigmoid, softplus, tanh, where
 from engine.ops.linalg import linear
 from engine.ops.loss import log_softmax, softmax
-from engine.ops.norm import standardize
 from engine.ops.random import dropout_mask
 from engine.ops.shape import pad
 from engine.tensor import Tensor
@@ -137,6 +136,50 @@ def conv2d(
 ) -> Tensor:
     """``(N, C, H, W)`` with ``(O, C/groups, KH, KW)`` to ``(N, O, H_out, W_out)``."""
     return _convolution(x, weight, bias, stride, padding, dilation, groups, 2)
+
+
+def conv_transpose2d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Ints = 0,
+    output_padding: Ints = 0,
+    groups: int = 1,
+    dilation: Ints = 1,
+) -> Tensor:
+    """``(N, C, H, W)`` with ``(C, O/groups, KH, KW)`` to ``(N, O, H_out, W_out)``: the gradient of ``conv2d`` with respect to its input."""
+    if x.ndim == 3:
+        return conv_transpose2d(x.unsqueeze(0), weight, bias, stride, padding, output_padding, groups, dilation).squeeze(0)
+    if x.ndim != 4 or x.shape[1] != weight.shape[0]:
+        raise RuntimeError(
+            f"Given transposed=1, weight of size {list(weight.shape)}, expected input{list(x.shape)} to have {weight.shape[0]} channels, but got {x.shape[1]} channels instead"
+        )
+    steps, pads, spread = tuple_of(stride, 2, "stride"), tuple_of(padding, 2, "padding"), tuple_of(dilation, 2, "dilation")
+    extra = tuple_of(output_padding, 2, "output_padding")
+    if any(e >= max(s, d) for e, s, d in zip(extra, steps, spread, strict=True)):
+        raise RuntimeError(
+            f"output padding must be smaller than either stride or dilation, but got output_padding: {extra}, stride: {steps}, dilation: {spread}"
+        )
+    size = tuple(
+        (n - 1) * s - 2 * p + d * (k - 1) + e + 1
+        for n, s, p, d, k, e in zip(x.shape[2:], steps, pads, spread, weight.shape[2:], extra, strict=True)
+    )
+    y = _conv.conv_data(x, weight, steps, pads, spread, groups, size)
+    return y if bias is None else y + bias.reshape(-1, 1, 1)
+
+
+def pixel_shuffle(x: Tensor, upscale_factor: int) -> Tensor:
+    """``(*, C r^2, H, W)`` to ``(*, C, H r, W r)`` (Shi et al., 2016)."""
+    r = upscale_factor
+    *lead, c, h, w = x.shape
+    if c % (r * r):
+        raise RuntimeError(
+            f"pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of upscale_factor, but input.size(-3)={c} is not divisible by {r * r}"
+        )
+    n = len(lead)
+    y = x.reshape(*lead, c // (r * r), r, r, h, w).permute(*range(n), n, n + 3, n + 1, n + 4, n + 2)
+    return y.reshape(*lead, c // (r * r), h * r, w * r)
 
 
 # -- pooling
@@ -250,7 +293,7 @@ def adaptive_avg_pool2d(x: Tensor, output_size: Ints) -> Tensor:
     return _pooled(x, 2, "adaptive_avg_pool2d", pool)
 
 
-# -- regularization and normalization
+# -- regularization
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -263,42 +306,21 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = Fa
     return x._become(y) if inplace else y
 
 
-def batch_norm(
-    x: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None, bias: Tensor | None = None,
-    training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
-) -> Tensor:  # fmt: skip
-    """Standardizes each channel of ``(N, C, ...)`` over the batch, or by the running statistics (Ioffe and Szegedy, 2015)."""
-    per_channel = (1, x.shape[1], *(1,) * (x.ndim - 2))
-    if training:
-        n = x.numel() // x.shape[1]
-        if n <= 1:
-            raise ValueError(f"Expected more than 1 value per channel when training, got input size {x.shape}")
-        y, mean, variance = standardize(x, (0, *range(2, x.ndim)), eps)
-        if running_mean is not None and running_var is not None:
-            with no_grad():
-                running_mean.copy_(running_mean * (1 - momentum) + mean.reshape(-1) * momentum)
-                running_var.copy_(running_var * (1 - momentum) + variance.reshape(-1) * (momentum * n / (n - 1)))
-    else:
-        if running_mean is None or running_var is None:
-            raise ValueError("Expected running_mean and running_var to be defined when training=False")
-        y = (x - running_mean.reshape(per_channel)) * (running_var + eps).rsqrt().reshape(per_channel)
-    y = y if weight is None else y * weight.reshape(per_channel)
-    return y if bias is None else y + bias.reshape(per_channel)
-
-
-def layer_norm(x: Tensor, normalized_shape: Ints, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
-    """Standardizes over the last dimensions, whose sizes are ``normalized_shape`` (Ba et al., 2016)."""
-    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    if tuple(x.shape[-len(shape) :]) != shape:
-        raise RuntimeError(
-            f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but got input of size{list(x.shape)}"
-        )
-    y, _, _ = standardize(x, tuple(range(x.ndim - len(shape), x.ndim)), eps)
-    y = y if weight is None else y * weight
-    return y if bias is None else y + bias
+def dropout2d(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Zeroes whole channels of ``(N, C, H, W)`` with probability ``p``, in training (Tompson et al., 2014)."""
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    if not training or p == 0:
+        return x
+    y = x * 0 if p == 1 else x * dropout_mask(x.detach()[:, :, :1, :1], p)
+    return x._become(y) if inplace else y
 
 
 __all__ = [
+    "conv_transpose2d",
+    "dropout2d",
+    "group_norm",
+    "pixel_shuffle",
     "adaptive_avg_pool2d",
     "avg_pool2d",
     "batch_norm",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import fnmatch
+import inspect
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -128,7 +129,7 @@ class _Builder:
         if any(arguments.get(k, 0) is None for k in INFERRED):
             return nn.Identity(), None  # the shape is unknown here: an earlier problem has been recorded
         try:
-            takes_device = any(k in arguments for k in INFERRED) or kind.name == "LayerNorm"
+            takes_device = "device" in inspect.signature(kind.make).parameters
             module: Module = kind.make(**arguments, **({"device": self.device, "dtype": self.dtype} if takes_device else {}))
         except (ValueError, TypeError, RuntimeError) as error:
             self.problems.append(blame(kind, arguments, error, at))

@@ -17,6 +17,8 @@ from engine.nn.branches import Graph, Parallel, Residual
 from engine.nn.container import ModuleDict, ModuleList, ParameterList, Sequential
 from engine.nn.loss import _Loss
 from engine.nn.module import Module
+from engine.nn.recurrent import _Recurrent
+from engine.nn.sparse import Embedding
 from engine.optim import lr_scheduler
 from engine.optim.optimizer import Optimizer
 from engine.spec.problems import Problem, nearest, pointer, shown
@@ -130,8 +132,10 @@ def _module_kinds(keep: Callable[[type[Module]], bool]) -> dict[str, Kind]:
 
 @functools.cache
 def layers() -> dict[str, Kind]:
-    other = (Module, ModuleDict, ModuleList, ParameterList, *CONTAINERS.values())
-    return _module_kinds(lambda c: c not in other and not issubclass(c, _Loss))
+    other = (Module, ModuleDict, ModuleList, ParameterList, *CONTAINERS.values())  # no layers
+    return _module_kinds(
+        lambda c: c not in other and not issubclass(c, _Loss | _Recurrent | Embedding)
+    )  # those take or yield more than one float tensor
 
 
 @functools.cache

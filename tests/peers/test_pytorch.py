@@ -55,7 +55,10 @@ MODULES: list[tuple[str, tuple[Any, ...], dict[str, Any], tuple[int, ...]]] = [
     ("AvgPool2d", (3,), {"stride": 2, "padding": 1, "count_include_pad": False}, (2, 3, 7, 8)), ("AvgPool2d", (3,), {"ceil_mode": True}, (2, 3, 7, 8)),
     ("AdaptiveAvgPool2d", ((3, 2),), {}, (2, 3, 7, 8)), ("ReLU", (), {}, (2, 3)), ("LeakyReLU", (0.2,), {}, (2, 3)), ("ELU", (), {}, (2, 3)), ("Sigmoid", (), {}, (2, 3)),
     ("Tanh", (), {}, (2, 3)), ("SiLU", (), {}, (2, 3)), ("Softmax", (1,), {}, (2, 3)), ("LogSoftmax", (0,), {}, (2, 3)), ("Flatten", (), {}, (2, 3, 4)),
-    ("Identity", (), {}, (2, 3)), ("Dropout", (0.0,), {}, (2, 3)),
+    ("Identity", (), {}, (2, 3)), ("Dropout", (0.0,), {}, (2, 3)), ("Dropout2d", (0.0,), {}, (2, 3, 2, 2)), ("PixelShuffle", (2,), {}, (2, 8, 3, 2)),
+    ("GroupNorm", (2, 6), {}, (3, 6, 4)), ("GroupNorm", (3, 6), {"affine": False}, (3, 6)), ("ConvTranspose2d", (4, 6, 3), {}, (2, 4, 5, 4)),
+    ("ConvTranspose2d", (4, 6, (3, 2)), {"stride": (2, 3), "padding": 1, "output_padding": (1, 2), "groups": 2, "bias": False}, (2, 4, 5, 4)),
+    ("ConvTranspose2d", (2, 4, 3), {"dilation": 2, "stride": 2}, (2, 5, 4)), ("RNNCell", (3, 4), {}, (2, 3)), ("GRUCell", (3, 4), {"bias": False}, (2, 3)),
 ]  # fmt: skip
 
 
@@ -250,3 +253,65 @@ def test_sorting_is_stable_like_pytorchs() -> None:
 def test_diagonals_of_vectors() -> None:
     for k in (-2, 0, 1):
         close(engine.diag(engine.arange(3), k), torch.diag(torch.arange(3), k))
+
+
+RECURRENT: list[tuple[str, dict[str, Any], tuple[int, ...]]] = [
+    ("RNN", {}, (5, 2, 3)), ("RNN", {"nonlinearity": "relu", "num_layers": 2, "batch_first": True}, (2, 5, 3)), ("LSTM", {"bidirectional": True}, (5, 2, 3)),
+    ("LSTM", {"num_layers": 2, "batch_first": True}, (2, 5, 3)), ("LSTM", {}, (5, 3)), ("GRU", {"num_layers": 2, "bidirectional": True}, (5, 2, 3)), ("GRU", {"bias": False}, (5, 2, 3)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "options", "size"), RECURRENT)
+def test_recurrent(name: str, options: dict[str, Any], size: tuple[int, ...]) -> None:
+    ours, theirs = getattr(nn, name)(3, 4, **options), getattr(torch.nn, name)(3, 4, **options)
+    assert repr(ours) == repr(theirs) and list(ours.state_dict()) == list(theirs.state_dict())
+    theirs.load_state_dict({k: torch.tensor(v.numpy()) for k, v in ours.state_dict().items()})
+    a, b = both(*size)
+    (y, s), (z, t) = ours(a), theirs(b)
+    for p, q in ((y, z), *(zip(s, t, strict=True) if isinstance(t, tuple) else [(s, t)])):
+        close(p, q)
+    again, _ = ours(a, tuple(x.detach() for x in s) if isinstance(s, tuple) else s.detach())
+    close(again, theirs(b, tuple(x.detach() for x in t) if isinstance(t, tuple) else t.detach())[0])
+    y.square().sum().backward()
+    z.square().sum().backward()
+    close(a.grad, b.grad, 1e-4)
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        close(p.grad, q.grad, 1e-4)
+
+
+def test_lstm_cell() -> None:
+    ours, theirs = nn.LSTMCell(3, 4), torch.nn.LSTMCell(3, 4)
+    theirs.load_state_dict({k: torch.tensor(v.numpy()) for k, v in ours.state_dict().items()})
+    a, b = both(2, 3)
+    s, t = None, None
+    for _ in range(3):
+        s, t = ours(a, s), theirs(b, t)
+    for p, q in zip(s or (), t or (), strict=True):
+        close(p, q)
+
+
+@pytest.mark.parametrize("padding", [None, 2, -1])
+def test_embedding(padding: int | None) -> None:
+    ours, theirs = nn.Embedding(5, 3, padding), torch.nn.Embedding(5, 3, padding)
+    assert repr(ours) == repr(theirs)
+    theirs.load_state_dict({k: torch.tensor(v.numpy()) for k, v in ours.state_dict().items()})
+    index = rng.integers(0, 5, (2, 7))
+    y, z = ours(engine.tensor(index)), theirs(torch.tensor(index))
+    close(y, z)
+    y.square().sum().backward()
+    z.square().sum().backward()
+    close(ours.weight.grad, theirs.weight.grad)
+
+
+@pytest.mark.parametrize("kind", [2.0, 1.0, float("inf")])
+def test_clipping(kind: float) -> None:
+    ours, theirs = nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    theirs.load_state_dict({k: torch.tensor(v.numpy()) for k, v in ours.state_dict().items()})
+    x = rng.normal(size=(4, 3)).astype(np.float32)
+    for lib, net in ((engine, ours), (torch, theirs)):
+        net(lib.tensor(x)).square().sum().backward()
+    close(nn.utils.clip_grad_norm_(ours.parameters(), 0.5, kind), torch.nn.utils.clip_grad_norm_(theirs.parameters(), 0.5, kind), 1e-4)
+    nn.utils.clip_grad_value_(ours.parameters(), 0.1)
+    torch.nn.utils.clip_grad_value_(theirs.parameters(), 0.1)
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        close(p.grad, q.grad, 1e-4)

@@ -1,0 +1,220 @@
+"""Recurrent layers: a step is a few matrix products, a sequence a loop over its time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+from engine.creation import empty
+from engine.dtypes import dtype as DType  # noqa: N812
+from engine.nn import functional as F  # noqa: N812
+from engine.nn import init
+from engine.nn.module import Module, Parameter
+from engine.ops.elementwise import relu, sigmoid, tanh
+from engine.ops.linalg import linear
+from engine.ops.shape import cat, chunk, flip, stack
+from engine.tensor import Tensor
+
+State = tuple[Tensor, ...]
+Step = Callable[[Tensor, State, Tensor, Tensor | None], State]
+"""From ``W_ih x + b_ih``, the state, ``W_hh`` and ``b_hh`` to the next state."""
+
+
+def _plain(activation: Callable[[Tensor], Tensor]) -> Step:
+    def step(x: Tensor, state: State, w: Tensor, b: Tensor | None) -> State:
+        return (activation(x + linear(state[0], w, b)),)
+
+    return step
+
+
+def _lstm(x: Tensor, state: State, w: Tensor, b: Tensor | None) -> State:
+    """Hochreiter and Schmidhuber, 1997, with the forget gate of Gers et al., 2000."""
+    i, f, g, o = chunk(x + linear(state[0], w, b), 4, -1)
+    c = sigmoid(f) * state[1] + sigmoid(i) * tanh(g)
+    return sigmoid(o) * tanh(c), c
+
+
+def _gru(x: Tensor, state: State, w: Tensor, b: Tensor | None) -> State:
+    """Cho et al., 2014; the reset gate acts on the product, as in cuDNN."""
+    xr, xz, xn = chunk(x, 3, -1)
+    hr, hz, hn = chunk(linear(state[0], w, b), 3, -1)
+    n, z = tanh(xn + sigmoid(xr + hr) * hn), sigmoid(xz + hz)
+    return (n + z * (state[0] - n),)
+
+
+class _Recurrent(Module):
+    """What layers and cells share: the weights ``(gates * hidden, in)``, ``(gates * hidden, hidden)`` and two biases."""
+
+    gates = 1
+    states = 1
+
+    def _weights(self, suffix: str, in_size: int, hidden: int, bias: bool, device: Any, dtype: DType | None) -> None:
+        rows, bound = self.gates * hidden, 1 / math.sqrt(hidden) if hidden else 0
+        shapes = {
+            f"weight_ih{suffix}": (rows, in_size),
+            f"weight_hh{suffix}": (rows, hidden),
+            **({f"bias_ih{suffix}": (rows,), f"bias_hh{suffix}": (rows,)} if bias else {}),
+        }
+        for name, shape in shapes.items():
+            p = Parameter(empty(*shape, device=device, dtype=dtype))
+            init.uniform_(p, -bound, bound)
+            self.register_parameter(name, p)
+
+    def _step(self) -> Step:
+        raise NotImplementedError
+
+
+class _Layer(_Recurrent):
+    """Layers over whole sequences ``(L, N, in)``, or ``(N, L, in)`` with ``batch_first``, or ``(L, in)``."""
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
+        device: Any = None, dtype: DType | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if hidden_size <= 0 or num_layers <= 0:
+            raise ValueError(f"hidden_size and num_layers must be greater than zero, got {hidden_size} and {num_layers}")
+        if not 0 <= dropout <= 1:
+            raise ValueError(
+                f"dropout should be a number in range [0, 1] representing the probability of an element being zeroed, got {dropout}"
+            )
+        self.input_size, self.hidden_size, self.num_layers, self.bias = input_size, hidden_size, num_layers, bias
+        self.batch_first, self.dropout, self.bidirectional = batch_first, dropout, bidirectional
+        for layer in range(num_layers):
+            for suffix in self._suffixes(layer):
+                width = input_size if layer == 0 else hidden_size * len(self._suffixes(0))
+                self._weights(suffix, width, hidden_size, bias, device, dtype)
+
+    def _suffixes(self, layer: int) -> list[str]:
+        return [f"_l{layer}", f"_l{layer}_reverse"] if self.bidirectional else [f"_l{layer}"]
+
+    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """The last layer's output at every step, and the last state of every layer ``(layers * directions, N, hidden)``."""
+        if x.ndim not in (2, 3):
+            raise RuntimeError(f"{type(self).__name__}: Expected input to be 2D or 3D, got {x.ndim}D tensor instead")
+        if x.shape[-1] != self.input_size:
+            raise RuntimeError(f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {x.shape[-1]}")
+        batched = x.ndim == 3
+        x = x.unsqueeze(1) if not batched else x.transpose(0, 1) if self.batch_first else x
+        count = self.num_layers * len(self._suffixes(0))
+        if state is None:
+            given: State = (x.new_zeros(count, x.shape[1], self.hidden_size),) * self.states
+        else:
+            given = tuple(s if batched else s.unsqueeze(1) for s in (state if isinstance(state, tuple) else (state,)))
+        last: list[State] = []
+        for layer in range(self.num_layers):
+            outputs = []
+            for suffix in self._suffixes(layer):
+                start = tuple(s[len(last)] for s in given)
+                y, end = self._scan(x, start, suffix)
+                outputs.append(y)
+                last.append(end)
+            x = cat(outputs, -1) if len(outputs) > 1 else outputs[0]
+            if self.dropout and layer < self.num_layers - 1:
+                x = F.dropout(x, self.dropout, self.training)
+        x = x.squeeze(1) if not batched else x.transpose(0, 1) if self.batch_first else x
+        ends = tuple(stack([s[i] for s in last]) if batched else stack([s[i] for s in last]).squeeze(1) for i in range(self.states))
+        return x, ends if self.states > 1 else ends[0]
+
+    def _scan(self, x: Tensor, state: State, suffix: str) -> tuple[Tensor, State]:
+        """One layer in one direction over ``(L, N, in)``: the inputs of all steps are multiplied at once."""
+        step = self._step()
+        reverse = suffix.endswith("_reverse")
+        w, b = getattr(self, f"weight_hh{suffix}"), getattr(self, f"bias_hh{suffix}") if self.bias else None
+        projected = linear(x, getattr(self, f"weight_ih{suffix}"), getattr(self, f"bias_ih{suffix}") if self.bias else None)
+        outputs = []
+        for t in range(len(x)):
+            state = step(projected[len(x) - 1 - t if reverse else t], state, w, b)
+            outputs.append(state[0])
+        y = stack(outputs)
+        return flip(y, 0) if reverse else y, state
+
+    def extra_repr(self) -> str:
+        options = (("num_layers", 1), ("bias", True), ("batch_first", False), ("dropout", 0.0), ("bidirectional", False))
+        return f"{self.input_size}, {self.hidden_size}" + "".join(
+            f", {n}={getattr(self, n)}" for n, default in options if getattr(self, n) != default
+        )
+
+
+class RNN(_Layer):
+    """``h = tanh(W_ih x + b_ih + W_hh h + b_hh)``, or with relu (Elman, 1990)."""
+
+    def __init__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: Literal["tanh", "relu"] = "tanh", bias: bool = True, batch_first: bool = False,
+        dropout: float = 0.0, bidirectional: bool = False, device: Any = None, dtype: DType | None = None,
+    ) -> None:  # fmt: skip
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype)
+        self.nonlinearity = nonlinearity
+
+    def _step(self) -> Step:
+        return _plain(tanh if self.nonlinearity == "tanh" else relu)
+
+
+class LSTM(_Layer):
+    """Long short-term memory; the state is the pair (h, c)."""
+
+    gates, states = 4, 2
+
+    def _step(self) -> Step:
+        return _lstm
+
+
+class GRU(_Layer):
+    """Gated recurrent units."""
+
+    gates = 3
+
+    def _step(self) -> Step:
+        return _gru
+
+
+class _Cell(_Recurrent):
+    """One step for ``(N, in)`` or ``(in)``."""
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: DType | None = None) -> None:
+        super().__init__()
+        self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
+        self._weights("", input_size, hidden_size, bias, device, dtype)
+
+    def forward(self, x: Tensor, state: Any = None) -> Any:
+        given: State = (
+            (x.new_zeros(*x.shape[:-1], self.hidden_size),) * self.states
+            if state is None
+            else state
+            if isinstance(state, tuple)
+            else (state,)
+        )
+        projected = linear(x, self.weight_ih, self.bias_ih if self.bias else None)
+        new = self._step()(projected, given, self.weight_hh, self.bias_hh if self.bias else None)
+        return new if self.states > 1 else new[0]
+
+    def extra_repr(self) -> str:
+        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
+
+
+class RNNCell(_Cell):
+    """One step of an ``RNN`` with tanh."""
+
+    def _step(self) -> Step:
+        return _plain(tanh)
+
+
+class LSTMCell(_Cell):
+    """One step of an ``LSTM``: (h, c) to (h, c)."""
+
+    gates, states = 4, 2
+
+    def _step(self) -> Step:
+        return _lstm
+
+
+class GRUCell(_Cell):
+    """One step of a ``GRU``."""
+
+    gates = 3
+
+    def _step(self) -> Step:
+        return _gru
