@@ -60,6 +60,7 @@ from engine.legacy import (
     IntTensor,
     LongTensor,
     ShortTensor,
+    accelerator,
     cuda,
     is_tensor,
 )  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 
 from engine import dtypes
 from engine.backend import array_module, full, resolve, transfer
-from engine.dtypes import dtype as DType  # noqa: N812
+from engine.dtypes import dtype as DType
 from engine.ops import random
 from engine.ops.random import Generator
 from engine.ops.shape import sizes

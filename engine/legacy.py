@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from engine import dtypes
-from engine.backend import cuda_device_count
+from engine.backend import cuda_device_count, cupy
+from engine.backend import device as Device
 from engine.creation import zeros
-from engine.dtypes import dtype as DType  # noqa: N812
+from engine.dtypes import dtype as DType
+from engine.ops.random import manual_seed
 from engine.ops.shape import sizes
 from engine.tensor import Tensor, as_array
 
@@ -51,3 +53,31 @@ class cuda:  # noqa: N801 - PyTorch's module of this name
     @staticmethod
     def device_count() -> int:
         return cuda_device_count()
+
+    @staticmethod
+    def manual_seed(seed: int) -> None:
+        manual_seed(seed)
+
+    @staticmethod
+    def manual_seed_all(seed: int) -> None:
+        """One seed serves every device."""
+        manual_seed(seed)
+
+    @staticmethod
+    def synchronize(device: Any = None) -> None:
+        """Waits for what a device has been given to do; without a device there is nothing to wait for."""
+        if cuda_device_count():
+            cupy().cuda.runtime.deviceSynchronize()
+
+
+class accelerator:  # noqa: N801 - PyTorch's module of this name
+    """What programs ask about the device they should prefer."""
+
+    @staticmethod
+    def is_available() -> bool:
+        return cuda_device_count() > 0
+
+    @staticmethod
+    def current_accelerator(check_available: bool = False) -> Device | None:
+        """The CUDA device, or None where there is none."""
+        return Device("cuda") if cuda_device_count() else None

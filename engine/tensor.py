@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from builtins import bool as Bool  # noqa: N812 - these three are methods here
-from builtins import float as Float  # noqa: N812
-from builtins import int as Int  # noqa: N812
+from builtins import bool as Bool
+from builtins import float as Float
+from builtins import int as Int
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,9 @@ import numpy as np
 
 from engine import dtypes, graph, printing
 from engine.backend import Array, MetaArray, array_module, device_of, full, resolve, transfer
-from engine.backend import device as Device  # noqa: N812 - `device` is an attribute here
+from engine.backend import device as Device
 from engine.dispatch import Op, count
-from engine.dtypes import dtype as DType  # noqa: N812
+from engine.dtypes import dtype as DType
 from engine.dtypes import from_numpy_dtype
 from engine.methods import Methods
 from engine.ops import elementwise

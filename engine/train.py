@@ -122,6 +122,12 @@ class Run:
         return self._job.model
 
     @property
+    def epoch_is_over(self) -> bool:
+        """Whether the last batch of an epoch is done and its end has not been yielded yet."""
+        assert self._job is not None
+        return self._job.progress.batch == self._steps_an_epoch(self._job.spec)
+
+    @property
     def variant_name(self) -> str | None:
         """The name of the variant being trained; None without ``compare``."""
         return self.variants[min(self.variant_index, len(self.variants) - 1)][0]
@@ -191,15 +197,17 @@ class _Variant:
             for indices in itertools.islice(self._batches(p.epoch), p.batch, None):
                 loss = self._step(*self._load(indices, p.epoch))
                 p.step, p.batch, p.total = p.step + 1, p.batch + 1, p.total + loss
-                yield Metrics(p.step, p.epoch, "train", {"loss": loss}, self.name)
                 if not math.isfinite(loss):
                     raise Diverged(p.step, loss)
+                yield Metrics(p.step, p.epoch, "train", {"loss": loss}, self.name)
             yield from self._end_epoch()
 
     def _end_epoch(self) -> Iterator[Metrics | EpochEnd]:
         p = self.progress
         train_loss, p.batch = p.total / max(1, p.batch), 0
         values = self._evaluate() if len(self.val_indices) else {}
+        if not math.isfinite(values.get("loss", 0.0)):
+            raise Diverged(p.step, values["loss"])
         held_out = {f"val_{k}": v for k, v in values.items()}
         best = self._judge({"train_loss": train_loss, **held_out})
         self._schedule(values.get("loss", train_loss))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable
 from typing import Any
 
 from worker import doorbell, fence, keys
@@ -222,8 +221,10 @@ def _request_once(redis: Redis, record: dict[str, Any], what: str) -> bool:
     at_once, told = _REQUESTS[what]
     if state in at_once:
         to = at_once[state]
-        ended: Callable[[], Answer] = lambda: end(redis, record, to, states=(state,), reason="requested")  # noqa: E731
-        answer = ended() if to in ENDED else move(redis, record["id"], to, states=(state,), attempt=record["attempt"], reason="requested")
+        if to in ENDED:
+            answer = end(redis, record, to, states=(state,), reason="requested")
+        else:
+            answer = move(redis, record["id"], to, states=(state,), attempt=record["attempt"], reason="requested")
         if answer.applied:
             doorbell.forget(redis, record["queue"], ring_id(record["id"], record["attempt"]))
         return answer.applied

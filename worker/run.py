@@ -121,9 +121,10 @@ class Training:
                 continue  # no state between a validation and the end of its epoch
             self._maybe_save(run, item, spec)
             asked = "handing back" if self.handing_back.is_set() else self.reporter.asked()
-            if asked:
-                if asked != "cancelling":
-                    self._save(run, spec, item.epoch, {})
+            if asked == "cancelling":
+                raise _Asked(asked)
+            if asked and not run.epoch_is_over:  # else at the end of the epoch, which comes next
+                self._save(run, spec, item.epoch, {})
                 raise _Asked(asked)
         self.reporter.finish("succeeded", results=self._results(run))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.nn import functional as F  # noqa: N812 - as everybody calls it
+from engine.nn import functional as F
 from engine.nn.module import Module
 from engine.tensor import Tensor
 

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from engine.creation import empty
-from engine.dtypes import dtype as DType  # noqa: N812
+from engine.dtypes import dtype as DType
 from engine.nn import init
 from engine.nn.module import Module, Parameter
 from engine.ops.linalg import linear

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from engine.creation import as_tensor
-from engine.nn import functional as F  # noqa: N812 - as everybody calls it
+from engine.nn import functional as F
 from engine.nn.module import Module
 from engine.tensor import Tensor
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from engine.creation import ones, tensor, zeros
-from engine.dtypes import dtype as DType  # noqa: N812
+from engine.dtypes import dtype as DType
 from engine.dtypes import int64
-from engine.nn import functional as F  # noqa: N812 - as everybody calls it
+from engine.nn import functional as F
 from engine.nn.module import Module, Parameter
 from engine.tensor import Tensor
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from engine.creation import empty
-from engine.dtypes import dtype as DType  # noqa: N812
-from engine.nn import functional as F  # noqa: N812
+from engine.dtypes import dtype as DType
+from engine.nn import functional as F
 from engine.nn import init
 from engine.nn.module import Module, Parameter
 from engine.ops.elementwise import relu, sigmoid, tanh

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from engine.backend import Array
-from engine.optim.optimizer import Optimizer, Params, check_range, update_op
+from engine.optim.optimizer import Optimizer, Params, check_range, downhill, update_op
 
 
 def _rule(
     m: Any, p: Array, g: Array, square: Array, change: Array, *, lr: float, rho: float, eps: float, weight_decay: float, maximize: bool
 ) -> tuple[Array, ...]:
-    g = -g if maximize else g
-    g = g + weight_decay * p if weight_decay else g
+    g = downhill(p, g, weight_decay, maximize)
     square = rho * square + (1 - rho) * g * g
     delta = m.sqrt(change + eps) / m.sqrt(square + eps) * g
     return p - lr * delta, square, rho * change + (1 - rho) * delta * delta

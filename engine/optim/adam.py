@@ -6,16 +6,15 @@ import math
 from typing import Any
 
 from engine.backend import Array
-from engine.optim.optimizer import Optimizer, Params, check_betas, check_range, update_op
+from engine.optim.optimizer import Optimizer, Params, check_betas, check_range, downhill, update_op
 
 
 def _rule(
     m: Any, p: Array, g: Array, mean: Array, square: Array, *greatest: Array, step_size: float, beta1: float, beta2: float, eps: float, correction: float,
     weight_decay: float, shrink: float, maximize: bool,
 ) -> tuple[Array, ...]:  # fmt: skip
-    g = -g if maximize else g
     p = p * shrink if shrink != 1 else p
-    g = g + weight_decay * p if weight_decay else g
+    g = downhill(p, g, weight_decay, maximize)
     mean = beta1 * mean + (1 - beta1) * g
     square = beta2 * square + (1 - beta2) * g * g
     greatest = tuple(m.maximum(top, square) for top in greatest)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from engine.backend import Array
-from engine.optim.optimizer import Optimizer, Params, check_range, update_op
+from engine.optim.optimizer import Optimizer, Params, check_range, downhill, update_op
 
 
 def _rule(
     m: Any, p: Array, g: Array, mean: Array, *, eta: float, lambd: float, mu: float, weight_decay: float, maximize: bool
 ) -> tuple[Array, ...]:
-    g = -g if maximize else g
-    g = g + weight_decay * p if weight_decay else g
+    g = downhill(p, g, weight_decay, maximize)
     p = p * (1 - lambd * eta) - eta * g
     return p, p if mu == 1 else mean + mu * (p - mean)
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from engine.backend import Array
-from engine.optim.optimizer import Optimizer, Params, check_betas, check_range, update_op
+from engine.optim.optimizer import Optimizer, Params, check_betas, check_range, downhill, update_op
 
 
 def _rule(
     m: Any, p: Array, g: Array, mean: Array, square: Array, *, by_gradient: float, by_mean: float, beta1: float, beta2: float, eps: float, correction: float,
     weight_decay: float, shrink: float, maximize: bool,
 ) -> tuple[Array, ...]:  # fmt: skip
-    g = -g if maximize else g
     p = p * shrink if shrink != 1 else p
-    g = g + weight_decay * p if weight_decay else g
+    g = downhill(p, g, weight_decay, maximize)
     mean = mean + (1 - beta1) * (g - mean)
     square = beta2 * square + (1 - beta2) * g * g
     spread = m.sqrt(square / correction) + eps

@@ -30,6 +30,12 @@ def update_op(name: str, slots: tuple[str, ...], rule: Callable[..., tuple[Array
     return Op(name, ["p", "g", *slots], infer=infer, kernel=kernel, flops=lambda outs, ins, attrs: 4 * len(ins) * ins[0].size)
 
 
+def downhill(p: Array, g: Array, weight_decay: float, maximize: bool) -> Array:
+    """The gradient to descend by: turned round for a maximum, with the derivative of the L2 penalty."""
+    g = -g if maximize else g
+    return g + weight_decay * p if weight_decay else g
+
+
 def check_range(name: str, value: float, low: float = 0.0, below: float | None = None) -> None:
     """Raises ValueError, naming the hyperparameter, for a value out of range."""
     if not low <= value or (below is not None and not value < below):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.backend import Array
-from engine.optim.optimizer import Optimizer, Params, check_range, update_op
+from engine.optim.optimizer import Optimizer, Params, check_range, downhill, update_op
 
 
 def _rule(
@@ -21,8 +21,7 @@ def _rule(
     nesterov: bool,
     maximize: bool,
 ) -> tuple[Array, ...]:
-    g = -g if maximize else g
-    g = g + weight_decay * p if weight_decay else g
+    g = downhill(p, g, weight_decay, maximize)
     if buffer is None:
         return (p - lr * g,)
     buffer = momentum * buffer + (1 - dampening) * g

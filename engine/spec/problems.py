@@ -41,7 +41,9 @@ def pointer(base: str, *parts: str | int) -> str:
 def nearest(name: Any, known: Iterable[str]) -> str:
     """``; did you mean 'Conv2d'?``, or nothing where no name is near."""
     by_lower = {k.lower(): k for k in known}
-    found = difflib.get_close_matches(str(name).lower(), by_lower, 1, 0.6)
+    given = str(name).lower()
+    found = difflib.get_close_matches(given, by_lower, 3, 0.6)
+    found.sort(key=lambda k: abs(len(k) - len(given)))  # letters that changed places before letters that are missing
     return f"; did you mean '{by_lower[found[0]]}'?" if found else ""
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 import engine as torch
 from engine import Tensor
-from engine.nn import functional as F  # noqa: N812
+from engine.nn import functional as F
 from engine.ops import conv, norm, pool, shape
 
 _rng = np.random.default_rng(7)

@@ -11,7 +11,7 @@ from PIL import Image
 
 import engine as torch
 from engine import nn
-from engine.nn import functional as F  # noqa: N812
+from engine.nn import functional as F
 from engine.nn import init
 from engine.state import load, save_file
 from engine.utils.data import (

@@ -13,7 +13,7 @@ from engine.vision.datasets import ImageFolder, default_loader
 
 
 def test_dataset_of_ones_own(tmp_path: Path) -> None:
-    class myDataset(Dataset):  # noqa: N801
+    class myDataset(Dataset):
         def __init__(self, csv_file: Path, txt_file: Path, root_dir: Path, other_file: Path) -> None:
             self.csv_data = np.loadtxt(csv_file, delimiter=",", skiprows=1)
             with open(txt_file) as f:

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 import engine as torch
-import engine.nn.functional as F  # noqa: N812
+import engine.nn.functional as F
 from engine import nn
 
 
-class dnn_generator(nn.Module):  # noqa: N801
+class dnn_generator(nn.Module):
     # Weight Initialization [we initialize weights here]
     def weight_init(self) -> None:
         nn.init.xavier_uniform_(self.fc1.weight)
@@ -23,7 +23,7 @@ class dnn_generator(nn.Module):  # noqa: N801
         nn.init.xavier_uniform_(self.out.bias)
 
     def __init__(self, G_in: int, G_out: int, w1: int, w2: int, w3: int) -> None:
-        super(dnn_generator, self).__init__()  # noqa: UP008
+        super(dnn_generator, self).__init__()
         self.fc1 = nn.Linear(G_in, w1)
         self.fc2 = nn.Linear(w1, w2)
         self.fc3 = nn.Linear(w2, w3)
@@ -67,9 +67,9 @@ def test_sequential() -> None:
     assert model(x).shape == (1, 64, 4, 4) and bool((model(x) == model1(x)).all())
 
 
-class net(nn.Module):  # noqa: N801
+class net(nn.Module):
     def __init__(self, in_channel: int, out_channel: int) -> None:
-        super(net, self).__init__()  # noqa: UP008
+        super(net, self).__init__()
         self.layer1 = nn.Sequential(nn.Conv2d(in_channel, in_channel // 4, kernel_size=1), nn.BatchNorm2d(in_channel // 4), nn.ReLU())
         self.layer2 = nn.Sequential(
             nn.Conv2d(in_channel // 4, in_channel // 4, kernel_size=3, padding=1), nn.BatchNorm2d(in_channel // 4), nn.ReLU()
@@ -89,7 +89,7 @@ def test_bottleneck_and_residual() -> None:
 
     class Sum(nn.Module):
         def __init__(self, num_input: int, num_hidden: int) -> None:
-            super(Sum, self).__init__()  # noqa: UP008
+            super(Sum, self).__init__()
             self.layer1 = nn.Linear(num_input, num_hidden)
             self.layer2 = nn.Sequential(nn.Linear(num_input, num_hidden), nn.ReLU())
 
@@ -104,7 +104,7 @@ def test_bottleneck_and_residual() -> None:
 
 class Net(torch.nn.Module):
     def __init__(self, n_feature: int, n_hidden: int, n_output: int) -> None:
-        super(Net, self).__init__()  # noqa: UP008
+        super(Net, self).__init__()
         self.hidden = torch.nn.Linear(n_feature, n_hidden)
         self.predict = torch.nn.Linear(n_hidden, n_output)
 

@@ -11,8 +11,8 @@ import matplotlib.pyplot as plt
 from PIL import Image
 
 import engine as torch
-import engine.nn.functional as F  # noqa: N812
-import engine.utils.data as Data  # noqa: N812
+import engine.nn.functional as F
+import engine.utils.data as Data
 from engine.autograd import Variable
 
 
@@ -33,7 +33,7 @@ def test_four_optimizers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
     class Net(torch.nn.Module):
         def __init__(self) -> None:
-            super(Net, self).__init__()  # noqa: UP008
+            super(Net, self).__init__()
             self.hidden = torch.nn.Linear(1, 20)  # hidden layer
             self.predict = torch.nn.Linear(20, 1)  # output layer
 
@@ -56,7 +56,7 @@ def test_four_optimizers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     losses_his: list[list[float]] = [[], [], [], []]
     for epoch in range(EPOCH):
         print("Epoch: ", epoch)
-        for step, (batch_x, batch_y) in enumerate(loader):  # noqa: B007
+        for step, (batch_x, batch_y) in enumerate(loader):
             b_x = Variable(batch_x)
             b_y = Variable(batch_y)
             for net, opt, l_his in zip(nets, optimizers, losses_his):

@@ -254,3 +254,4 @@ def test_a_job_whose_dataset_is_deleted_fails_with_that_reason(service: Deployme
 def test_a_loss_that_diverges_fails_with_advice(service: Deployment, digits: str) -> None:
     job = finished(service, example("digits-mlp", digits, optimizer={"type": "SGD", "lr": 1e12}))
     assert job["state"] == "failed" and job["error"]["code"] == "diverged" and "learning rate" in job["error"]["message"]
+    assert "NaN" not in service.http.get(f"/v1/jobs/{job['id']}/events").text  # no browser would read it
