@@ -20,7 +20,6 @@ from engine.nn.module import Module
 from engine.nn.recurrent import _Recurrent
 from engine.nn.sparse import Embedding
 from engine.optim import lr_scheduler
-from engine.optim.optimizer import Optimizer
 from engine.spec.problems import Problem, nearest, pointer, shown
 from engine.vision import transforms
 
@@ -145,9 +144,8 @@ def losses() -> dict[str, Kind]:
 
 @functools.cache
 def optimizers() -> dict[str, Kind]:
-    return {
-        n: Kind(n, getattr(optim, n)) for n in optim.__all__ if inspect.isclass(getattr(optim, n)) and getattr(optim, n) is not Optimizer
-    }
+    """Those that take one gradient a step: LBFGS asks for the loss several times."""
+    return {n: Kind(n, getattr(optim, n)) for n in optim.__all__ if inspect.isclass(getattr(optim, n)) and n not in ("Optimizer", "LBFGS")}
 
 
 @functools.cache

@@ -147,6 +147,30 @@ def test_optimizer_trajectory(name: str, options: dict[str, Any]) -> None:
     )
 
 
+@pytest.mark.parametrize("options", [{}, {"lr": 0.5, "history_size": 3}, {"max_iter": 4, "max_eval": 3}])
+def test_lbfgs_trajectory(options: dict[str, Any]) -> None:
+    ours, theirs = (
+        nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 1)).double(),
+        torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Tanh(), torch.nn.Linear(6, 1)).double(),
+    )
+    theirs.load_state_dict({k: torch.tensor(v.numpy()) for k, v in ours.state_dict().items()})
+    x, y = rng.normal(size=(20, 4)), rng.normal(size=(20, 1))
+    losses = []
+    for lib, net in ((engine, ours), (torch, theirs)):
+        optimizer = lib.optim.LBFGS(net.parameters(), **options)
+
+        def closure(lib: Any = lib, net: Any = net, optimizer: Any = optimizer) -> Any:
+            optimizer.zero_grad()
+            loss = (net(lib.tensor(x)) - lib.tensor(y)).square().mean()
+            loss.backward()
+            return loss
+
+        losses.append([float(optimizer.step(closure).detach()) for _ in range(4)])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-6)
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        close(p, q, 1e-5)
+
+
 SCHEDULES: list[tuple[str, dict[str, Any]]] = [
     ("StepLR", {"step_size": 3}), ("MultiStepLR", {"milestones": [2, 5], "gamma": 0.5}), ("ExponentialLR", {"gamma": 0.9}), ("CosineAnnealingLR", {"T_max": 7, "eta_min": 0.01}),
     ("LinearLR", {"total_iters": 4}),
