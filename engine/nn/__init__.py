@@ -2,6 +2,7 @@
 
 from engine.nn import functional, init, utils
 from engine.nn.activation import ELU, Dropout, Dropout2d, LeakyReLU, LogSoftmax, PixelShuffle, ReLU, Sigmoid, SiLU, Softmax, Tanh
+from engine.nn.attention import MultiheadAttention, TransformerEncoder, TransformerEncoderLayer
 from engine.nn.branches import Graph, Parallel, Residual
 from engine.nn.container import ModuleDict, ModuleList, ParameterList, Sequential
 from engine.nn.conv import Conv1d, Conv2d, ConvTranspose2d
@@ -17,6 +18,7 @@ __all__ = [
     "AdaptiveAvgPool2d", "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "Conv1d", "Conv2d",
     "ConvTranspose2d", "CrossEntropyLoss", "Dropout", "Dropout2d", "ELU", "Embedding", "Flatten", "GRU", "GRUCell", "Graph", "GroupNorm",
     "HuberLoss", "Identity", "KLDivLoss", "L1Loss", "LSTM", "LSTMCell", "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax", "MSELoss",
-    "MaxPool2d", "Module", "ModuleDict", "ModuleList", "NLLLoss", "Parallel", "Parameter", "ParameterList", "PixelShuffle", "RNN",
-    "RNNCell", "ReLU", "Residual", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax", "Tanh", "functional", "init", "utils",
+    "MaxPool2d", "Module", "ModuleDict", "ModuleList", "MultiheadAttention", "NLLLoss", "Parallel", "Parameter", "ParameterList",
+    "PixelShuffle", "RNN", "RNNCell", "ReLU", "Residual", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax", "Tanh",
+    "TransformerEncoder", "TransformerEncoderLayer", "functional", "init", "utils",
 ]  # fmt: skip

@@ -75,6 +75,18 @@ class ModuleList(_Indexed):
         super().__init__()
         self.extend(modules)
 
+    def __repr__(self) -> str:
+        """Equal neighbours in one line: ``(0-3): 4 x Linear(...)``."""
+        lines: list[str] = []
+        start = 0
+        texts = [repr(m).replace("\n", "\n  ") for m in self]
+        for i, text in enumerate(texts):
+            if i + 1 < len(texts) and texts[i + 1] == text:
+                continue
+            lines.append(f"({start}): {text}" if start == i else f"({start}-{i}): {i + 1 - start} x {text}")
+            start = i + 1
+        return "ModuleList(\n  " + "\n  ".join(lines) + "\n)" if lines else "ModuleList()"
+
 
 class ModuleDict(Module):
     """Modules by name."""

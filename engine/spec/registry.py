@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from engine import nn, optim
 from engine.nn import init
+from engine.nn.attention import MultiheadAttention, TransformerEncoder
 from engine.nn.branches import Graph, Parallel, Residual
 from engine.nn.container import ModuleDict, ModuleList, ParameterList, Sequential
 from engine.nn.loss import _Loss
@@ -133,7 +134,7 @@ def _module_kinds(keep: Callable[[type[Module]], bool]) -> dict[str, Kind]:
 def layers() -> dict[str, Kind]:
     other = (Module, ModuleDict, ModuleList, ParameterList, *CONTAINERS.values())  # no layers
     return _module_kinds(
-        lambda c: c not in other and not issubclass(c, _Loss | _Recurrent | Embedding)
+        lambda c: c not in other and not issubclass(c, _Loss | _Recurrent | Embedding | MultiheadAttention | TransformerEncoder)
     )  # those take or yield more than one float tensor
 
 
