@@ -44,7 +44,6 @@ class Reporter:
         self._last_flush = self._last_write = 0.0
         self._progress: dict[str, Any] = {}
         self._closed = threading.Event()
-        self._record: dict[str, Any] = {}
 
     # -- life
 
@@ -70,7 +69,6 @@ class Reporter:
         )
         if not answer.applied or (self.redis.hget(keys.job(self.job_id), "runner") or b"").decode() != self.runner:
             raise LostLease(f"the job is {answer.state} (attempt {answer.attempt})")
-        self._record = record
         self._logged, self._crc = record["points"], record["crc"]
         self._last_write = time.monotonic()
         threading.Thread(target=self._keep, daemon=True, name="reporter").start()
@@ -81,10 +79,10 @@ class Reporter:
         self.produced = points
         self._add(events.log_event(f"resumed from the checkpoint of step {step}", self.attempt, step=step))
 
-    def running(self, total_steps: int) -> None:
-        """Starting becomes running, unless something has been asked for meanwhile."""
+    def running(self, total_steps: int, done_steps: int) -> None:
+        """Starting becomes running, unless something has been asked for meanwhile; ``done_steps`` were done by earlier attempts."""
         with self._lock:
-            self._progress = {"step": 0, "total_steps": total_steps, "epoch": 0, "since": time.time()}
+            self._progress = {"step": done_steps, "total_steps": total_steps, "epoch": 0, "since": time.time(), "from_step": done_steps}
             answer = jobs.move(
                 self.redis, self.job_id, "running", states=("starting",), attempt=self.attempt, batch=self._next(), lease_ms=LEASE_MS
             )

@@ -113,7 +113,7 @@ class Training:
             run.restore(state)
             self.saved_step, self.best_step = facts["step"], facts["best"]
             self.reporter.resume(facts["points"], facts["step"])
-        self.reporter.running(run.total_steps)
+        self.reporter.running(run.total_steps, run.done_steps)
         for item in run:
             if isinstance(item, Metrics):
                 self.reporter.metrics(item.as_dict(), run.done_steps, item.epoch)

@@ -74,9 +74,10 @@ def _progress(record: dict[str, Any]) -> dict[str, Any] | None:
 def _eta(record: dict[str, Any]) -> float | None:
     """Seconds left at the speed so far."""
     p = record["progress"]
-    if record["state"] != "running" or not p or not p["step"]:
+    here = p["step"] - p["from_step"] if p else 0
+    if record["state"] != "running" or not here:
         return None
-    return round((time.time() - p["since"]) / p["step"] * (p["total_steps"] - p["step"]), 1)
+    return round((time.time() - p["since"]) / here * (p["total_steps"] - p["step"]), 1)
 
 
 def _dataset(held: Services, spec: dict[str, Any]) -> dict[str, Any]:
