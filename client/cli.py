@@ -95,7 +95,7 @@ def _table(summary: Summary) -> Table:
         ("FLOPs", "right"),
         ("activations", "right"),
     ):
-        table.add_column(name, justify=side)  # type: ignore[arg-type]
+        table.add_column(name, justify=side)  # type: ignore[arg-type]  # side is a plain str to mypy
     for r in summary.layers:
         table.add_row(r.name, r.type, "x".join(map(str, r.output)), f"{r.parameters:,}", f"{r.flops:,}", _bytes(r.activation_bytes))
     table.add_section()

@@ -76,7 +76,7 @@ class _GradMode(AbstractContextManager[None]):
             with type(self)():
                 return function(*args, **kwargs)
 
-        return wrapped  # type: ignore[return-value]
+        return wrapped  # type: ignore[return-value]  # wraps keeps the signature, which mypy cannot see
 
 
 class no_grad(_GradMode):  # noqa: N801 - PyTorch's name

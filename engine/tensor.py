@@ -287,10 +287,10 @@ class Tensor(Methods):
 
     # -- behaviour as an object
 
-    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
+    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]  # a tensor, as in PyTorch
         return elementwise.eq(self, other) if isinstance(other, Tensor | int | float) else NotImplemented
 
-    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
+    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]  # a tensor, as in PyTorch
         return elementwise.ne(self, other) if isinstance(other, Tensor | int | float) else NotImplemented
 
     def __hash__(self) -> Int:

@@ -63,7 +63,6 @@ class _Progress:
     step: int = 0
     total: float = 0.0  # of the epoch's losses
     best: float | None = None
-    best_epoch: int = 0
     stale: int = 0
     stopped: bool = False
 
@@ -248,7 +247,7 @@ class _Variant:
         value = values[monitor] if not monitor.endswith("accuracy") else -values[monitor]
         margin = stopping["min_delta"] if stopping else 0.0
         if p.best is None or value < p.best - margin:
-            p.best, p.best_epoch, p.stale = value, p.epoch, 0
+            p.best, p.stale = value, 0
             return True
         p.stale += 1
         p.stopped = bool(stopping) and p.stale >= stopping["patience"]

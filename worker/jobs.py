@@ -14,11 +14,10 @@ from worker.fence import Answer
 ACTIVE = ("starting", "running", "pausing", "stopping", "cancelling")
 WAITING = ("queued", "paused")
 ENDED = ("succeeded", "stopped", "cancelled", "failed")
-STATES = ("queued", "starting", "running", "pausing", "paused", "stopping", "cancelling", *ENDED)
 ENTRY = "worker.station.answer"
 MAX_FAILURES = 5
 """How many attempts may be lost in a row without a checkpoint between them."""
-_JSON = ("spec", "history", "progress", "error", "results", "requested")
+_JSON = ("spec", "history", "progress", "error", "results")
 _INTEGERS = ("attempt", "seq", "points", "crc", "batch", "failures", "archived")
 
 

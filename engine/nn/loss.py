@@ -75,7 +75,7 @@ class KLDivLoss(_Loss):
 
     def __init__(self, reduction: Literal["mean", "sum", "none", "batchmean"] = "mean", log_target: bool = False) -> None:
         super().__init__("mean")
-        self.reduction, self.log_target = reduction, log_target  # type: ignore[assignment]
+        self.reduction, self.log_target = reduction, log_target  # type: ignore[assignment]  # the only loss with batchmean
 
     def forward(self, x: Tensor, target: Tensor) -> Tensor:
         return F.kl_div(x, target, self.reduction, self.log_target)

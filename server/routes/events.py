@@ -82,7 +82,7 @@ async def log(
         except TimeoutError:
             pass
         finally:
-            await follower.aclose()  # type: ignore[attr-defined]
+            await follower.aclose()  # type: ignore[attr-defined]  # an async generator, typed by what it yields
     return await run_in_threadpool(_page, held, job_id, after, limit)
 
 

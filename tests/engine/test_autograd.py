@@ -18,9 +18,9 @@ def test_weighted_gradients_accumulate() -> None:
     with pytest.raises(RuntimeError, match="only for scalar outputs"):
         y.backward()
     y.backward(torch.FloatTensor([1, 0.1, 0.01]), retain_graph=True)
-    np.testing.assert_allclose(x.grad.numpy(), [2, 0.2, 0.02])  # type: ignore[union-attr]
+    np.testing.assert_allclose(x.grad.numpy(), [2, 0.2, 0.02])
     y.backward(torch.FloatTensor([1, 1, 1]))
-    np.testing.assert_allclose(x.grad.numpy(), [4, 2.2, 2.02])  # type: ignore[union-attr]
+    np.testing.assert_allclose(x.grad.numpy(), [4, 2.2, 2.02])
     with pytest.raises(RuntimeError, match="second time"):
         y.backward(torch.FloatTensor([1, 1, 1]))
 
@@ -54,7 +54,7 @@ def test_in_place_operations_are_recorded() -> None:
     y.mul_(3)
     y[0] = 7
     y.sum().backward()
-    np.testing.assert_allclose(x.grad.numpy(), [0, 15])  # type: ignore[union-attr]
+    np.testing.assert_allclose(x.grad.numpy(), [0, 15])
     with pytest.raises(RuntimeError, match="leaf"):
         x.mul_(2)
     with pytest.raises(RuntimeError, match="view"):
@@ -119,7 +119,7 @@ def test_the_third_derivative() -> None:
     x = torch.tensor(2.0, requires_grad=True)
     y = x**4
     for expected in (32.0, 48.0, 48.0):
-        (y,) = grad(y, [x], create_graph=True)  # type: ignore[assignment]
+        (y,) = grad(y, [x], create_graph=True)
         assert y.item() == pytest.approx(expected)
 
 
@@ -168,9 +168,9 @@ def test_functions_of_ones_own() -> None:
     y, z = Cube.apply(x, 2.0)
     (first,) = grad(y.sum() + z.sum() * 5, [x], create_graph=True)
     assert first is not None and first.tolist() == [11, 29] and y.grad_fn.name() == "CubeBackward"
-    assert grad(first.sum(), [x])[0].tolist() == [12, 24]  # type: ignore[union-attr]
+    assert grad(first.sum(), [x])[0].tolist() == [12, 24]
     y, _ = Cube.apply(x, 2.0)  # the second result unused
-    assert grad(y.sum(), [x])[0].tolist() == [6, 24]  # type: ignore[union-attr]
+    assert grad(y.sum(), [x])[0].tolist() == [6, 24]
     y, _ = Cube.apply(x, 2.0)
     with torch.no_grad():
         x.add_(1)

@@ -186,7 +186,7 @@ def test_loader() -> None:
         {"batch_size": None, "drop_last": True},
     ):
         with pytest.raises(ValueError):
-            DataLoader([1], **options)  # type: ignore[arg-type]
+            DataLoader([1], **options)
     with pytest.raises(ValueError, match="IterableDataset"):
         DataLoader(Stream(), shuffle=True)
 
@@ -194,7 +194,7 @@ def test_loader() -> None:
 def test_datasets() -> None:
     x = torch.arange(10)
     parts = random_split(TensorDataset(x), [0.7, 0.3])
-    assert [len(p) for p in parts] == [7, 3] and sorted(int(s[0]) for p in parts for s in p) == list(range(10))  # type: ignore[attr-defined]
+    assert [len(p) for p in parts] == [7, 3] and sorted(int(s[0]) for p in parts for s in p) == list(range(10))
     both = TensorDataset(x) + Subset(TensorDataset(x), [3])
     assert isinstance(both, ConcatDataset) and len(both) == 11 and int(both[-1][0]) == 3
     with pytest.raises(AssertionError):

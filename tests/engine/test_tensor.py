@@ -71,7 +71,7 @@ def test_indexing_follows_numpy() -> None:
         (lambda: torch.ones(2, dtype=torch.int64).add_(0.5), RuntimeError, "can't be cast"),
     ],
 )
-def test_errors_name_the_place_and_the_values(broken, error, text) -> None:  # type: ignore[no-untyped-def]
+def test_errors_name_the_place_and_the_values(broken, error, text) -> None:
     with pytest.raises(error, match=text):
         broken()
 

@@ -52,7 +52,7 @@ def test_tensor_dataset_in_batches(capsys: pytest.CaptureFixture[str]) -> None:
             assert (batch_x + batch_y).tolist() == [11] * 5  # shuffled, the pairs kept
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6 and lines[0].startswith("Epoch:  0 | Step:  0 | batch x:  [") and len(set(lines)) == 6
-    for i in torch_dataset:  # type: ignore[attr-defined]
+    for i in torch_dataset:
         assert float(i[0]) + float(i[1]) == 11
 
 

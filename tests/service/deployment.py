@@ -69,7 +69,7 @@ class Deployment:
 
     def worker(self, queue: str = "cpu") -> dict[str, Any]:
         """The live worker of a queue."""
-        return wait_for(lambda: next((w for w in self.get("/v1/workers")["data"] if w["queue"] == queue), None), what=f"a {queue} worker")  # type: ignore[no-any-return]
+        return wait_for(lambda: next((w for w in self.get("/v1/workers")["data"] if w["queue"] == queue), None), what=f"a {queue} worker")
 
     # -- requests
 
@@ -95,13 +95,13 @@ class Deployment:
     def submit(self, spec: dict[str, Any]) -> dict[str, Any]:
         answer = self.http.post("/v1/jobs", json=spec)
         assert answer.status_code == 201, answer.text
-        return answer.json()  # type: ignore[no-any-return]
+        return answer.json()
 
     def job(self, job_id: str) -> dict[str, Any]:
-        return self.get(f"/v1/jobs/{job_id}")  # type: ignore[no-any-return]
+        return self.get(f"/v1/jobs/{job_id}")
 
     def wait_state(self, job_id: str, *states: str, timeout_s: float = 60.0) -> dict[str, Any]:
-        return wait_for(lambda: (j := self.job(job_id))["state"] in states and j, timeout_s, f"{job_id} in {states}")  # type: ignore[no-any-return]
+        return wait_for(lambda: (j := self.job(job_id))["state"] in states and j, timeout_s, f"{job_id} in {states}")
 
     def events(self, job_id: str, after: int = 0) -> list[dict[str, Any]]:
         """The whole log so far, page by page."""

@@ -289,7 +289,7 @@ def test_the_server_is_well_after_all_this(service: Deployment) -> None:
     described = service.get("/openapi.json")
     assert {"/v1/jobs", "/v1/datasets", "/v1/jobs/{job_id}/events"} <= set(described["paths"])
     assert json.dumps(described["paths"]["/v1/jobs"]["post"]).count("digits-mlp")
-    import jsonschema  # type: ignore[import-untyped]
+    import jsonschema
 
     schema = service.get("/v1/schema")
     jsonschema.Draft202012Validator.check_schema(schema)

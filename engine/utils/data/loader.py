@@ -104,4 +104,4 @@ class DataLoader:
         if self._streams:
             n = len(self.dataset)
             return n if self.batch_size is None else n // self.batch_size if self.drop_last else -(-n // self.batch_size)
-        return len(self.sampler if self.batch_sampler is None else self.batch_sampler)  # type: ignore[arg-type]
+        return len(self.sampler if self.batch_sampler is None else self.batch_sampler)  # type: ignore[arg-type]  # TypeError for a sampler without a length, as in PyTorch

@@ -94,5 +94,5 @@ class BatchSampler(Sampler):
             yield batch
 
     def __len__(self) -> int:
-        n = len(self.sampler)  # type: ignore[arg-type]
+        n = len(self.sampler)  # type: ignore[arg-type]  # TypeError for a sampler without a length
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
