@@ -1,8 +1,9 @@
 """Differentiation under PyTorch's names (``torch.autograd``); the work is done in ``engine.graph``."""
 
 from engine.custom import Function
+from engine.gradcheck import GradcheckError, gradcheck, gradgradcheck
 from engine.graph import Variable, backward, enable_grad, grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 
 __all__ = [
-    "Function", "Variable", "backward", "enable_grad", "grad", "inference_mode", "is_grad_enabled", "no_grad", "set_grad_enabled",
+    "Function", "GradcheckError", "Variable", "backward", "enable_grad", "grad", "gradcheck", "gradgradcheck", "inference_mode", "is_grad_enabled", "no_grad", "set_grad_enabled",
 ]  # fmt: skip

@@ -114,5 +114,5 @@ def _linked(node: FunctionNode, index: int, y: Any, ctx: Context, args: tuple[An
     node.outputs.append(weakref.ref(y))
     node.shapes.append(y.detach())
     if y.dtype.is_floating_point and id(y) not in ctx._not_differentiable:
-        y.requires_grad, y.grad_fn, y._output_index = True, node, index
+        y._requires_grad, y._grad_fn, y._output_index = True, node, index
     return y

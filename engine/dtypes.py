@@ -25,6 +25,11 @@ class dtype:  # noqa: N801 - PyTorch's name
     def is_floating_point(self) -> bool:
         return self.category == FLOAT
 
+    @property
+    def legacy_name(self) -> str:
+        """The name that PyTorch's messages use: ``Float`` for float32."""
+        return _LEGACY[self.name]
+
     def __repr__(self) -> str:
         return f"torch.{self.name}"
 
@@ -43,6 +48,10 @@ bfloat16 = dtype("bfloat16", ml_dtypes.bfloat16, FLOAT)
 float32 = float_ = dtype("float32", np.float32, FLOAT)
 float64 = double = dtype("float64", np.float64, FLOAT)
 
+_LEGACY = {
+    "bool": "Bool", "uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long", "float16": "Half",
+    "bfloat16": "BFloat16", "float32": "Float", "float64": "Double",
+}  # fmt: skip
 ALL = (bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64)
 BY_NAME = {d.name: d for d in ALL}
 _BY_NUMPY = {d.numpy: d for d in ALL}

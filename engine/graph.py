@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from engine.backend import Array
+from engine.backend import Array, shares_memory
 from engine.dispatch import Op, run
+from engine.hooks import Hooks, RemovableHandle, register, replaced
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -39,6 +40,11 @@ _mode = _Mode()
 def results_are(tensor: type[Tensor]) -> None:
     """Tells what class the results of ops are of; called once, by the module that defines it."""
     _mode.tensor = tensor
+
+
+def tensor_class() -> type[Tensor]:
+    """``Tensor``, for modules below the one that defines it."""
+    return _mode.tensor
 
 
 class set_grad_enabled(AbstractContextManager[None]):  # noqa: N801 - PyTorch's name
@@ -106,7 +112,7 @@ def is_grad_enabled() -> bool:
 class Node:
     """One recorded op: whom its gradient goes to, and what its derivative needs."""
 
-    __slots__ = ("__weakref__", "attrs", "edges", "number", "op", "outputs", "results", "saved", "sources")
+    __slots__ = ("__weakref__", "attrs", "edges", "hooks", "number", "op", "outputs", "results", "saved", "sources")
 
     def __init__(self, op: Op, inputs: Sequence[Any], attrs: dict[str, Any]) -> None:
         self.op, self.attrs = op, attrs
@@ -116,6 +122,7 @@ class Node:
         self.saved: dict[int, tuple[Any, int]] | None = {}
         self.results: dict[int, tuple[Array, list[int], int]] | None = None
         self.outputs: list[weakref.ref[Tensor]] = []
+        self.hooks: dict[int, Hooks] | None = None
         tensor = _mode.tensor
         wanted: set[int] = set()
         for name, x in zip(op.inputs, inputs, strict=False):
@@ -135,6 +142,11 @@ class Node:
         """The nodes that this node's gradients go to, as PyTorch lists them."""
         return tuple((AccumulateGrad(e[0]) if isinstance(e[0], _mode.tensor) else e[0], e[1]) if e else (None, 0) for e in self.edges)
 
+    def register_result_hook(self, index: int, hook: Callable[[Tensor], Any]) -> RemovableHandle:
+        """``hook(gradient)`` runs once the gradient of the result ``index`` is complete, before this node uses it."""
+        self.hooks = {} if self.hooks is None else self.hooks
+        return register(self.hooks.setdefault(index, {}), hook)
+
     def name(self) -> str:
         return "".join(part.capitalize() for part in self.op.name.split("_")) + "Backward0"
 
@@ -148,6 +160,15 @@ class Node:
         }
         if kept:
             self.results = {i: (outs[i], tensors[i]._version, tensors[i]._version[0]) for i in kept}
+
+    def keep_before_writing(self, x: Tensor) -> None:
+        """``x``, about to be overwritten with this node's result, was its input: what the derivative needs of it is copied."""
+        for i, (saved, version) in (self.saved or {}).items():
+            if saved is x and version == x._version[0]:
+                before = x.detach().clone()
+                before._requires_grad, before._grad_fn, before._output_index = x.requires_grad, x.grad_fn, x._output_index
+                assert self.saved is not None
+                self.saved[i] = (before, 0)
 
     def _input(self, i: int) -> Any:
         assert self.saved is not None
@@ -163,7 +184,7 @@ class Node:
         y = _mode.tensor._wrap(array)
         y._version = version
         if i == 0:
-            y.requires_grad, y.grad_fn = True, self
+            y._requires_grad, y._grad_fn = True, self
         return y
 
     def _check(self, now: int, then: int, shape: tuple[int, ...]) -> None:
@@ -223,15 +244,16 @@ def apply(op: Op, *inputs: Any, **attrs: Any) -> Any:
     tensor = _mode.tensor
     outs = run(op, [x._data if isinstance(x, tensor) else x for x in inputs], attrs)
     tensors = [tensor._wrap(o) for o in outs]
-    if op.view is not None:
-        tensors[0]._version = inputs[0]._version
-        tensors[0]._base = inputs[0] if inputs[0]._base is None else inputs[0]._base
+    if op.view is not None and shares_memory(outs[0], inputs[0]._data):
+        x, y = inputs[0], tensors[0]
+        y._base, y._path = (x, ((op, attrs),)) if x._base is None else (x._base, (*x._path, (op, attrs)))
+        y._version, y._seen = x._version, y._base._changes
     if _mode.enabled and op.vjps and any(isinstance(x, tensor) and x.requires_grad for x in inputs):
         node = Node(op, inputs, attrs)
         node.keep_results(outs, tensors)
         node.outputs.append(weakref.ref(tensors[0]))
         if tensors[0].dtype.is_floating_point:
-            tensors[0].requires_grad, tensors[0].grad_fn = True, node
+            tensors[0]._requires_grad, tensors[0]._grad_fn = True, node
     return tensors[0] if len(tensors) == 1 else tensors
 
 
@@ -304,6 +326,9 @@ def _walk(
             pending.add(root.grad_fn if root.grad_fn is not None else root, root._output_index, _seed(root, g))
         while pending.heap:
             node, complete = pending.pop()
+            for index, hooks in (node.hooks or {}).items():
+                if complete[index] is not None:
+                    complete[index] = replaced(hooks, complete[index])
             visit(node, complete)
             for i, gx in node.gradients(complete):
                 edge = node.edges[i]
@@ -311,11 +336,13 @@ def _walk(
                 pending.add(*edge, _fit(gx, *node.sources[i]))
             if not retain_graph:
                 node.release()
-    return list(pending.leaves.values())
+        return [(leaf, replaced(leaf._hooks, g)) for leaf, g in pending.leaves.values()]
 
 
-def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
-    """Adds the gradients of ``tensors``, weighted by ``grad_tensors``, to the ``.grad`` of the leaves they depend on.
+def backward(
+    tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
+) -> None:
+    """Adds the gradients of ``tensors``, weighted by ``grad_tensors``, to the ``.grad`` of the leaves they depend on, or of ``inputs`` only.
 
     Raises RuntimeError for a tensor that is not a scalar without a weight, a weight of another shape, or a graph freed already.
     """
@@ -330,7 +357,14 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
             if t is not None and t._retains_grad and g is not None:
                 t.grad = g if t.grad is None else t.grad + g
 
-    leaves = _walk(roots, grads, create_graph if retain_graph is None else retain_graph, create_graph, visit)
+    if inputs is not None:
+        wanted = [inputs] if isinstance(inputs, _mode.tensor) else list(inputs)
+        if not wanted:
+            raise RuntimeError("'inputs' argument to backward() cannot be empty.")
+        found = grad(roots, wanted, grads, retain_graph, create_graph, allow_unused=True)
+        leaves = [(x, g) for x, g in zip(wanted, found, strict=True) if g is not None]
+    else:
+        leaves = _walk(roots, grads, create_graph if retain_graph is None else retain_graph, create_graph, visit)
     taken = {id(g._data) for g in grads if g is not None}  # arrays that somebody else holds already
     with _recording(create_graph):
         for leaf, g in leaves:
@@ -340,6 +374,8 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
                 shared = id(g._data) in taken or not g.is_contiguous() or getattr(g._data, "base", None) is not None
                 leaf.grad = g.clone() if shared and not create_graph else g
                 taken.add(id(g._data))
+            for hook in list((leaf._after or {}).values()):
+                hook(leaf)
 
 
 def grad(
@@ -349,8 +385,11 @@ def grad(
     retain_graph: bool | None = None,
     create_graph: bool = False,
     allow_unused: bool | None = None,
+    materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """The gradients of ``outputs`` with respect to ``inputs``; no ``.grad`` is touched (``torch.autograd.grad``).
+
+    ``materialize_grads`` gives zeros instead of None for an input that is not used.
 
     Raises RuntimeError for an input that the outputs do not depend on, unless ``allow_unused``.
     """
@@ -372,6 +411,8 @@ def grad(
     leaves = _walk(roots, weights, create_graph if retain_graph is None else retain_graph, create_graph, visit)
     at_leaf = {id(leaf): g for leaf, g in leaves}
     found = tuple(at_node[x.grad_fn][x._output_index] if x.grad_fn in at_node else at_leaf.get(id(x)) for x in wanted)
+    if materialize_grads:
+        return tuple(x.new_zeros(x.shape) if g is None else g for g, x in zip(found, wanted, strict=True))
     if not allow_unused and any(g is None for g in found):
         raise RuntimeError(
             "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is the desired behavior."

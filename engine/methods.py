@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from engine import dtypes
-from engine.ops import elementwise, linalg, loss, random, reduce, select
+from engine.ops import elementwise, linalg, loss, random, reduce
+from engine.ops import select as selection
 from engine.ops import shape as shaping
 
 if TYPE_CHECKING:
@@ -135,17 +136,18 @@ class Methods:
     squeeze = shaping.squeeze
     gather = shaping.gather
     split = shaping.split
+    select = shaping.select
     chunk = shaping.chunk
-    tril = select.tril
-    triu = select.triu
-    diag = select.diag
-    roll = select.roll
-    narrow = select.narrow
-    flip = select.flip_dims
-    sort = select.sort
-    argsort = select.argsort
-    topk = select.topk
-    multinomial = select.multinomial
+    tril = selection.tril
+    triu = selection.triu
+    diag = selection.diag
+    roll = selection.roll
+    narrow = selection.narrow
+    flip = selection.flip_dims
+    sort = selection.sort
+    argsort = selection.argsort
+    topk = selection.topk
+    multinomial = selection.multinomial
     matmul = linalg.matmul
     mm = linalg.mm
     bmm = linalg.bmm

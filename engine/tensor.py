@@ -6,7 +6,7 @@ from builtins import bool as Bool
 from builtins import float as Float
 from builtins import int as Int
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,13 +16,10 @@ from engine.backend import device as Device
 from engine.dispatch import Op, count
 from engine.dtypes import dtype as DType
 from engine.dtypes import from_numpy_dtype
+from engine.history import History
 from engine.methods import Methods
 from engine.ops import elementwise
 from engine.ops import shape as shaping
-
-if TYPE_CHECKING:
-    from engine.graph import Node
-
 
 class Size(tuple[int, ...]):
     """The sizes of a tensor's dimensions."""
@@ -36,33 +33,31 @@ class Size(tuple[int, ...]):
         return f"torch.Size({list(self)})"
 
 
-class Tensor(Methods):
+class Tensor(History, Methods):
     """An n-dimensional array on a device that remembers, where a gradient is wanted, how it was computed."""
 
     __slots__ = (
         "__dict__",
         "__weakref__",
+        "_after",
         "_base",
+        "_changes",
         "_data",
+        "_grad_fn",
+        "_hooks",
         "_output_index",
+        "_path",
+        "_requires_grad",
         "_retains_grad",
+        "_seen",
         "_version",
         "dtype",
         "grad",
-        "grad_fn",
-        "requires_grad",
     )
     __array_priority__ = 1000
 
-    _data: Array
-    _base: Tensor | None
-    _version: list[Int]
     dtype: DType
     grad: Tensor | None
-    grad_fn: Node | None
-    requires_grad: Bool
-    _retains_grad: Bool
-    _output_index: Int
 
     def __init__(self, data: Any = (), dtype: DType | None = None, device: Any = None) -> None:
         self._adopt(as_array(data, dtype or dtypes.get_default_dtype(), device))
@@ -70,8 +65,9 @@ class Tensor(Methods):
     def _adopt(self, array: Array) -> None:
         self._data = array
         self.dtype = from_numpy_dtype(array.dtype)
-        self.requires_grad, self.grad_fn, self.grad = False, None, None
-        self._version, self._base, self._retains_grad, self._output_index = [0], None, False, 0
+        self._requires_grad, self._grad_fn, self.grad, self._output_index = False, None, None, 0
+        self._version, self._base, self._path, self._seen, self._changes = [0], None, (), 0, 0
+        self._retains_grad, self._hooks, self._after = False, None, None
 
     @classmethod
     def _wrap(cls, array: Array) -> Tensor:
@@ -115,10 +111,6 @@ class Tensor(Methods):
     @property
     def is_cuda(self) -> Bool:
         return self.device.type == "cuda"
-
-    @property
-    def is_leaf(self) -> Bool:
-        return self.grad_fn is None
 
     def is_floating_point(self) -> Bool:
         return self.dtype.is_floating_point
@@ -206,31 +198,13 @@ class Tensor(Methods):
     def type(self, dtype: Any = None) -> Any:
         """Without an argument the legacy name (``torch.FloatTensor``), else the tensor in another dtype."""
         if dtype is None:
-            return f"torch.{printing.LEGACY_NAMES.get(self.dtype.name, self.dtype.name)}"
+            return f"torch.{self.dtype.legacy_name}Tensor"
         return self.to(getattr(dtype, "dtype", dtype))
 
     def type_as(self, other: Tensor) -> Tensor:
         return self.to(other)
 
     # -- the graph
-
-    def requires_grad_(self, requires_grad: Bool = True) -> Tensor:
-        if requires_grad and not self.dtype.is_floating_point:
-            raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
-        if not requires_grad and self.grad_fn is not None:
-            raise RuntimeError("you can only change requires_grad flags of leaf variables.")
-        self.requires_grad = requires_grad
-        return self
-
-    def detach(self) -> Tensor:
-        """The same elements, outside of the graph."""
-        x = Tensor._wrap(self._data)
-        x._version = self._version
-        return x
-
-    def detach_(self) -> Tensor:
-        self.requires_grad, self.grad_fn = False, None
-        return self
 
     @property
     def data(self) -> Tensor:
@@ -240,36 +214,6 @@ class Tensor(Methods):
     @data.setter
     def data(self, other: Tensor) -> None:
         self._data, self.dtype = other._data, other.dtype
-
-    def retain_grad(self) -> None:
-        """Keeps the gradient of a tensor that is not a leaf."""
-        if not self.requires_grad:
-            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-        self._retains_grad = self.grad_fn is not None
-
-    def backward(self, gradient: Tensor | None = None, retain_graph: Bool | None = None, create_graph: Bool = False) -> None:
-        """Adds this tensor's gradient to the leaves it depends on; ``gradient`` weights a tensor that is not a scalar."""
-        graph.backward([self], [None if gradient is None else as_tensor(gradient, like=self)], retain_graph, create_graph)
-
-    def _become(self, result: Tensor) -> Tensor:
-        """In-place assignment of a computed result, elements and history. Raises RuntimeError where a gradient would be wrong."""
-        if result.shape != self.shape:
-            raise RuntimeError(f"output with shape {list(self.shape)} doesn't match the broadcast shape {list(result.shape)}")
-        if result.dtype.category > self.dtype.category:
-            raise RuntimeError(f"result type {result.dtype.name} can't be cast to the desired output type {self.dtype.name}")
-        if graph.is_grad_enabled() and (self.requires_grad or result.requires_grad):
-            if self.requires_grad and self.grad_fn is None:
-                raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-            if self._base is not None:
-                raise RuntimeError(
-                    "in-place operations on a view of a tensor are not recorded; clone() the view first, or work under no_grad()"
-                )
-            result = elementwise.cast(result, self.dtype)
-            self.requires_grad, self.grad_fn = result.requires_grad, result.grad_fn
-        if not isinstance(self._data, MetaArray):
-            self._data[...] = result._data
-        self._version[0] += 1
-        return self
 
     # -- new tensors like this one
 
@@ -311,16 +255,7 @@ class Tensor(Methods):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         """Writes into the elements; recorded where a gradient is wanted."""
-        index = shaping.plain_index(index)
-        if graph.is_grad_enabled() and (self.requires_grad or getattr(value, "requires_grad", False)):
-            mask = np.zeros(self.shape, np.bool_)
-            mask[index] = True
-            target = as_tensor(value, like=self).expand(self[index].shape)
-            spread = graph.apply(shaping._index_put, target, index=index, shape=self.shape)
-            self._become(elementwise.where(Tensor._wrap(transfer(mask, self.device)), spread, self))
-            return
-        self._data[index] = value._data if isinstance(value, Tensor) else value
-        self._version[0] += 1
+        self._write(index, value)
 
     def __repr__(self) -> str:
         return printing.render(self)
@@ -393,7 +328,7 @@ def _moved(x: Tensor, where: Device) -> Tensor:
     if where.type == "meta":
         return Tensor._wrap(MetaArray(x.shape, x.dtype.numpy))
     y: Tensor = graph.apply(_move, x, where=where, back=x.device)
-    y._version, y._base = [0], None
+    y._version, y._base, y._path = [0], None, ()
     return y
 
 

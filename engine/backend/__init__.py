@@ -111,11 +111,23 @@ def transfer(x: Array, where: device) -> Array:
         return cupy().asarray(x)
 
 
+def shares_memory(a: Array, b: Array) -> bool:
+    """Whether writing to one array could be seen in the other; of arrays without elements, always."""
+    if isinstance(a, MetaArray) or isinstance(b, MetaArray):
+        return True
+    return np.may_share_memory(a, b) if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) else array_module(a).may_share_memory(a, b)
+
+
+def is_writeable(x: Array) -> bool:
+    """False for an array of which several elements are one place in memory, or whose memory is another's constant."""
+    return not isinstance(x, np.ndarray) or bool(x.flags.writeable)
+
+
 def as_strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
     return array_module(x).lib.stride_tricks.as_strided(x, shape, strides)
 
 
 __all__ = [
     "CPU", "META", "Array", "MetaArray", "array_module", "as_strided", "cuda_device_count", "cupy", "device", "device_of", "empty",
-    "full", "is_scalar", "on", "quiet", "resolve", "transfer",
+    "full", "is_scalar", "is_writeable", "on", "quiet", "resolve", "shares_memory", "transfer",
 ]  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Self
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple, Self
 from engine.dtypes import dtype as DType
 from engine.dtypes import float32, float64
 from engine.graph import no_grad
+from engine.hooks import RemovableHandle, register
 from engine.tensor import Tensor
 
 
@@ -43,19 +43,6 @@ class IncompatibleKeys(NamedTuple):
         if not self.missing_keys and not self.unexpected_keys:
             return "<All keys matched successfully>"
         return f"IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
-
-
-class RemovableHandle:
-    """Takes a hook away again."""
-
-    def __init__(self, hooks: dict[int, Any], key: int) -> None:
-        self._hooks, self._key = hooks, key
-
-    def remove(self) -> None:
-        self._hooks.pop(self._key, None)
-
-
-_keys = itertools.count()
 
 
 class Module:
@@ -143,18 +130,13 @@ class Module:
 
     register_module = add_module
 
-    def _hook(self, hooks: dict[int, Any], hook: Callable[..., Any]) -> RemovableHandle:
-        key = next(_keys)
-        hooks[key] = hook
-        return RemovableHandle(hooks, key)
-
     def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """``hook(module, args, output)`` runs after each forward; what it returns replaces the output."""
-        return self._hook(self._forward_hooks, hook)
+        return register(self._forward_hooks, hook)
 
     def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """``hook(module, args)`` runs before each forward; what it returns replaces the arguments."""
-        return self._hook(self._forward_pre_hooks, hook)
+        return register(self._forward_pre_hooks, hook)
 
     # -- walking
 

@@ -180,6 +180,29 @@ _index: Op = Op(
 _index_put: Op = Op(
     "index_put", ["g"], infer=lambda g, index, shape: (shape, g.dtype), kernel=_put, vjps={"g": lambda g, index: getitem(g, index)}
 )
+_index_set: Op = Op(
+    "index_set",
+    ["x", "value"],
+    infer=lambda x, value, index: (x.shape, x.dtype),
+    kernel=lambda out, x, value, index: _set_kernel(out, x, value, index),
+    vjps={
+        "x": lambda g, index, value_shape: apply(_index_set, g, g.new_zeros(value_shape), index=index),
+        "value": lambda g, index: getitem(g, index),
+    },
+)
+
+
+def _set_kernel(out: Array, x: Array, value: Array, index: Any) -> None:
+    out[...] = x
+    out[index] = value
+
+
+def index_set(x: Tensor, index: Any, value: Tensor) -> Tensor:
+    """``x`` with ``value``, broadcast, in place of the elements at ``index``; of an element named twice the last value counts."""
+    shape = _index_infer(x._data, index)[0]
+    if value.shape != shape and value.numel() == count(shape):
+        value = reshape(value, shape)
+    return apply(_index_set, x, cast(expand(value, shape), x.dtype), index=index)
 
 
 def _plain(part: Any) -> Any:
@@ -192,13 +215,17 @@ def _plain(part: Any) -> Any:
     return np.asarray(part) if isinstance(part, list) else part
 
 
-def plain_index(index: Any) -> Any:
-    return tuple(_plain(p) for p in index) if isinstance(index, tuple) else _plain(index)
+def plain_index(index: Any, x: Tensor) -> Any:
+    """An index for ``x`` as NumPy takes it; index tensors on the device of ``x``."""
+    plain = tuple(_plain(p) for p in index) if isinstance(index, tuple) else _plain(index)
+    if isinstance(x._data, np.ndarray | MetaArray):
+        return plain
+    return tuple(_on_device(p, x) for p in plain) if isinstance(plain, tuple) else _on_device(plain, x)
 
 
 def getitem(x: Tensor, index: Any) -> Tensor:
     """``x[index]``: a view for integers and slices, a copy for tensors, lists and masks. Raises IndexError."""
-    index = plain_index(index)
+    index = plain_index(index, x)
     parts = index if isinstance(index, tuple) else (index,)
     named = sum(p is not None and p is not Ellipsis for p in parts)
     if x.ndim == 0 and named and not isinstance(parts[0], bool | np.ndarray):
@@ -256,6 +283,16 @@ def gather(x: Tensor, dim: int, index: Tensor) -> Tensor:
             f"index out of range: dimension {dim} has size {x.shape[dim]}, got an index in [{index._data.min()}, {index._data.max()}]"
         )
     return apply(_gather, x, index, dim=dim)
+
+
+def select(x: Tensor, dim: int, index: int) -> Tensor:
+    """A view of what lies at ``index`` of ``dim``, without that dimension. Raises IndexError."""
+    at = wrap_dim(dim, x.ndim)
+    if x.ndim == 0:
+        raise IndexError("select() cannot be applied to a 0-dim tensor.")
+    if not -x.shape[at] <= index < x.shape[at]:
+        raise IndexError(f"select(): index {index} out of range for tensor of size {list(x.shape)} at dimension {at}")
+    return getitem(x, (slice(None),) * at + (int(index),))
 
 
 # -- joining and padding
@@ -386,8 +423,9 @@ def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | No
     return x
 
 
-def _on_device(index: Array, x: Tensor) -> Array:
-    return index if isinstance(x._data, np.ndarray | MetaArray) else array_module(x._data).asarray(index)
+def _on_device(index: Any, x: Tensor) -> Any:
+    is_host = isinstance(index, np.ndarray) and not isinstance(x._data, np.ndarray | MetaArray)
+    return array_module(x._data).asarray(index) if is_host else index
 
 
 def broadcast_tensors(*tensors: Tensor) -> list[Tensor]:

@@ -1,0 +1,149 @@
+"""One op of PyTorch's sample database on both sides: outputs, gradients, gradients of gradients, error types."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+import engine
+from tests.conformance.translate import Unsupported, flat, ours, same, torch
+
+RANDOM = {
+    "bernoulli", "cauchy", "empty", "empty_like", "exponential", "geometric", "log_normal", "multinomial", "new_empty", "nn.functional.alpha_dropout",
+    "nn.functional.dropout", "nn.functional.dropout2d", "nn.functional.dropout3d", "nn.functional.feature_alpha_dropout", "nn.functional.rrelu", "normal",
+    "rand_like", "randint", "randint_like", "randn", "randn_like", "uniform",
+}  # fmt: skip
+"""Their numbers are the engine's own; shape and dtype are compared."""
+DTYPES = ("float64", "float32", "int64", "bool")
+SAMPLES_PER_DTYPE = 60
+
+
+@functools.cache
+def database() -> dict[str, Any]:
+    """PyTorch's samples by name: ``div.floor_rounding``."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from torch.testing._internal.common_methods_invocations import op_db
+    return {info.name + (f".{info.variant_test_name}" if info.variant_test_name else ""): info for info in op_db}
+
+
+def resolve(info: Any) -> Any:
+    """The engine's function for one of PyTorch's, None where there is none."""
+    if (found := _at(engine, info.name)) is not None and not isinstance(found, engine.dtypes.dtype):
+        return found
+    name = info.name + "_" if hasattr(engine.Tensor, info.name + "_") and info.name in IN_PLACE else info.name
+    method = getattr(engine.Tensor, name, None)
+    if isinstance(method, property):
+        return method.fget
+    return method
+
+
+IN_PLACE = {"cauchy", "exponential", "geometric", "log_normal", "uniform", "normal", "fill", "put"}
+
+
+def _at(home: Any, path: str) -> Any:
+    for part in path.split("."):
+        home = getattr(home, part, None)
+    return home
+
+
+def call(function: Any, sample: Any, made: dict[int, Any]) -> Any:
+    x, args, kwargs = ours(sample.input, made), ours(tuple(sample.args), made), ours(dict(sample.kwargs), made)
+    return function(x, *args, **kwargs), (x, args, kwargs)
+
+
+def check_samples(info: Any) -> Counter[str]:
+    """Compares every sample; how many were compared and how many are beyond the engine's types. Raises AssertionError."""
+    function = resolve(info)
+    counted: Counter[str] = Counter()
+    supported = {str(d).removeprefix("torch.") for d in info.supported_dtypes("cpu")}
+    for name in DTYPES:
+        if name not in supported:
+            continue
+        dtype = getattr(torch, name)
+        wants_grad = name == "float64" and info.supports_autograd
+        for i, sample in enumerate(info.sample_inputs("cpu", dtype, requires_grad=wants_grad)):
+            if i >= SAMPLES_PER_DTYPE:
+                break
+            try:
+                _compare(info, function, sample, f"{name} sample {i} ({_short(sample)})", wants_grad)
+                counted["compared"] += 1
+            except (Unsupported, NotImplementedError):
+                counted["beyond"] += 1
+    return counted
+
+
+def _short(sample: Any) -> str:
+    return str(sample.summary())[:300]
+
+
+def _compare(info: Any, function: Any, sample: Any, what: str, wants_grad: bool) -> None:
+    made: dict[int, Any] = {}
+    arguments = ours((sample.input, tuple(sample.args), dict(sample.kwargs)), made)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = info.op(sample.input, *sample.args, **sample.kwargs)
+        try:
+            mine = function(arguments[0], *arguments[1], **arguments[2])
+        except NotImplementedError:
+            raise
+        except Exception as error:
+            raise AssertionError(f"{what}: {type(error).__name__}: {error}") from error
+        theirs, mine = list(flat(sample.output_process_fn_grad(theirs))), list(flat(sample.output_process_fn_grad(mine)))
+    assert len(mine) == len(theirs), f"{what}: {len(mine)} results, PyTorch {len(theirs)}"
+    for a, b in zip(mine, theirs, strict=True):
+        same(a, b, what, values=info.name not in RANDOM)
+    if wants_grad and info.name not in RANDOM:
+        leaves = [x for x in flat((sample.input, *sample.args, *sample.kwargs.values())) if isinstance(x, torch.Tensor) and x.requires_grad]
+        _compare_gradients(mine, theirs, [made[id(x)] for x in leaves], leaves, what, info.supports_gradgrad)
+
+
+def _compare_gradients(mine: list[Any], theirs: list[Any], xs: list[Any], zs: list[Any], what: str, twice: bool, order: int = 1) -> None:
+    pairs = [(a, b) for a, b in zip(mine, theirs, strict=True) if isinstance(b, torch.Tensor) and b.requires_grad]
+    for a, _ in pairs:
+        assert a.requires_grad, f"{what}: a result without history (order {order})"
+    if not pairs:
+        return
+    rng = np.random.default_rng(order)
+    weights = [rng.normal(size=tuple(b.shape)) for _, b in pairs]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        g = torch.autograd.grad([b for _, b in pairs], zs, [torch.tensor(w, dtype=b.dtype) for w, (_, b) in zip(weights, pairs, strict=True)], allow_unused=True, create_graph=twice)
+    try:
+        h = engine.autograd.grad([a for a, _ in pairs], xs, [engine.tensor(w, dtype=a.dtype) for w, (a, _) in zip(weights, pairs, strict=True)], allow_unused=True, create_graph=twice)
+    except NotImplementedError:
+        raise
+    except Exception as error:
+        raise AssertionError(f"{what}: gradient of order {order}: {type(error).__name__}: {error}") from error
+    for i, (a, b) in enumerate(zip(h, g, strict=True)):
+        same(engine.zeros_like(xs[i]) if a is None else a, torch.zeros_like(zs[i]) if b is None else b, f"{what}: gradient {i} of order {order}", tolerance=1e-6)
+    if twice and order == 1:
+        both = [(a, b) for a, b in zip(h, g, strict=True) if b is not None and b.requires_grad and a is not None and a.requires_grad]
+        if both:
+            _compare_gradients([a for a, _ in both], [b for _, b in both], xs, zs, what, False, 2)
+
+
+def check_errors(info: Any) -> int:
+    """Calls that PyTorch refuses must be refused with the same type of error. Returns how many."""
+    function, checked = resolve(info), 0
+    if info.error_inputs_func is None:
+        return 0
+    for i, error_input in enumerate(info.error_inputs("cpu")):
+        sample, expected = error_input.sample_input, error_input.error_type
+        what = f"error input {i} ({_short(sample)}): expected {expected.__name__} ({error_input.error_regex})"
+        try:
+            arguments = ours((sample.input, tuple(sample.args), dict(sample.kwargs)))
+        except Unsupported:
+            continue
+        try:
+            result = function(arguments[0], *arguments[1], **arguments[2])
+        except Exception as error:
+            assert isinstance(error, expected if isinstance(expected, type) else tuple(expected)), f"{what}, got {type(error).__name__}: {error}"
+        else:
+            raise AssertionError(f"{what}, got a result: {str(result)[:100]}")
+        checked += 1
+    return checked
