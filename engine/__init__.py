@@ -1,6 +1,6 @@
 """Tensors, autograd, layers, optimizers and data loaders on NumPy and CuPy, with PyTorch's names: ``import engine as torch``."""
 
-from engine import autograd, dtypes, nn, optim, utils
+from engine import autograd, dtypes, linalg, nn, optim, special, utils
 from engine.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from engine.backend import device
 from engine.creation import (
@@ -8,27 +8,35 @@ from engine.creation import (
     as_tensor,
     empty,
     empty_like,
+    empty_strided,
     eye,
     from_dlpack,
     from_numpy,
     full_like,
     linspace,
+    logspace,
     normal,
     ones,
     ones_like,
     rand,
     rand_like,
     randint,
+    randint_like,
     randn,
     randn_like,
     randperm,
+    scalar_tensor,
     tensor,
+    tril_indices,
+    triu_indices,
     zeros,
     zeros_like,
 )  # fmt: skip
 from engine.creation import full_ as full
+from engine.creation import range_ as range
 from engine.dtypes import (
     bfloat16,
+    contiguous_format,
     double,
     dtype,
     float16,
@@ -41,10 +49,12 @@ from engine.dtypes import (
     int32,
     int64,
     long,
+    preserve_format,
     promote_types,
     result_type,
     set_default_dtype,
     short,
+    strided,
     uint8,
 )  # fmt: skip
 from engine.dtypes import bool_ as bool

@@ -13,7 +13,7 @@ from engine.backend import array_module, full, resolve, transfer
 from engine.dtypes import dtype as DType
 from engine.ops import random
 from engine.ops.random import Generator
-from engine.ops.shape import sizes
+from engine.ops.dims import sizes
 from engine.tensor import Tensor, as_array
 
 
@@ -44,76 +44,158 @@ def from_dlpack(source: Any) -> Tensor:
     return Tensor._wrap(np.from_dlpack(source) if on_cpu else array_module(source).from_dlpack(source))
 
 
-def _filled(shape: tuple[int, ...], value: Any, d: DType | None, device: Any, requires_grad: bool) -> Tensor:
+def _filled(
+    shape: tuple[int, ...], value: Any, d: DType | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False,
+    memory_format: Any = None,
+) -> Tensor:  # fmt: skip
+    if any(n < 0 for n in shape):
+        raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
     return Tensor._wrap(full(shape, value, (d or dtypes.get_default_dtype()).numpy, resolve(device))).requires_grad_(requires_grad)
 
 
-def zeros(*size: Any, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    return _filled(sizes(size), 0, dtype, device, requires_grad)
+def zeros(*size: Any, dtype: DType | None = None, **options: Any) -> Tensor:
+    return _filled(_size(size, options), 0, dtype, **options)
 
 
-def ones(*size: Any, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    return _filled(sizes(size), 1, dtype, device, requires_grad)
+def ones(*size: Any, dtype: DType | None = None, **options: Any) -> Tensor:
+    return _filled(_size(size, options), 1, dtype, **options)
 
 
-def empty(*size: Any, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def empty(*size: Any, dtype: DType | None = None, **options: Any) -> Tensor:
     """A tensor of zeros: what is left in memory is never shown."""
-    return _filled(sizes(size), 0, dtype, device, requires_grad)
+    return _filled(_size(size, options), 0, dtype, **options)
 
 
-def full_(size: Any, fill_value: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def _size(size: tuple[Any, ...], options: dict[str, Any]) -> tuple[int, ...]:
+    return sizes((options.pop("size"),)) if "size" in options else sizes(size)
+
+
+def full_(size: Any, fill_value: Any, *, dtype: DType | None = None, **options: Any) -> Tensor:
     """A tensor of ``fill_value``, in its type unless ``dtype`` is given."""
-    return _filled(sizes((size,)), fill_value, dtype or dtypes.of_scalar(fill_value), device, requires_grad)
+    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    return _filled(sizes((size,)), value, dtype or dtypes.of_scalar(value), **options)
 
 
-def zeros_like(x: Tensor, *, dtype: DType | None = None) -> Tensor:
-    return x.new_full(x.shape, 0, dtype)
+def empty_strided(size: Any, stride: Any, *, dtype: DType | None = None, **options: Any) -> Tensor:
+    """Zeros laid out in memory by strides, in elements."""
+    return zeros(0, dtype=dtype, **options).new_empty_strided(size, stride, requires_grad=False)
 
 
-def ones_like(x: Tensor, *, dtype: DType | None = None) -> Tensor:
-    return x.new_full(x.shape, 1, dtype)
+def scalar_tensor(value: Any, *, dtype: DType | None = None, **options: Any) -> Tensor:
+    """A tensor of no dimensions, of the default float dtype unless told otherwise."""
+    return _filled((), value, dtype, **options)
 
 
-def full_like(x: Tensor, fill_value: Any, *, dtype: DType | None = None) -> Tensor:
-    return x.new_full(x.shape, fill_value, dtype)
+def _like(x: Tensor, value: Any, memory_format: Any = None, pin_memory: bool = False, **options: Any) -> Tensor:
+    return x.new_full(x.shape, value, **options)
 
 
-def empty_like(x: Tensor, *, dtype: DType | None = None) -> Tensor:
-    return zeros_like(x, dtype=dtype)
+def zeros_like(x: Tensor, **options: Any) -> Tensor:
+    return _like(x, 0, **options)
 
 
-def _from_host(array: Any, d: DType, device: Any, requires_grad: bool) -> Tensor:
-    return Tensor._wrap(transfer(np.asarray(array, d.numpy), resolve(device))).requires_grad_(requires_grad)
+def ones_like(x: Tensor, **options: Any) -> Tensor:
+    return _like(x, 1, **options)
 
 
-def arange(
-    start: Any, end: Any = None, step: Any = 1, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+def full_like(x: Tensor, fill_value: Any, **options: Any) -> Tensor:
+    return _like(x, fill_value, **options)
+
+
+def empty_like(x: Tensor, **options: Any) -> Tensor:
+    return _like(x, 0, **options)
+
+
+def _from_host(array: Any, d: DType, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Tensor:
+    return Tensor._wrap(transfer(np.asarray(array).astype(d.numpy), resolve(device))).requires_grad_(requires_grad)
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        if value.ndim:
+            raise RuntimeError(f"expected a number or a tensor of no dimensions, got one of size {list(value.shape)}")
+        return value.item()
+    return value
+
+
+def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: DType | None = None, **options: Any) -> Tensor:
     """``start, start + step, ...`` up to but not including ``end``; int64 for integers."""
-    if end is None:
-        start, end = 0, start
-    if step == 0 or (end - start) / step < 0:
+    start, end, step = (_number(v) for v in ((0, start, step) if end is None else (start, end, step)))
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if not all(math.isfinite(v) for v in (start, end)):
+        raise RuntimeError(f"unsupported range: {start} -> {end}")
+    if (end - start) / step < 0:
         raise RuntimeError(f"upper bound and lower bound inconsistent with step sign (start={start}, end={end}, step={step})")
     d = dtype or dtypes.result_type(start, end, step)
-    return _from_host(start + np.arange(math.ceil((end - start) / step)) * step, d, device, requires_grad)
+    if d.category == dtypes.INTEGER:  # the ends are cut to integers first, as PyTorch does
+        start, end, step = int(start), int(end), int(step)
+    return _from_host(start + np.arange(math.ceil((end - start) / step)) * step, d, **options)
 
 
-def linspace(
-    start: float, end: float, steps: int, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+def range_(start: Any, end: Any, step: Any = 1, *, dtype: DType | None = None, **options: Any) -> Tensor:
+    """``start, start + step, ...`` up to and including ``end``."""
+    return _from_host(start + np.arange(math.floor((end - start) / step) + 1) * step, dtype or dtypes.get_default_dtype(), **options)
+
+
+def _points(start: Any, end: Any, steps: int, d: DType) -> Any:
+    """Evenly spaced from both ends towards the middle, integers in integer steps, as PyTorch does."""
+    if steps < 0:
+        raise RuntimeError("number of steps must be non-negative")
+    if d.category == dtypes.INTEGER:
+        start, end = int(start), int(end)
+    step = (end - start) / (steps - 1) if steps > 1 else 0.0
+    if d.numpy == np.float32 or d.category == dtypes.INTEGER:
+        step = np.float32(step)
+    k = np.arange(steps)
+    half = k < steps // 2 if steps > 1 else k < 1
+    wide = np.float32 if isinstance(step, np.float32) else np.float64
+    return np.where(half, wide(start) + step * k.astype(wide), wide(end) - step * (steps - 1 - k).astype(wide))
+
+
+def linspace(start: Any, end: Any, steps: int, *, dtype: DType | None = None, **options: Any) -> Tensor:
     """``steps`` numbers from ``start`` to ``end``, both included."""
-    return _from_host(np.linspace(start, end, steps), dtype or dtypes.get_default_dtype(), device, requires_grad)
+    d = dtype or dtypes.get_default_dtype()
+    return _from_host(_points(_number(start), _number(end), steps, d), d, **options)
 
 
-def eye(n: int, m: int | None = None, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    return _from_host(np.eye(n, m), dtype or dtypes.get_default_dtype(), device, requires_grad)
+def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: DType | None = None, **options: Any) -> Tensor:
+    """Powers of ``base`` whose exponents go evenly from ``start`` to ``end``."""
+    d = dtype or dtypes.get_default_dtype()
+    return _from_host(np.power(float(base), _points(_number(start), _number(end), steps, d).astype(np.float64)), d, **options)
+
+
+def eye(n: int, m: int | None = None, *, dtype: DType | None = None, **options: Any) -> Tensor:
+    """Ones on the diagonal of an ``(n, m)`` matrix."""
+    for name, size in (("n", n), ("m", m)):
+        if size is not None and size < 0:
+            raise RuntimeError(f"{name} must be greater or equal to 0, got {size}")
+    return _from_host(np.eye(n, m), dtype or dtypes.get_default_dtype(), **options)
+
+
+def _triangle_indices(name: str) -> Callable[..., Tensor]:
+    def indices(row: int, col: int, offset: int = 0, *, dtype: DType = dtypes.int64, **options: Any) -> Tensor:
+        for what, n in (("row", row), ("col", col)):
+            if n < 0:
+                raise RuntimeError(f"{what} must be non-negative, got{n}")
+        if dtype not in (dtypes.int32, dtypes.int64):
+            raise RuntimeError(f"\"{name}\" not implemented for '{dtype.legacy_name}'")
+        return _from_host(np.stack(getattr(np, name)(row, offset, col)), dtype, **options)
+
+    indices.__name__ = indices.__qualname__ = name
+    indices.__doc__ = "The rows and columns ``(2, n)`` of a triangle's elements."
+    return indices
+
+
+tril_indices, triu_indices = _triangle_indices("tril_indices"), _triangle_indices("triu_indices")
+
+
+# -- random numbers
 
 
 def _drawn(fill: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    def draw(
-        *size: Any, generator: Generator | None = None, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
-    ) -> Tensor:
-        return fill(zeros(*size, dtype=dtype, device=device), generator).requires_grad_(requires_grad)
+    def draw(*size: Any, generator: Generator | None = None, requires_grad: bool = False, **options: Any) -> Tensor:
+        return fill(zeros(*size, **options), generator).requires_grad_(requires_grad)
 
     return draw
 
@@ -122,29 +204,45 @@ rand = _drawn(random.uniform_like)
 randn = _drawn(random.normal_like)
 
 
-def rand_like(x: Tensor, *, dtype: DType | None = None) -> Tensor:
-    return random.uniform_like(zeros_like(x, dtype=dtype))
+def _drawn_like(fill: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def draw(x: Tensor, *, requires_grad: bool = False, generator: Generator | None = None, **options: Any) -> Tensor:
+        return fill(zeros_like(x, **options), generator).requires_grad_(requires_grad)
+
+    return draw
 
 
-def randn_like(x: Tensor, *, dtype: DType | None = None) -> Tensor:
-    return random.normal_like(zeros_like(x, dtype=dtype))
+rand_like, randn_like = _drawn_like(random.uniform_like), _drawn_like(random.normal_like)
 
 
-def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None) -> Tensor:
+def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, requires_grad: bool = False, **options: Any) -> Tensor:
     """Normal numbers of the given mean and standard deviation, each a number or a tensor."""
-    shaped = mean if isinstance(mean, Tensor) else std if isinstance(std, Tensor) else zeros(size)
-    return random.normal_like(shaped, generator) * std + mean
+    lowest = std if not isinstance(std, Tensor) else std.min().item() if std.numel() else 0
+    if lowest < 0:
+        raise RuntimeError(f"normal expects all elements of std >= 0.0, but found std {lowest}")
+    if size is not None:
+        shaped = zeros(size, **options)
+    elif isinstance(mean, Tensor) or isinstance(std, Tensor):
+        shaped = zeros_like((mean + std).detach())
+    else:
+        raise TypeError("normal() needs a size where mean and std are numbers")
+    return (random.normal_like(shaped, generator) * std + mean).requires_grad_(requires_grad)
 
 
 def randint(
-    low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None, dtype: DType = dtypes.int64, device: Any = None
+    low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None, dtype: DType = dtypes.int64, **options: Any
 ) -> Tensor:
     """Integers from ``low`` (0 if left out) up to but not including ``high``."""
     if size is None:
-        low, high, size = 0, low, high
-    return random.randint_like(zeros(size, dtype=dtype, device=device), low, high, generator)
+        low, high, size = (0, low, high) if high is not None else (0, low, options.pop("size"))
+    return random.randint_like(zeros(size, dtype=dtype, **options), low, high, generator)
 
 
-def randperm(n: int, *, generator: Generator | None = None, dtype: DType = dtypes.int64, device: Any = None) -> Tensor:
+def randint_like(x: Tensor, low: Any, high: Any = None, *, generator: Generator | None = None, **options: Any) -> Tensor:
+    """Integers from ``low`` (0 if left out) up to but not including ``high``, in the shape of ``x``."""
+    low, high = (0, low) if high is None else (low, high)
+    return random.randint_like(zeros_like(x, **options), int(low), int(high), generator)
+
+
+def randperm(n: int, *, generator: Generator | None = None, dtype: DType = dtypes.int64, **options: Any) -> Tensor:
     """A random order of the integers below ``n``."""
-    return _from_host(random.permutation(n, generator), dtype, device, False)
+    return _from_host(random.permutation(n, generator), dtype, **options)

@@ -48,6 +48,22 @@ bfloat16 = dtype("bfloat16", ml_dtypes.bfloat16, FLOAT)
 float32 = float_ = dtype("float32", np.float32, FLOAT)
 float64 = double = dtype("float64", np.float64, FLOAT)
 
+char = int8
+
+
+class Layout:
+    """``torch.strided`` and the names of memory formats: all tensors are strided, in C order when new."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+
+strided, contiguous_format, preserve_format = Layout("strided"), Layout("contiguous_format"), Layout("preserve_format")
 _LEGACY = {
     "bool": "Bool", "uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long", "float16": "Half",
     "bfloat16": "BFloat16", "float32": "Float", "float64": "Double",

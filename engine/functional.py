@@ -1,86 +1,34 @@
 """The functions of ``engine.ops`` under the names they have at PyTorch's top level."""
 
-from engine.ops.elementwise import (
-    abs,
-    add,
-    bitwise_and,
-    bitwise_not,
-    bitwise_or,
-    bitwise_xor,
-    ceil,
-    clamp,
-    clone,
-    cos,
-    div,
-    eq,
-    exp,
-    expm1,
-    floor,
-    floor_divide,
-    ge,
-    gt,
-    isfinite,
-    isinf,
-    isnan,
-    le,
-    log,
-    log1p,
-    log2,
-    log10,
-    logical_and,
-    logical_not,
-    logical_or,
-    logical_xor,
-    lt,
-    maximum,
-    minimum,
-    mul,
-    ne,
-    neg,
-    pow,
-    reciprocal,
-    relu,
-    remainder,
-    round,
-    rsqrt,
-    sigmoid,
-    sign,
-    sin,
-    sqrt,
-    square,
-    sub,
-    tanh,
-    trunc,
-    where,
-)  # fmt: skip
-from engine.ops.linalg import addmm, bmm, dot, matmul, mm, mv, outer, trace
-from engine.ops.loss import log_softmax, softmax
-from engine.ops.reduce import all, amax, amin, argmax, argmin, cumsum, logsumexp, max, mean, min, norm, prod, std, sum, var
+from engine.ops.decompose import *
+from engine.ops.einsum import *
+from engine.ops.elementwise import *
+from engine.ops.join import *
+from engine.ops.linalg import *
+from engine.ops.loss import *
+from engine.ops.mathematics import *
+from engine.ops.order import *
+from engine.ops.pad import *
+from engine.ops.random import bernoulli, multinomial
+from engine.ops.reduce import *
 from engine.ops.reduce import any_ as any
-from engine.ops.select import argsort, diag, multinomial, narrow, roll, sort, topk, tril, triu
-from engine.ops.select import flip_dims as flip
-from engine.ops.shape import (
-    broadcast_tensors,
-    cat,
-    chunk,
-    flatten,
-    gather,
-    permute,
-    reshape,
-    split,
-    squeeze,
-    stack,
-    t,
-    transpose,
-    unsqueeze,
-)  # fmt: skip
+from engine.ops.scan import *
+from engine.ops.scatter import *
+from engine.ops.select import *
+from engine.ops.shape import *
+from engine.ops.special import digamma, erf, erfc, erfinv, i0, lgamma, mvlgamma, polygamma
+from engine.ops.statistics import *
+from engine.ops.unary import *
 
-__all__ = [
-    "abs", "add", "addmm", "all", "amax", "amin", "any", "argmax", "argsort", "diag", "flip", "multinomial", "narrow", "roll", "sort", "topk", "tril", "triu", "argmin", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "bmm",
-    "broadcast_tensors", "cat", "ceil", "chunk", "clamp", "clone", "cos", "cumsum", "div", "dot", "eq", "exp", "expm1", "flatten", "floor",
-    "floor_divide", "gather", "ge", "gt", "isfinite", "isinf", "isnan", "le", "log", "log1p", "log2", "log10", "log_softmax", "logical_and",
-    "logical_not", "logical_or", "logical_xor", "logsumexp", "lt", "matmul", "max", "maximum", "mean", "min", "minimum", "mm", "mul", "mv",
-    "ne", "neg", "norm", "outer", "permute", "pow", "prod", "reciprocal", "relu", "remainder", "reshape", "round", "rsqrt", "sigmoid",
-    "sign", "sin", "softmax", "split", "sqrt", "square", "squeeze", "stack", "std", "sub", "sum", "t", "tanh", "trace", "transpose", "trunc",
-    "unsqueeze", "var", "where",
-]  # fmt: skip
+absolute, negative, fix, clip = abs, neg, trunc, clamp
+multiply, subtract, divide = mul, sub, div
+greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne
+arccos, arcsin, arctan, arctan2, arccosh, arcsinh, arctanh = acos, asin, atan, atan2, acosh, asinh, atanh
+concat = concatenate = cat
+row_stack = vstack
+swapaxes = swapdims = transpose
+moveaxis = movedim
+ger = outer
+chain_matmul = multi_dot
+conj = conj_physical = resolve_conj = resolve_neg = real
+inverse, pinverse, svd = inv, pinv, svd_

@@ -18,7 +18,8 @@ from engine.dispatch import Op
 from engine.dtypes import FLOAT
 from engine.graph import Node, apply
 from engine.hooks import RemovableHandle
-from engine.ops import elementwise, shape
+from engine.ops import elementwise, select
+from engine.ops import index as indexing
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -207,7 +208,7 @@ class History:
 
     def _write(self: Any, index: Any, value: Any) -> None:
         """``x[index] = value``, recorded where a gradient is wanted."""
-        index = shape.plain_index(index, self)
+        index = indexing.plain_index(index, self)
         if not graph.is_grad_enabled() or not (self.requires_grad or getattr(value, "requires_grad", False)):
             plain = value._data if isinstance(value, History) else value
             if not isinstance(plain, np.ndarray) and hasattr(plain, "get") and isinstance(self._data, np.ndarray):
@@ -219,7 +220,7 @@ class History:
             self._version[0] += 1
             return
         value = value if isinstance(value, History) else self.new_tensor(value)
-        if shape.is_basic(index):
+        if indexing.is_basic(index):
             self[index].copy_(value)
         else:
-            self._become(shape.index_set(self, index, value))
+            self._become(select.index_set(self, index, value))

@@ -10,7 +10,7 @@ from engine.backend import device as Device
 from engine.creation import zeros
 from engine.dtypes import dtype as DType
 from engine.ops.random import manual_seed
-from engine.ops.shape import sizes
+from engine.ops.dims import sizes
 from engine.tensor import Tensor, as_array
 
 

@@ -1,27 +1,55 @@
-"""What a tensor computes: operators, and the functions of ``engine.ops`` as methods of the same name."""
+"""What a tensor computes: operators, and the functions of ``engine.functional`` as methods of the same name."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from engine import dtypes
-from engine.ops import elementwise, linalg, loss, random, reduce
-from engine.ops import select as selection
+from engine import dtypes, functional
+from engine.ops import decompose, elementwise, linalg, random, reduce, unary
+from engine.ops import index as indexing
+from engine.ops import pad as padding
 from engine.ops import shape as shaping
+from engine.ops import special as specials
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
 
+_METHODS = """
+abs absolute acos acosh add addbmm addcdiv addcmul addmm addmv addr adjoint all allclose amax amin aminmax angle any arccos arccosh arcsin arcsinh
+arctan arctan2 arctanh argmax argmin argsort argwhere as_strided asin asinh atan atan2 atanh baddbmm bernoulli bincount bitwise_and
+bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor bmm broadcast_to ceil cholesky chunk clamp clamp_max clamp_min clip clone conj
+conj_physical copysign corrcoef cos cosh count_nonzero cov cross cummax cummin cumprod cumsum deg2rad det diag diag_embed diagflat diagonal
+diagonal_scatter diff digamma dist div divide dot dsplit eq equal erf erfc erfinv exp exp2 expm1 fix flatten flip fliplr flipud float_power floor
+floor_divide fmax fmin fmod frac gather gcd ge ger greater greater_equal gt heaviside histc hsplit hypot i0 index_add index_copy index_fill index_put
+index_reduce index_select inner inverse isclose isfinite isin isinf isnan isneginf isposinf isreal kron kthvalue lcm ldexp le lerp less less_equal
+lgamma log log10 log1p log2 log_softmax logaddexp logaddexp2 logcumsumexp logdet logical_and logical_not logical_or logical_xor logit logsumexp lt
+masked_fill masked_scatter masked_select matmul matrix_exp matrix_power max maximum mean median min minimum mm mode moveaxis movedim msort mul multinomial
+multiply mv mvlgamma nan_to_num nanmean nanmedian nanquantile nansum narrow ne neg negative nextafter nonzero norm not_equal outer permute pinverse
+positive pow prod put qr quantile rad2deg ravel reciprocal relu remainder renorm repeat_interleave reshape resolve_conj resolve_neg roll rot90 round
+rsqrt scatter scatter_add scatter_reduce select select_scatter sgn sigmoid sign signbit sin sinc sinh slice_scatter slogdet softmax sort split
+split_with_sizes sqrt square squeeze std sub subtract sum svd swapaxes swapdims t take take_along_dim tan tanh tensor_split tile topk trace transpose tril
+triu true_divide trunc unbind unflatten unique unique_consecutive unsqueeze var vdot vsplit where xlogy
+"""
+_IN_PLACE = """
+abs absolute acos acosh add addbmm addcdiv addcmul addmm addmv addr arccos arccosh arcsin arcsinh arctan arctan2 arctanh asin asinh atan atan2 atanh
+baddbmm bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil clamp clamp_max clamp_min clip copysign cos cosh cumprod cumsum
+deg2rad digamma div divide erf erfc erfinv exp exp2 expm1 fix float_power floor floor_divide fmod frac gcd heaviside hypot i0 index_add index_copy
+index_fill index_put index_reduce lcm ldexp lerp lgamma log log10 log1p log2 logit masked_fill masked_scatter mul multiply mvlgamma nan_to_num neg
+negative nextafter pow put rad2deg reciprocal relu remainder renorm round rsqrt scatter scatter_add scatter_reduce sgn sigmoid sign sin sinc sinh sqrt
+square sub subtract tan tanh tril triu true_divide trunc xlogy
+"""
 
-def _in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+
+def _in_place(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
     """The ``_`` form of a function: its result takes the place of the tensor's elements and history."""
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return self._become(function(self, *args, **kwargs))
 
-    method.__name__ = f"{function.__name__}_"
-    method.__doc__ = f"In-place form of ``{function.__name__}``."
+    method.__name__ = method.__qualname__ = f"{name}_"
+    method.__doc__ = f"In-place form of ``{name}``."
     return method
 
 
@@ -29,6 +57,10 @@ class Methods:
     """The part of ``Tensor`` that stands in ``engine.ops``."""
 
     __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
 
     # -- operators
 
@@ -42,17 +74,25 @@ class Methods:
     __mod__ = elementwise.remainder
     __pow__ = elementwise.pow
     __matmul__ = linalg.matmul
-    __neg__ = elementwise.neg
-    __abs__ = elementwise.abs
+    __neg__ = unary.neg
+    __abs__ = unary.abs
     __invert__ = elementwise.bitwise_not
     __and__ = elementwise.bitwise_and
+    __rand__ = elementwise.bitwise_and
     __or__ = elementwise.bitwise_or
+    __ror__ = elementwise.bitwise_or
     __xor__ = elementwise.bitwise_xor
+    __rxor__ = elementwise.bitwise_xor
+    __lshift__ = functional.bitwise_left_shift
+    __rshift__ = functional.bitwise_right_shift
     __lt__ = elementwise.lt
     __le__ = elementwise.le
     __gt__ = elementwise.gt
     __ge__ = elementwise.ge
-    __getitem__ = shaping.getitem
+    __getitem__ = indexing.getitem
+
+    def __pos__(self: Any) -> Tensor:
+        return self
 
     def __rsub__(self: Any, other: Any) -> Tensor:
         return elementwise.sub(other, self)
@@ -60,102 +100,30 @@ class Methods:
     def __rtruediv__(self: Any, other: Any) -> Tensor:
         return elementwise.div(other, self)
 
+    __rdiv__ = __rtruediv__
+
+    def __rfloordiv__(self: Any, other: Any) -> Tensor:
+        return elementwise.floor_divide(other, self)
+
+    def __rmod__(self: Any, other: Any) -> Tensor:
+        return elementwise.remainder(other, self)
+
     def __rpow__(self: Any, other: Any) -> Tensor:
         return elementwise.pow(other, self)
 
-    # -- functions
+    def __rmatmul__(self: Any, other: Any) -> Tensor:
+        return linalg.matmul(other, self)
 
-    add = elementwise.add
-    sub = elementwise.sub
-    mul = elementwise.mul
-    div = elementwise.div
-    pow = elementwise.pow
-    remainder = elementwise.remainder
-    maximum = elementwise.maximum
-    minimum = elementwise.minimum
-    clamp = elementwise.clamp
-    clone = elementwise.clone
-    abs = elementwise.abs
-    sign = elementwise.sign
-    neg = elementwise.neg
-    square = elementwise.square
-    relu = elementwise.relu
-    sqrt = elementwise.sqrt
-    rsqrt = elementwise.rsqrt
-    reciprocal = elementwise.reciprocal
-    exp = elementwise.exp
-    expm1 = elementwise.expm1
-    log = elementwise.log
-    log1p = elementwise.log1p
-    log2 = elementwise.log2
-    log10 = elementwise.log10
-    sin = elementwise.sin
-    cos = elementwise.cos
-    tanh = elementwise.tanh
-    sigmoid = elementwise.sigmoid
-    floor = elementwise.floor
-    ceil = elementwise.ceil
-    round = elementwise.round
-    trunc = elementwise.trunc
-    eq = elementwise.eq
-    ne = elementwise.ne
-    lt = elementwise.lt
-    le = elementwise.le
-    gt = elementwise.gt
-    ge = elementwise.ge
-    isnan = elementwise.isnan
-    isinf = elementwise.isinf
-    isfinite = elementwise.isfinite
-    logical_not = elementwise.logical_not
-    logical_and = elementwise.logical_and
-    logical_or = elementwise.logical_or
-    sum = reduce.sum
-    mean = reduce.mean
-    prod = reduce.prod
-    var = reduce.var
-    std = reduce.std
-    amax = reduce.amax
-    amin = reduce.amin
-    max = reduce.max
-    min = reduce.min
-    argmax = reduce.argmax
-    argmin = reduce.argmin
-    all = reduce.all
-    any = reduce.any_
-    cumsum = reduce.cumsum
-    logsumexp = reduce.logsumexp
-    norm = reduce.norm
-    reshape = shaping.reshape
-    view = shaping.reshape
-    permute = shaping.permute
-    transpose = shaping.transpose
-    t = shaping.t
+    # -- methods that no function stands for, or of another signature
+
+    view = shaping.view
+    view_as = shaping.view_as
+    reshape_as = shaping.reshape_as
     expand = shaping.expand
-    flatten = shaping.flatten
-    unsqueeze = shaping.unsqueeze
-    squeeze = shaping.squeeze
-    gather = shaping.gather
-    split = shaping.split
-    select = shaping.select
-    chunk = shaping.chunk
-    tril = selection.tril
-    triu = selection.triu
-    diag = selection.diag
-    roll = selection.roll
-    narrow = selection.narrow
-    flip = selection.flip_dims
-    sort = selection.sort
-    argsort = selection.argsort
-    topk = selection.topk
-    multinomial = selection.multinomial
-    matmul = linalg.matmul
-    mm = linalg.mm
-    bmm = linalg.bmm
-    mv = linalg.mv
-    dot = linalg.dot
-    addmm = linalg.addmm
-    softmax = loss.softmax
-    log_softmax = loss.log_softmax
+    expand_as = shaping.expand_as
+    unfold = shaping.unfold
+    repeat = padding.repeat
+    svdvals = decompose.svdvals
 
     @property
     def T(self: Any) -> Tensor:
@@ -164,70 +132,128 @@ class Methods:
     @property
     def mT(self: Any) -> Tensor:
         """Matrices transposed, ``(..., n, m)`` to ``(..., m, n)``."""
+        if self.ndim < 2:
+            raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor.")
         return self.transpose(-1, -2)
 
-    def view_as(self: Any, other: Tensor) -> Tensor:
-        return self.reshape(other.shape)
+    @property
+    def H(self: Any) -> Tensor:
+        if self.ndim not in (0, 2):
+            raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D tensor.")
+        return self.mT if self.ndim else self
 
-    def expand_as(self: Any, other: Tensor) -> Tensor:
-        return self.expand(other.shape)
+    @property
+    def mH(self: Any) -> Tensor:
+        return self.mT
 
-    def contiguous(self: Any) -> Tensor:
-        return self if self.is_contiguous() else self.clone()
+    def where(self: Any, condition: Tensor, other: Any) -> Tensor:
+        """These elements where ``condition`` holds, else those of ``other``."""
+        return elementwise.where(condition, self, other)
 
-    def masked_fill(self: Any, mask: Tensor, value: Any) -> Tensor:
-        return elementwise.where(mask, value, self)
+    def polygamma(self: Any, n: int) -> Tensor:
+        return specials.polygamma(n, self)
 
-    def float(self: Any) -> Tensor:
-        return self.to(dtypes.float32)
-
-    def double(self: Any) -> Tensor:
-        return self.to(dtypes.float64)
-
-    def half(self: Any) -> Tensor:
-        return self.to(dtypes.float16)
-
-    def long(self: Any) -> Tensor:
-        return self.to(dtypes.int64)
-
-    def int(self: Any) -> Tensor:
-        return self.to(dtypes.int32)
-
-    def bool(self: Any) -> Tensor:
-        return self.to(dtypes.bool_)
+    def sum_to_size(self: Any, *size: Any) -> Tensor:
+        """Summed over the dimensions along which ``size`` would be broadcast."""
+        wanted = shaping.sizes(size)
+        lead = self.ndim - len(wanted)
+        if lead < 0 or any(n not in (1, m) for n, m in zip(wanted, self.shape[lead:], strict=True)):
+            raise RuntimeError(f"size {{{list(wanted)}}} is not expandable to size {{{list(self.shape)}}}.")
+        dims = [*range(lead), *(i + lead for i, n in enumerate(wanted) if n == 1 != self.shape[i + lead])]
+        return shaping.reshape(reduce.sum(self, dims, True) if dims else self, wanted)
 
     # -- in place
 
-    add_ = _in_place(elementwise.add)
-    sub_ = _in_place(elementwise.sub)
-    mul_ = _in_place(elementwise.mul)
-    div_ = _in_place(elementwise.div)
-    pow_ = _in_place(elementwise.pow)
-    clamp_ = _in_place(elementwise.clamp)
-    exp_ = _in_place(elementwise.exp)
-    sqrt_ = _in_place(elementwise.sqrt)
-    relu_ = _in_place(elementwise.relu)
-    neg_ = _in_place(elementwise.neg)
-    sigmoid_ = _in_place(elementwise.sigmoid)
-    tanh_ = _in_place(elementwise.tanh)
-    abs_ = _in_place(elementwise.abs)
-    round_ = _in_place(elementwise.round)
-    masked_fill_ = _in_place(masked_fill)
-    __iadd__ = add_
-    __isub__ = sub_
-    __imul__ = mul_
-    __itruediv__ = div_
-
     def fill_(self: Any, value: Any) -> Tensor:
-        return self._become(self.new_full(self.shape, value))
+        if getattr(value, "ndim", 0):
+            raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions.")
+        filled = elementwise.cast(value, self.dtype).expand(self.shape) if hasattr(value, "_data") else self.new_full(self.shape, value)
+        return self._become(filled)
 
     def zero_(self: Any) -> Tensor:
         return self.fill_(0)
 
-    def uniform_(self: Any, a: Any = 0.0, b: Any = 1.0, generator: random.Generator | None = None) -> Tensor:
-        """Uniform numbers in [a, b)."""
-        return self._become(random.uniform_like(self, generator) * (b - a) + a)
+    def fill_diagonal_(self: Any, fill_value: Any, wrap: bool = False) -> Tensor:
+        """One value on the diagonal of a matrix."""
+        self.diagonal().fill_(fill_value)
+        return self
 
-    def normal_(self: Any, mean: Any = 0.0, std: Any = 1.0, generator: random.Generator | None = None) -> Tensor:
+    def _filled(self: Any, name: str, numbers: Tensor) -> Tensor:
+        if self.dtype.category != dtypes.FLOAT and name not in ("bernoulli_", "geometric_", "random_"):
+            raise RuntimeError(f"\"{name}\" not implemented for '{self.dtype.legacy_name}'")
+        return self._become(elementwise.cast(numbers, self.dtype))
+
+    def _uniform(self: Any, generator: random.Generator | None) -> Tensor:
+        like = self if self.dtype.category == dtypes.FLOAT else self.new_zeros(self.shape, dtype=dtypes.float64)
+        return random.uniform_like(like, generator)
+
+    def uniform_(self: Any, a: Any = 0.0, b: Any = 1.0, *, generator: random.Generator | None = None) -> Tensor:
+        """Uniform numbers in [a, b)."""
+        if a > b:
+            raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={a} > to={b}")
+        return self._filled("uniform_", self._uniform(generator) * (b - a) + a)
+
+    def normal_(self: Any, mean: Any = 0.0, std: Any = 1.0, *, generator: random.Generator | None = None) -> Tensor:
         """Normal numbers of the given mean and standard deviation."""
-        return self._become(random.normal_like(self, generator) * std + mean)
+        if std < 0:
+            raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
+        return self._filled("normal_", random.normal_like(self, generator) * std + mean)
+
+    def log_normal_(self: Any, mean: Any = 1.0, std: Any = 2.0, *, generator: random.Generator | None = None) -> Tensor:
+        """The exponentials of normal numbers."""
+        if std <= 0:
+            raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std}")
+        return self._filled("log_normal_", unary.exp(random.normal_like(self, generator) * std + mean))
+
+    def exponential_(self: Any, lambd: Any = 1.0, *, generator: random.Generator | None = None) -> Tensor:
+        """Exponential numbers of rate ``lambd``."""
+        if lambd <= 0:
+            raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
+        return self._filled("exponential_", unary.log1p(-self._uniform(generator)) / -lambd)
+
+    def cauchy_(self: Any, median: Any = 0.0, sigma: Any = 1.0, *, generator: random.Generator | None = None) -> Tensor:
+        """Numbers of Cauchy's distribution."""
+        if sigma <= 0:
+            raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
+        return self._filled("cauchy_", functional.tan((self._uniform(generator) - 0.5) * math.pi) * sigma + median)
+
+    def geometric_(self: Any, p: Any, *, generator: random.Generator | None = None) -> Tensor:
+        """How many trials until the first success of probability ``p``."""
+        if not 0 < p < 1:
+            raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
+        return self._filled("geometric_", unary.ceil(unary.log1p(-self._uniform(generator)) / math.log1p(-p)).clamp(min=1))
+
+    def bernoulli_(self: Any, p: Any = 0.5, *, generator: random.Generator | None = None) -> Tensor:
+        """Ones with probability ``p``, a number or a tensor."""
+        return self._filled("bernoulli_", elementwise.lt(self._uniform(generator), p))
+
+    def random_(self: Any, low: int = 0, high: int | None = None, *, generator: random.Generator | None = None) -> Tensor:
+        """Integers from ``low`` up to but not including ``high``."""
+        top = (2**24 if self.dtype.category == dtypes.FLOAT else min(2**31, 2 ** (8 * self.dtype.itemsize - 1))) if high is None else high
+        return self._become(random.randint_like(self, low, top, generator))
+
+
+def _cast_to(dtype: dtypes.dtype, name: str) -> Callable[..., Tensor]:
+    def method(self: Any, memory_format: Any = None) -> Tensor:
+        return self.to(dtype)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"In {dtype.name}."
+    return method
+
+
+for _name in _METHODS.split():
+    if _name not in Methods.__dict__:
+        setattr(Methods, _name, getattr(functional, _name))
+for _name in _IN_PLACE.split():
+    setattr(Methods, f"{_name}_", _in_place(getattr(functional, _name), _name))
+for _name, _dtype in {
+    "float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16, "bfloat16": dtypes.bfloat16, "long": dtypes.int64, "int": dtypes.int32,
+    "short": dtypes.int16, "char": dtypes.int8, "byte": dtypes.uint8, "bool": dtypes.bool_,
+}.items():  # fmt: skip
+    setattr(Methods, _name, _cast_to(_dtype, _name))
+for _operator, _name in {
+    "iadd": "add_", "isub": "sub_", "imul": "mul_", "itruediv": "div_", "ifloordiv": "floor_divide_", "imod": "remainder_", "ipow": "pow_", "iand": "bitwise_and_",
+    "ior": "bitwise_or_", "ixor": "bitwise_xor_",
+}.items():  # fmt: skip
+    setattr(Methods, f"__{_operator}__", getattr(Methods, _name))

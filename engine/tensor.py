@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from engine import dtypes, graph, printing
-from engine.backend import Array, MetaArray, array_module, device_of, full, resolve, transfer
+from engine.backend import Array, MetaArray, array_module, device_of, full, pinned, resolve, transfer
 from engine.backend import device as Device
 from engine.dispatch import Op, count
 from engine.dtypes import dtype as DType
@@ -19,7 +19,7 @@ from engine.dtypes import from_numpy_dtype
 from engine.history import History
 from engine.methods import Methods
 from engine.ops import elementwise
-from engine.ops import shape as shaping
+from engine.ops.dims import sizes, wrap_dim
 
 class Size(tuple[int, ...]):
     """The sizes of a tensor's dimensions."""
@@ -83,7 +83,7 @@ class Tensor(History, Methods):
         return Size(self._data.shape)
 
     def size(self, dim: Int | None = None) -> Any:
-        return self.shape if dim is None else self.shape[shaping.wrap_dim(dim, self.ndim)]
+        return self.shape if dim is None else self.shape[wrap_dim(dim, self.ndim)]
 
     @property
     def ndim(self) -> Int:
@@ -109,8 +109,18 @@ class Tensor(History, Methods):
         return device_of(self._data)
 
     @property
+    def itemsize(self) -> Int:
+        return self.dtype.itemsize
+
+    @property
     def is_cuda(self) -> Bool:
         return self.device.type == "cuda"
+
+    def is_complex(self) -> Bool:
+        return False
+
+    def is_same_size(self, other: Tensor) -> Bool:
+        return self.shape == other.shape
 
     def is_floating_point(self) -> Bool:
         return self.dtype.is_floating_point
@@ -119,8 +129,32 @@ class Tensor(History, Methods):
         strides = tuple(s // self.dtype.itemsize for s in self._data.strides)
         return strides if dim is None else strides[dim]
 
-    def is_contiguous(self) -> Bool:
+    def is_contiguous(self, memory_format: Any = None) -> Bool:
         return isinstance(self._data, MetaArray) or bool(self._data.flags.c_contiguous)
+
+    def contiguous(self, memory_format: Any = None) -> Tensor:
+        """Itself where its elements lie in order, else a copy that does."""
+        return self if self.is_contiguous() else self.clone()
+
+    def storage_offset(self) -> Int:
+        """How many elements into its base's memory this tensor starts."""
+        return 0 if self._base is None or not self.numel() else (self.data_ptr() - self._base.data_ptr()) // self.element_size()
+
+    def resize_(self, *size: Any, memory_format: Any = None) -> Tensor:
+        """In another size in place, elements in memory order; new ones are zero."""
+        if self.requires_grad:
+            raise RuntimeError("cannot resize variables that require grad")
+        shape, flat = sizes(size), self._data.reshape(-1)
+        if count(shape) > self.numel():
+            grown = full((count(shape),), 0, self.dtype.numpy, self.device)
+            grown[: self.numel()] = flat
+            flat = grown
+        self._data = flat[: count(shape)].reshape(shape)
+        self._version[0] += 1
+        return self
+
+    def resize_as_(self, other: Tensor, memory_format: Any = None) -> Tensor:
+        return self.resize_(other.shape)
 
     def data_ptr(self) -> Int:
         return int(self._data.ctypes.data) if isinstance(self._data, np.ndarray) else int(self._data.data.ptr)
@@ -175,7 +209,7 @@ class Tensor(History, Methods):
             raise RuntimeError(f"Boolean value of Tensor with {'no values' if not self.numel() else 'more than one value'} is ambiguous")
         return bool(self.item())
 
-    def to(self, *args: Any, dtype: DType | None = None, device: Any = None, copy: Bool = False, non_blocking: Bool = False) -> Tensor:
+    def to(self, *args: Any, dtype: DType | None = None, device: Any = None, copy: Bool = False, non_blocking: Bool = False, memory_format: Any = None) -> Tensor:
         """In another dtype or on another device: ``to(dtype)``, ``to(device)``, ``to(device, dtype)``, ``to(other)``; itself if it is so already."""
         for a in args:
             if isinstance(a, Tensor):
@@ -194,6 +228,10 @@ class Tensor(History, Methods):
 
     def cuda(self, device: Int = 0) -> Tensor:
         return self.to(f"cuda:{device}")
+
+    def pin_memory(self) -> Tensor:
+        """A copy that a device reads faster; itself where there is none."""
+        return self if not isinstance(self._data, np.ndarray) else Tensor._wrap(pinned(self._data))
 
     def type(self, dtype: Any = None) -> Any:
         """Without an argument the legacy name (``torch.FloatTensor``), else the tensor in another dtype."""
@@ -217,17 +255,32 @@ class Tensor(History, Methods):
 
     # -- new tensors like this one
 
-    def new_full(self, size: Sequence[Int], fill_value: Any, dtype: DType | None = None) -> Tensor:
-        return Tensor._wrap(full(tuple(size), fill_value, (dtype or self.dtype).numpy, self.device))
+    def new_full(
+        self, size: Sequence[Int], fill_value: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: Bool = False, layout: Any = None
+    ) -> Tensor:
+        """A tensor of one value, in this one's dtype and on its device unless told otherwise."""
+        where = self.device if device is None else resolve(device)
+        return Tensor._wrap(full(tuple(size), fill_value, (dtype or self.dtype).numpy, where)).requires_grad_(requires_grad)
 
-    def new_zeros(self, *size: Any, dtype: DType | None = None) -> Tensor:
-        return self.new_full(shaping.sizes(size), 0, dtype)
+    def new_zeros(self, *size: Any, **options: Any) -> Tensor:
+        return self.new_full(sizes(size), 0, **options)
 
-    def new_ones(self, *size: Any, dtype: DType | None = None) -> Tensor:
-        return self.new_full(shaping.sizes(size), 1, dtype)
+    def new_ones(self, *size: Any, **options: Any) -> Tensor:
+        return self.new_full(sizes(size), 1, **options)
 
-    def new_tensor(self, data: Any, dtype: DType | None = None) -> Tensor:
-        return Tensor._wrap(as_array(data, dtype or self.dtype, self.device))
+    new_empty = new_zeros
+
+    def new_empty_strided(self, size: Sequence[Int], stride: Sequence[Int], **options: Any) -> Tensor:
+        """Zeros laid out in memory by strides, in elements."""
+        extent = 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if count(size) else 0
+        return self.new_zeros(extent, **options).as_strided(size, stride).detach()
+
+    def new_eye(self, n: Int) -> Tensor:
+        """The identity matrix ``(n, n)`` in this dtype, on this device."""
+        return self.new_ones(n).diag_embed()
+
+    def new_tensor(self, data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: Bool = False) -> Tensor:
+        return Tensor._wrap(as_array(data, dtype or self.dtype, self.device if device is None else device)).requires_grad_(requires_grad)
 
     # -- behaviour as an object
 

@@ -42,6 +42,11 @@ def array_module(x: Array) -> Any:
     return np if isinstance(x, np.ndarray | np.generic) else cupy()
 
 
+def special_module(x: Array) -> Any:
+    """``scipy.special``, or CuPy's form of it: imported when a special function is first computed."""
+    return importlib.import_module("scipy.special" if isinstance(x, np.ndarray | np.generic) else "cupyx.scipy.special")
+
+
 def is_scalar(x: Any) -> bool:
     """Whether an operand is a number, not an array: it may meet arrays of any device."""
     return isinstance(x, np.generic | bool | int | float)
@@ -111,6 +116,16 @@ def transfer(x: Array, where: device) -> Array:
         return cupy().asarray(x)
 
 
+def pinned(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A copy in page-locked memory, from which a GPU copies without the processor; ``x`` itself where there is no GPU."""
+    if not cuda_device_count():
+        return x
+    memory = cupy().cuda.alloc_pinned_memory(max(x.nbytes, 1))
+    copy = np.frombuffer(memory, x.dtype, x.size).reshape(x.shape)
+    copy[...] = x
+    return copy
+
+
 def shares_memory(a: Array, b: Array) -> bool:
     """Whether writing to one array could be seen in the other; of arrays without elements, always."""
     if isinstance(a, MetaArray) or isinstance(b, MetaArray):
@@ -123,11 +138,11 @@ def is_writeable(x: Array) -> bool:
     return not isinstance(x, np.ndarray) or bool(x.flags.writeable)
 
 
-def as_strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
+def as_strided_array(x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
     return array_module(x).lib.stride_tricks.as_strided(x, shape, strides)
 
 
 __all__ = [
-    "CPU", "META", "Array", "MetaArray", "array_module", "as_strided", "cuda_device_count", "cupy", "device", "device_of", "empty",
-    "full", "is_scalar", "is_writeable", "on", "quiet", "resolve", "shares_memory", "transfer",
+    "CPU", "META", "Array", "MetaArray", "array_module", "as_strided_array", "cuda_device_count", "cupy", "device", "device_of", "empty",
+    "full", "is_scalar", "is_writeable", "on", "pinned", "quiet", "resolve", "shares_memory", "special_module", "transfer",
 ]  # fmt: skip

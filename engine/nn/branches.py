@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from engine.nn.container import Sequential, _Indexed
 from engine.nn.module import Module
-from engine.ops.shape import cat
+from engine.ops.join import cat
 from engine.tensor import Tensor
 
 Merge = Literal["concat", "add"]

@@ -7,9 +7,10 @@ from typing import Literal
 import numpy as np
 
 from engine.dtypes import FLOAT
-from engine.ops.elementwise import softplus, where
+from engine.ops.elementwise import where
+from engine.ops.unary import softplus
 from engine.ops.loss import log_softmax
-from engine.ops.shape import gather
+from engine.ops.scatter import gather
 from engine.tensor import Tensor
 
 

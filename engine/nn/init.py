@@ -50,13 +50,13 @@ def _correct_fan(tensor: Tensor, mode: str) -> int:
 @no_grad()
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
     """U(a, b)."""
-    return tensor.uniform_(a, b, generator)
+    return tensor.uniform_(a, b, generator=generator)
 
 
 @no_grad()
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """N(mean, std^2)."""
-    return tensor.normal_(mean, std, generator)
+    return tensor.normal_(mean, std, generator=generator)
 
 
 @no_grad()

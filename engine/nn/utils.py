@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 from engine.graph import no_grad
-from engine.ops.shape import stack
+from engine.ops.join import stack
 from engine.tensor import Tensor
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from engine.backend import Array, array_module, as_strided
+from engine.backend import Array, array_module, as_strided_array
 from engine.dispatch import Op, Spec, count
 from engine.graph import apply
 
@@ -44,7 +44,7 @@ def _columns(x: Array, kernel: Ints, out: Ints, stride: Ints, padding: Ints, dil
         x.strides[1] * (c // groups), x.strides[1], *(s * d for s, d in zip(spatial, dilation, strict=True)),
         x.strides[0], *(s * t for s, t in zip(spatial, stride, strict=True)),
     )  # fmt: skip
-    return as_strided(x, shape, strides).reshape(groups, c // groups * count(kernel), n * count(out))
+    return as_strided_array(x, shape, strides).reshape(groups, c // groups * count(kernel), n * count(out))
 
 
 def _rows(g: Array, groups: int) -> Array:

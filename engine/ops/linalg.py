@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.backend import array_module
-from engine.dispatch import Op, Spec, broadcast_shapes
-from engine.dtypes import promote_types
+from engine.dispatch import Op, Spec, broadcast_shapes, count
 from engine.graph import apply
+from engine.ops.dims import wrap_dim
 from engine.ops.elementwise import cast
-from engine.ops.reduce import sum as sum_
-from engine.ops.shape import reshape, transpose, unsqueeze
+from engine.ops.join import stack
+from engine.ops.shape import permute, reshape, select, transpose, unsqueeze
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -34,8 +35,8 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     """The product of vectors, matrices ``(n, k) (k, m)`` or batches of them, as NumPy's ``@``. Raises RuntimeError on a mismatch."""
     if a.ndim == 0 or b.ndim == 0:
         raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {a.ndim}D and {b.ndim}D")
-    d = promote_types(a.dtype, b.dtype)
-    left, right = cast(a, d), cast(b, d)
+    _same_type(a, b, "matmul")
+    left, right = a, b
     left = unsqueeze(left, 0) if a.ndim == 1 else left
     right = unsqueeze(right, 1) if b.ndim == 1 else right
     if left.shape[-1] != right.shape[-2]:
@@ -47,39 +48,210 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     return y
 
 
-def _ranked(name: str, rank: int) -> Any:
-    def product(a: Tensor, b: Tensor) -> Tensor:
-        for x in (a, b):
-            if x.ndim != rank:
-                raise RuntimeError(f"{name}: expected tensors of {rank} dimension(s), got {a.ndim}D and {b.ndim}D")
-        return matmul(a, b)
-
-    product.__name__ = product.__qualname__ = name
-    product.__doc__ = f"``matmul`` of two {rank}-dimensional tensors."
-    return product
+def _rank(x: Tensor, n: int, name: str, what: str) -> None:
+    if x.ndim != n:
+        raise RuntimeError(f"{name}: expected {what} to be a {n}D tensor, got {x.ndim}D of size {list(x.shape)}")
 
 
-dot, mm, bmm = _ranked("dot", 1), _ranked("mm", 2), _ranked("bmm", 3)
+def _same_type(a: Tensor, b: Tensor, name: str) -> None:
+    if a.dtype is not b.dtype:
+        raise RuntimeError(f"{name}: expected both tensors to have the same dtype, but found {a.dtype.legacy_name} and {b.dtype.legacy_name}")
+
+
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    """The inner product of two vectors."""
+    if a.ndim != 1 or b.ndim != 1:
+        raise RuntimeError(f"1D tensors expected, but got {a.ndim}D and {b.ndim}D tensors")
+    _same_type(a, b, "dot")
+    if a.shape != b.shape:
+        raise RuntimeError(f"inconsistent tensor size, expected tensor {list(a.shape)} and src {list(b.shape)} to have the same number of elements")
+    return matmul(a, b)
+
+
+vdot = dot
+
+
+def mm(a: Tensor, b: Tensor) -> Tensor:
+    """The product of two matrices, ``(n, k) (k, m)`` to ``(n, m)``."""
+    _rank(a, 2, "mm", "self")
+    _rank(b, 2, "mm", "mat2")
+    _same_type(a, b, "mm")
+    return matmul(a, b)
+
+
+def bmm(a: Tensor, b: Tensor) -> Tensor:
+    """The products of two batches of matrices, ``(b, n, k) (b, k, m)`` to ``(b, n, m)``."""
+    _rank(a, 3, "bmm", "batch1")
+    _rank(b, 3, "bmm", "batch2")
+    _same_type(a, b, "bmm")
+    if a.shape[0] != b.shape[0] or a.shape[2] != b.shape[1]:
+        raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{a.shape[0]}, {a.shape[2]}] but got: [{b.shape[0]}, {b.shape[1]}].")
+    return matmul(a, b)
 
 
 def mv(a: Tensor, x: Tensor) -> Tensor:
+    """The product of a matrix and a vector."""
+    if a.ndim != 2 or x.ndim != 1:
+        raise RuntimeError(f"vector + matrix @ vector expected, got {x.ndim}, {a.ndim}, {x.ndim}")
+    _same_type(a, x, "mv")
+    if a.shape[1] != x.shape[0]:
+        raise RuntimeError(f"size mismatch, got input ({a.shape[0]}), mat ({a.shape[0]}x{a.shape[1]}), vec ({x.shape[0]})")
     return matmul(a, x)
 
 
 def outer(a: Tensor, b: Tensor) -> Tensor:
+    """All products of the elements of two vectors, ``(n,) (m,)`` to ``(n, m)``."""
+    _rank(a, 1, "outer", "self")
+    _rank(b, 1, "outer", "vec2")
     return unsqueeze(a, 1) * unsqueeze(b, 0)
 
 
-def addmm(c: Tensor, a: Tensor, b: Tensor, beta: float = 1, alpha: float = 1) -> Tensor:
+def _scaled(x: Tensor, factor: float) -> Tensor:
+    return x if factor == 1 else cast(x * factor, x.dtype)
+
+
+def _added(c: Tensor, product: Tensor, beta: float, alpha: float, name: str) -> Tensor:
+    """``beta * c + alpha * product``; with ``beta`` 0, whatever ``c`` holds is ignored."""
+    _same_type(c, product, name)
+    shape = broadcast_shapes(c.shape, product.shape)
+    if shape != product.shape:
+        raise RuntimeError(f"{name}: The expanded size of the tensor {list(product.shape)} must match the existing size {list(c.shape)}")
+    return _scaled(product, alpha) if beta == 0 else _scaled(c, beta) + _scaled(product, alpha)
+
+
+def addmm(c: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * c + alpha * (a @ b)``."""
-    product = mm(a, b)
-    return (c if beta == 1 else c * beta) + (product if alpha == 1 else product * alpha)
+    return _added(c, mm(a, b), beta, alpha, "addmm")
 
 
-def trace(x: Tensor) -> Tensor:
-    n = min(x.shape)
-    index = list(range(n))
-    return sum_(x[index, index])
+def addmv(c: Tensor, a: Tensor, x: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """``beta * c + alpha * (a @ x)`` for a vector ``x``."""
+    return _added(c, mv(a, x), beta, alpha, "addmv")
+
+
+def addr(c: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """``beta * c + alpha * outer(a, b)``."""
+    return _added(c, outer(a, b), beta, alpha, "addr")
+
+
+def baddbmm(c: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """``beta * c + alpha * bmm(a, b)``."""
+    return _added(c, bmm(a, b), beta, alpha, "baddbmm")
+
+
+def addbmm(c: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """``beta * c + alpha * bmm(a, b).sum(0)``."""
+    return _added(c, bmm(a, b).sum(0), beta, alpha, "addbmm")
+
+
+def inner(a: Tensor, b: Tensor) -> Tensor:
+    """Products over the last dimensions of both."""
+    if a.ndim == 0 or b.ndim == 0:
+        return a * b
+    if a.shape[-1] != b.shape[-1]:
+        raise RuntimeError(f"inner() the last dimension must match on both input tensors but got shapes {list(a.shape)} and {list(b.shape)}")
+    return tensordot(a, b, ([-1], [-1]))
+
+
+def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
+    """Products over ``dims``: the last so many of ``a`` with the first of ``b``, or two lists of dimensions."""
+    if isinstance(dims, int):
+        if dims < 0:
+            raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
+        if dims > min(a.ndim, b.ndim):
+            raise RuntimeError(f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}")
+        left, right = list(range(a.ndim - dims, a.ndim)), list(range(dims))
+    else:
+        left, right = (list(map(int, d)) for d in dims)
+    da, db = [wrap_dim(d, a.ndim) for d in left], [wrap_dim(d, b.ndim) for d in right]
+    if len(da) != len(db) or any(a.shape[i] != b.shape[j] for i, j in zip(da, db, strict=False)):
+        raise RuntimeError(f"contracted dimensions need to match, but got sizes {[a.shape[i] for i in da]} and {[b.shape[j] for j in db]}")
+    free_a, free_b = [i for i in range(a.ndim) if i not in da], [j for j in range(b.ndim) if j not in db]
+    k = count([a.shape[i] for i in da])
+    x = reshape(permute(a, [*free_a, *da]), (count([a.shape[i] for i in free_a]), k))
+    y = reshape(permute(b, [*db, *free_b]), (k, count([b.shape[j] for j in free_b])))
+    return reshape(matmul(x, y), [*(a.shape[i] for i in free_a), *(b.shape[j] for j in free_b)])
+
+
+def kron(a: Tensor, b: Tensor) -> Tensor:
+    """Kronecker's product: every element of ``a`` times the whole of ``b``."""
+    n = max(a.ndim, b.ndim)
+    sa, sb = (1,) * (n - a.ndim) + a.shape, (1,) * (n - b.ndim) + b.shape
+    x = reshape(a, [k for s in sa for k in (s, 1)])
+    y = reshape(b, [k for s in sb for k in (1, s)])
+    return reshape(x * y, [p * q for p, q in zip(sa, sb, strict=True)])
+
+
+def cross(a: Tensor, b: Tensor, dim: int | None = None) -> Tensor:
+    """The vector product along a dimension of size 3, the first such one unless ``dim`` is given."""
+    if a.ndim != b.ndim:
+        raise RuntimeError("linalg.cross: inputs must have the same number of dimensions.")
+    if dim is None:
+        fitting = [i for i, (n, m) in enumerate(zip(a.shape, b.shape, strict=True)) if n == m == 3]
+        if not fitting:
+            raise RuntimeError("no dimension of size 3 in input")
+        dim = fitting[0]
+    at = wrap_dim(dim, a.ndim)
+    if a.shape[at] != 3 or b.shape[at] != 3:
+        raise RuntimeError(f"linalg.cross: inputs dimension {dim} must have length 3. Got {a.shape[at]} and {b.shape[at]}")
+    x, y = ([select(v, at, i) for i in range(3)] for v in (a, b))
+    return stack([x[1] * y[2] - x[2] * y[1], x[2] * y[0] - x[0] * y[2], x[0] * y[1] - x[1] * y[0]], at)
+
+
+def matrix_power(x: Tensor, n: int) -> Tensor:
+    """Square matrices multiplied with themselves ``n`` times; negative powers are those of the inverse."""
+    square_matrices(x, "linalg.matrix_power")
+    if n == 0:
+        return x * 0 + x.new_eye(x.shape[-1])
+    if n < 0:
+        x, n = x.inverse(), -n
+    result: Tensor | None = None
+    while n:
+        if n & 1:
+            result = x if result is None else matmul(result, x)
+        n >>= 1
+        x = matmul(x, x) if n else x
+    assert result is not None
+    return result
+
+
+def square_matrices(x: Tensor, name: str) -> None:
+    """Raises RuntimeError for anything but (batches of) square matrices."""
+    if x.ndim < 2:
+        raise RuntimeError(f"{name}: The input tensor A must have at least 2 dimensions.")
+    if x.shape[-1] != x.shape[-2]:
+        raise RuntimeError(f"{name}: A must be batches of square matrices, but they are {x.shape[-2]} by {x.shape[-1]} matrices")
+
+
+def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
+    """The product of matrices (the first and last may be vectors), multiplied in the order that costs least."""
+    xs = list(tensors)
+    if len(xs) < 2:
+        raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {len(xs)}")
+    for i, x in enumerate(xs):
+        if x.ndim != 2 and not (x.ndim == 1 and i in (0, len(xs) - 1)):
+            raise RuntimeError(f"multi_dot(): tensor {i} must be 2D but got {x.ndim}D")
+        if x.dtype is not xs[0].dtype:
+            raise RuntimeError(f"multi_dot(): all tensors must have be the same dtype but tensor 0 is {xs[0].dtype.name} and tensor {i} {x.dtype.name}")
+    first, last = xs[0].ndim == 1, xs[-1].ndim == 1
+    xs[0] = unsqueeze(xs[0], 0) if first else xs[0]
+    xs[-1] = unsqueeze(xs[-1], 1) if last else xs[-1]
+    sizes = [x.shape[0] for x in xs] + [xs[-1].shape[1]]
+    for i in range(len(xs) - 1):
+        if xs[i].shape[1] != xs[i + 1].shape[0]:
+            raise RuntimeError(f"multi_dot(): tensors {i} and {i + 1} with shapes {list(xs[i].shape)} and {list(xs[i + 1].shape)} cannot be multiplied")
+    best: dict[tuple[int, int], tuple[int, int]] = {(i, i): (0, i) for i in range(len(xs))}
+    for length in range(1, len(xs)):
+        for i in range(len(xs) - length):
+            j = i + length
+            best[i, j] = min((best[i, k][0] + best[k + 1, j][0] + sizes[i] * sizes[k + 1] * sizes[j + 1], k) for k in range(i, j))
+
+    def product(i: int, j: int) -> Tensor:
+        k = best[i, j][1]
+        return xs[i] if i == j else matmul(product(i, k), product(k + 1, j))
+
+    y = product(0, len(xs) - 1)
+    return reshape(y, [n for n, drop in zip(y.shape, (first, last), strict=True) if not drop])
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -93,3 +265,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if x.ndim > 2:
         y = reshape(y, (*x.shape[:-1], *weight.shape[:-1]))
     return y if bias is None else y + bias
+
+
+__all__ = [
+    "addbmm", "addmm", "addmv", "addr", "baddbmm", "bmm", "cross", "dot", "inner", "kron", "matmul", "matrix_power", "mm", "multi_dot", "mv", "outer", "tensordot", "vdot",
+]  # fmt: skip

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from engine.backend import Array, array_module
 from engine.dispatch import Op
-from engine.dtypes import FLOAT, get_default_dtype
+from engine.dtypes import FLOAT, dtype, get_default_dtype
 from engine.graph import apply
-from engine.ops.elementwise import cast, exp
+from engine.ops.elementwise import cast
+from engine.ops.unary import exp
 from engine.ops.reduce import sum as sum_
-from engine.ops.shape import wrap_dim
+from engine.ops.dims import wrap_dim
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -45,11 +46,14 @@ def _apply(op: Op, x: Tensor, dim: int) -> Tensor:
     return apply(op, x, dim=wrap_dim(dim, x.ndim)) if x.numel() and x.ndim else exp(x * 0) if op is _softmax else x * 0
 
 
-def softmax(x: Tensor, dim: int = -1) -> Tensor:
+def softmax(x: Tensor, dim: int = -1, dtype: dtype | None = None) -> Tensor:
     """``exp(x) / sum(exp(x))`` along ``dim``, without overflow."""
-    return _apply(_softmax, x, dim)
+    return _apply(_softmax, x if dtype is None else cast(x, dtype), dim)
 
 
-def log_softmax(x: Tensor, dim: int = -1) -> Tensor:
+def log_softmax(x: Tensor, dim: int = -1, dtype: dtype | None = None) -> Tensor:
     """``log(softmax(x))``, without its loss of precision."""
-    return _apply(_log_softmax, x, dim)
+    return _apply(_log_softmax, x if dtype is None else cast(x, dtype), dim)
+
+
+__all__ = ["log_softmax", "softmax"]

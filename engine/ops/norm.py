@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from engine.backend import Array, array_module
 from engine.dispatch import Op
 from engine.graph import apply
-from engine.ops.elementwise import rsqrt
+from engine.ops.unary import rsqrt
 from engine.ops.reduce import mean, var
 
 if TYPE_CHECKING:

@@ -1,19 +1,24 @@
-"""Ops that fold dimensions: sums, extremes, statistics."""
+"""Ops that fold dimensions: sums, products, extremes, tests, norms."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from engine.backend import Array, array_module
 from engine.dispatch import Op, Spec, count
-from engine.dtypes import FLOAT, dtype, int64
+from engine.dtypes import BOOL, FLOAT, dtype, int64, uint8
 from engine.graph import apply
-from engine.ops.elementwise import cast, exp, log, sqrt, where
-from engine.ops.shape import cat, flip, gather, permute, reshape, wrap_dim
+from engine.ops.dims import wrap_dim, wrap_dims
+from engine.ops.elementwise import cast, maximum, minimum, ne, where
+from engine.ops.unary import exp, log, sqrt
+from engine.ops.join import cat
+from engine.ops.order import ValuesIndices
+from engine.ops.scatter import gather
+from engine.ops.shape import permute, reshape
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -21,15 +26,13 @@ if TYPE_CHECKING:
 Dims = int | Sequence[int] | None
 
 
-def _dims(dim: Dims, ndim: int) -> tuple[int, ...]:
+def fold_dims(dim: Dims, ndim: int) -> tuple[int, ...]:
     """The dimensions to fold, sorted; all of them for None and for ()."""
     if dim is None or (not isinstance(dim, int) and len(dim) == 0):
         return tuple(range(ndim))
-    named = [wrap_dim(d, ndim) for d in ([dim] if isinstance(dim, int) else dim)]
-    for d in named:
-        if named.count(d) > 1:
-            raise RuntimeError(f"dim {d} appears multiple times in the list of dims")
-    return tuple(sorted(d for d in named if d < ndim))
+    if ndim > 64:
+        raise RuntimeError(f"only tensors with up to 64 dims are supported, got {ndim}")
+    return tuple(sorted(d for d in wrap_dims(dim, ndim) if d < ndim))
 
 
 def _folded(shape: tuple[int, ...], dims: tuple[int, ...], keepdim: bool) -> tuple[int, ...]:
@@ -54,7 +57,7 @@ def _reduction(name: str, function: str, vjp: Callable[..., Any] | None = None, 
 
 
 _sum = _reduction("sum", "sum", lambda g, x_shape, dims: _restore(g, x_shape, dims))
-_mean = _reduction("mean", "mean", lambda g, x_shape, dims: _restore(g * (1 / count([x_shape[d] for d in dims])), x_shape, dims))
+_mean = _reduction("mean", "mean", lambda g, x_shape, dims: _restore(g * (1 / max_one(x_shape, dims)), x_shape, dims))
 _prod = _reduction("prod", "prod")
 _amax = _reduction("amax", "max", lambda g, x, y, dims: _to_extremes(g, x, y, dims))
 _amin = _reduction("amin", "min", lambda g, x, y, dims: _to_extremes(g, x, y, dims))
@@ -62,10 +65,20 @@ _all = _reduction("all", "all", result=np.bool_)
 _any = _reduction("any", "any", result=np.bool_)
 
 
+def max_one(x_shape: tuple[int, ...], dims: tuple[int, ...]) -> int:
+    """How many elements are folded into one; 1 where there are none."""
+    return count([x_shape[d] for d in dims]) or 1
+
+
 def _to_extremes(g: Tensor, x: Tensor, y: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """Shares the gradient equally among the elements that are the extreme."""
-    at = cast(x == _restore(y, x.shape, dims), x.dtype)
+    """Shares the gradient equally among the elements that are the extreme (or NaN, where that is the result)."""
+    top = _restore(y, x.shape, dims)
+    at = cast((x == top) | (top != top), x.dtype)
     return at * _restore(g, x.shape, dims) / sum(at, dims, keepdim=True)
+
+
+def _reduce_all(op: Op, x: Tensor, dim: Dims, keepdim: bool) -> Tensor:
+    return apply(op, x, dims=fold_dims(dim, x.ndim), keepdim=keepdim)
 
 
 def sum(x: Tensor, dim: Dims = None, keepdim: bool = False, dtype: dtype | None = None) -> Tensor:
@@ -74,7 +87,12 @@ def sum(x: Tensor, dim: Dims = None, keepdim: bool = False, dtype: dtype | None 
         x = cast(x, dtype)
     elif x.dtype.category != FLOAT:
         x = cast(x, int64)
-    return apply(_sum, x, dims=_dims(dim, x.ndim), keepdim=keepdim)
+    return _reduce_all(_sum, x, dim, keepdim)
+
+
+def nansum(x: Tensor, dim: Dims = None, keepdim: bool = False, dtype: dtype | None = None) -> Tensor:
+    """``sum`` with NaN counted as zero."""
+    return sum(where(x.isnan(), 0, x) if x.dtype.category == FLOAT else x, dim, keepdim, dtype)
 
 
 def mean(x: Tensor, dim: Dims = None, keepdim: bool = False, dtype: dtype | None = None) -> Tensor:
@@ -83,17 +101,26 @@ def mean(x: Tensor, dim: Dims = None, keepdim: bool = False, dtype: dtype | None
         x = cast(x, dtype)
     if x.dtype.category != FLOAT:
         raise RuntimeError(
-            f"mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: {x.dtype.name}"
+            f"mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: {x.dtype.legacy_name}"
         )
-    return apply(_mean, x, dims=_dims(dim, x.ndim), keepdim=keepdim)
+    return _reduce_all(_mean, x, dim, keepdim)
 
 
-def prod(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+def nanmean(x: Tensor, dim: Dims = None, keepdim: bool = False, dtype: dtype | None = None) -> Tensor:
+    """The mean of what is not NaN."""
+    if x.dtype.category != FLOAT:
+        raise RuntimeError(f"nanmean(): expected input to have floating point or complex dtype but got {x.dtype.legacy_name}")
+    return nansum(x, dim, keepdim, dtype) / cast(sum(~x.isnan(), dim, keepdim), dtype or x.dtype)
+
+
+def prod(x: Tensor, dim: int | None = None, keepdim: bool = False, dtype: dtype | None = None) -> Tensor:
     """Over one dimension, or all."""
-    x = x if x.dtype.category == FLOAT else cast(x, int64)
-    dims = _dims(dim, x.ndim)
+    x = cast(x, dtype) if dtype is not None else x if x.dtype.category == FLOAT else cast(x, int64)
+    dims = fold_dims(dim, x.ndim)
     if not x.requires_grad:
         return apply(_prod, x, dims=dims, keepdim=keepdim)
+    if x.numel() == 0:
+        return apply(_prod, x.detach(), dims=dims, keepdim=keepdim) + sum(x, dim, keepdim)  # of nothing, but with a history
     shape = _folded(x.shape, dims, keepdim)
     x = reshape(permute(x, [*(i for i in range(x.ndim) if i not in dims), *dims]), (*_folded(x.shape, dims, False), -1))
     while x.shape[-1] > 1:  # by halves: unlike y / x, right at zeros, to any order of derivative
@@ -102,29 +129,51 @@ def prod(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     return reshape(x, shape)
 
 
+def count_nonzero(x: Tensor, dim: Dims = None) -> Tensor:
+    """How many elements are not zero."""
+    return sum(ne(x, 0), dim)
+
+
+# -- extremes
+
+
 def _extreme_dims(x: Tensor, dim: Dims, name: str) -> tuple[int, ...]:
-    dims = _dims(dim, x.ndim)
-    if any(x.shape[d] == 0 for d in dims):
-        raise RuntimeError(
-            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument."
-        )
+    dims = fold_dims(dim, x.ndim)
+    if x.numel() == 0:
+        for d in dims:
+            if x.shape[d] == 0 and dim is None:
+                raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.")
+            if x.shape[d] == 0:
+                raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
     return dims
 
 
 def amax(x: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """The greatest element; a gradient is shared by all that attain it."""
     return apply(_amax, x, dims=_extreme_dims(x, dim, "amax"), keepdim=keepdim)
 
 
 def amin(x: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """The smallest element; a gradient is shared by all that attain it."""
     return apply(_amin, x, dims=_extreme_dims(x, dim, "amin"), keepdim=keepdim)
 
 
-def all(x: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    return apply(_all, x, dims=_dims(dim, x.ndim), keepdim=keepdim)
+def aminmax(x: Tensor, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    """(smallest, greatest)."""
+    return amin(x, dim, keepdim), amax(x, dim, keepdim)
 
 
-def any_(x: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    return apply(_any, x, dims=_dims(dim, x.ndim), keepdim=keepdim)
+def _test(op: Op) -> Callable[..., Tensor]:
+    def test(x: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+        y = _reduce_all(op, x, dim, keepdim)
+        return cast(y, uint8) if x.dtype is uint8 else y
+
+    test.__name__ = test.__qualname__ = op.name
+    test.__doc__ = f"Whether {op.name} elements are true, over the dimensions named or all."
+    return test
+
+
+all, any_ = _test(_all), _test(_any)
 
 
 def _arg_op(name: str) -> Op:
@@ -140,12 +189,16 @@ _argmax, _argmin = _arg_op("argmax"), _arg_op("argmin")
 
 
 def _arg(op: Op, x: Tensor, dim: int | None, keepdim: bool) -> Tensor:
-    if x.numel() == 0:
+    if dim is not None:
+        wrap_dim(dim, x.ndim)
+    if x.numel() == 0 and (dim is None or x.shape[dim] == 0):
         raise IndexError(f"{op.name}(): Expected reduction dim {dim} to have non-zero size.")
+    if x.dtype.category == BOOL and op.name in ("argmax", "argmin"):
+        x = cast(x, uint8)
     if dim is None or x.ndim == 0:
-        flat: Tensor = apply(op, reshape(x, -1), dim=0, keepdim=False)
+        flat: Tensor = apply(op, reshape(x.detach(), -1), dim=0, keepdim=False)
         return reshape(flat, (1,) * x.ndim) if keepdim else flat
-    return apply(op, x, dim=wrap_dim(dim, x.ndim), keepdim=keepdim)
+    return apply(op, x.detach(), dim=wrap_dim(dim, x.ndim), keepdim=keepdim)
 
 
 def argmax(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
@@ -154,77 +207,127 @@ def argmax(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
 
 
 def argmin(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """The index of the first smallest element, along ``dim`` or in the flattened tensor."""
     return _arg(_argmin, x, dim, keepdim)
-
-
-class ValuesIndices(NamedTuple):
-    """What ``max(x, dim)`` and ``min(x, dim)`` return."""
-
-    values: Tensor
-    indices: Tensor
 
 
 def _extreme(x: Tensor, dim: int, keepdim: bool, arg: Callable[..., Tensor]) -> ValuesIndices:
     index = arg(x, dim, keepdim=True)
-    values = gather(x, dim, index) if x.ndim else x
+    values = gather(x, dim, index)
     return ValuesIndices(values, index) if keepdim or not x.ndim else ValuesIndices(values.squeeze(dim), index.squeeze(dim))
+
+
+def _whole(x: Tensor, name: str) -> None:
+    if x.numel() == 0:
+        raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.")
 
 
 def max(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The greatest element; with ``dim`` the pair (values, indices); with a tensor the element-wise maximum."""
     if dim is None:
+        _whole(x, "max")
         return amax(x)
-    return x.maximum(dim) if not isinstance(dim, int) else _extreme(x, dim, keepdim, argmax)
+    return maximum(x, dim) if not isinstance(dim, int) else _extreme(x, dim, keepdim, argmax)
 
 
 def min(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The smallest element; with ``dim`` the pair (values, indices); with a tensor the element-wise minimum."""
     if dim is None:
+        _whole(x, "min")
         return amin(x)
-    return x.minimum(dim) if not isinstance(dim, int) else _extreme(x, dim, keepdim, argmin)
+    return minimum(x, dim) if not isinstance(dim, int) else _extreme(x, dim, keepdim, argmin)
 
 
-def var(x: Tensor, dim: Dims = None, correction: float = 1, keepdim: bool = False, unbiased: bool | None = None) -> Tensor:
-    """The variance, divided by ``n - correction``."""
-    if unbiased is not None:
-        correction = int(unbiased)
-    n = count([x.shape[d] for d in _dims(dim, x.ndim)])
-    centred = x - mean(x, dim, keepdim=True)
-    divisor = n - correction
-    return sum(centred * centred, dim, keepdim) / (divisor if divisor > 0 else math.nan)
+# -- variance
 
 
-def std(x: Tensor, dim: Dims = None, correction: float = 1, keepdim: bool = False, unbiased: bool | None = None) -> Tensor:
-    return sqrt(var(x, dim, correction, keepdim, unbiased))
+def _correction(dim: Any, correction: float | None, unbiased: bool | None) -> tuple[Dims, float]:
+    """PyTorch's two signatures: ``var(x, unbiased)`` and ``var(x, dim, correction)``."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    return dim, (1 if correction is None else correction) if unbiased is None else int(unbiased)
+
+
+def var(x: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None) -> Tensor:
+    """The variance, divided by ``n - correction``, which is 1 unless given."""
+    return var_mean(x, dim, unbiased, keepdim, correction=correction)[0]
+
+
+def std(x: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None) -> Tensor:
+    """The standard deviation, by ``n - correction``, which is 1 unless given."""
+    return sqrt(var(x, dim, unbiased, keepdim, correction=correction))
+
+
+def var_mean(
+    x: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
+) -> tuple[Tensor, Tensor]:
+    if x.dtype.category != FLOAT:
+        raise RuntimeError(f"std and var only support floating point and complex dtypes, got {x.dtype.name}")
+    dim, correction = _correction(dim, correction, unbiased)
+    centre = mean(x, dim, keepdim=True)
+    divisor = count([x.shape[d] for d in fold_dims(dim, x.ndim)]) - correction
+    squares = sum((x - centre).square(), dim, keepdim)
+    y = squares / divisor if divisor > 0 else squares / 0
+    return y, centre if keepdim else reshape(centre, y.shape)
+
+
+def std_mean(
+    x: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
+) -> tuple[Tensor, Tensor]:
+    y, centre = var_mean(x, dim, unbiased, keepdim, correction=correction)
+    return sqrt(y), centre
 
 
 def logsumexp(x: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """``log(sum(exp(x)))`` without overflow."""
+    x = x if x.dtype.category == FLOAT else x * 1.0
+    dims = fold_dims(dim, x.ndim)
+    if x.numel() == 0:
+        return log(sum(exp(x), dim, keepdim))
     top = amax(x.detach(), dim, keepdim=True)
     top = where(top.isfinite(), top, 0)
     y = log(sum(exp(x - top), dim, keepdim=True)) + top
-    return y if keepdim else reshape(y, _folded(y.shape, _dims(dim, y.ndim), False))
+    return y if keepdim else reshape(y, _folded(y.shape, dims, False))
 
 
-_cumsum = Op(
-    "cumsum",
-    ["x"],
-    infer=lambda x, dim: (x.shape, x.dtype),
-    kernel=lambda out, x, dim: array_module(out).cumsum(x, axis=dim, out=out),
-    vjps={"x": lambda g, dim: flip(cumsum(flip(g, dim), dim), dim)},
-)
+# -- norms
 
 
-def cumsum(x: Tensor, dim: int) -> Tensor:
-    """The running sum along ``dim``."""
-    x = x if x.dtype.category == FLOAT else cast(x, int64)
-    return apply(_cumsum, x, dim=wrap_dim(dim, x.ndim)) if x.ndim else x
+def norm(x: Tensor, p: Any = "fro", dim: Dims = None, keepdim: bool = False, dtype: dtype | None = None) -> Tensor:
+    """The vector ``p``-norm over the dimensions named; "fro" is 2, "nuc" the sum of a matrix's singular values."""
+    if dtype is not None:
+        x = cast(x, dtype)
+    if x.dtype.category != FLOAT:
+        raise RuntimeError(f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {x.dtype.legacy_name}")
+    if p == "nuc":
+        from_svd: Tensor = x.svdvals(dim) if dim is not None else x.svdvals()
+        y = sum(from_svd, -1)
+        return reshape(y, _folded(x.shape, fold_dims(dim, x.ndim), True)) if keepdim else y
+    return vector_norm(x, 2 if p in ("fro", None) else p, dim, keepdim)
 
 
-def norm(x: Tensor, p: float = 2, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """The vector ``p``-norm; 2 and inf are what clipping needs."""
-    if p == math.inf:
-        return amax(x.abs(), dim, keepdim)
-    if p == 2:
-        return sqrt(sum(x * x, dim, keepdim))
-    return sum(x.abs() ** p, dim, keepdim) ** (1 / p)
+def vector_norm(x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Tensor:
+    """``(sum |x|^ord)^(1/ord)``; inf and -inf give the extremes, 0 counts what is not zero. The gradient at zero is zero."""
+    x = x if dtype is None else cast(x, dtype)
+    if x.dtype.category != FLOAT:
+        raise RuntimeError(f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {x.dtype.legacy_name}")
+    dims = fold_dims(dim, x.ndim)
+    if ord in (math.inf, -math.inf) or (ord < 0 and x.numel() == 0):
+        if any(x.shape[d] == 0 for d in dims):
+            raise RuntimeError(f"linalg.vector_norm cannot compute the {ord} norm on an empty tensor because the operation does not have an identity")
+        return (amax if ord > 0 else amin)(x.abs(), dim, keepdim)
+    if ord == 0:
+        return cast(sum(ne(x, 0), dim, keepdim), x.dtype) + sum(x * 0, dim, keepdim)
+    if ord == 1:
+        return sum(x.abs(), dim, keepdim)
+    if ord == 2:
+        squares = sum(x * x, dim, keepdim)
+        return where(squares == 0, 0, sqrt(where(squares == 0, 1, squares)))
+    total = sum(where(x == 0, 0, where(x == 0, 1, x.abs()) ** ord) if ord > 0 else x.abs() ** ord, dim, keepdim)
+    return where(total == 0, 0, where(total == 0, 1, total) ** (1 / ord))
+
+
+__all__ = [
+    "all", "amax", "amin", "aminmax", "argmax", "argmin", "count_nonzero", "logsumexp", "max", "mean", "min", "nanmean", "nansum", "norm", "prod",
+    "std", "std_mean", "sum", "var", "var_mean",
+]  # fmt: skip

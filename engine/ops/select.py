@@ -1,4 +1,4 @@
-"""Ops that pick, order and mirror elements: triangles, diagonals, rolls, sorting, sampling."""
+"""Picking slices and elements, and putting others in their places: by vectors of indices, by places of the flattened tensor, by masks."""
 
 from __future__ import annotations
 
@@ -7,146 +7,259 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.backend import Array, array_module
-from engine.dispatch import Op
-from engine.dtypes import float64, int64
+from engine.backend import Array, MetaArray, array_module
+from engine.dispatch import Op, broadcast_shapes, count
+from engine.dtypes import BOOL, bool_
 from engine.graph import apply
-from engine.ops.elementwise import cast
-from engine.ops.random import Generator, uniform_like
-from engine.ops.reduce import ValuesIndices, cumsum
-from engine.ops.shape import _index_put, cat, flip, gather, getitem, reshape, wrap_dim
+from engine.ops.dims import along, wrap_dim
+from engine.ops.elementwise import cast, where
+from engine.ops.index import getitem, plain_index, spread
+from engine.ops.scatter import scatter_reduce
+from engine.ops.shape import diagonal, expand, flatten, reshape, select
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
 
-
-def _triangle(name: str) -> Op:
-    return Op(
-        name,
-        ["x"],
-        infer=lambda x, diagonal: (x.shape, x.dtype),
-        kernel=lambda out, x, diagonal: out.__setitem__(..., getattr(array_module(out), name)(x, diagonal)),
-        vjps={"x": lambda g, diagonal: apply(_triangles[name], g, diagonal=diagonal)},
-    )
+# -- one value for each place of an index
 
 
-_triangles = {name: _triangle(name) for name in ("tril", "triu")}
+def _set_kernel(out: Array, x: Array, value: Array, index: Any) -> None:
+    out[...] = x
+    out[index] = value
 
 
-def _matrix(x: Tensor, name: str) -> None:
-    if x.ndim < 2:
-        raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
-
-
-def tril(x: Tensor, diagonal: int = 0) -> Tensor:
-    """The lower triangles of matrices ``(..., n, m)``, zeros above ``diagonal``."""
-    _matrix(x, "tril")
-    return apply(_triangles["tril"], x, diagonal=diagonal)
-
-
-def triu(x: Tensor, diagonal: int = 0) -> Tensor:
-    """The upper triangles of matrices ``(..., n, m)``, zeros below ``diagonal``."""
-    _matrix(x, "triu")
-    return apply(_triangles["triu"], x, diagonal=diagonal)
-
-
-def diag(x: Tensor, diagonal: int = 0) -> Tensor:
-    """A vector as a matrix with it on a diagonal, or a matrix's diagonal as a vector."""
-    if x.ndim not in (1, 2):
-        raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {x.ndim}D")
-    if x.ndim == 2:
-        n = max(0, min(x.shape[0] + min(diagonal, 0), x.shape[1] - max(diagonal, 0)))
-        rows = np.arange(n)
-        return getitem(x, (rows + max(-diagonal, 0), rows + max(diagonal, 0)))
-    rows = np.arange(x.shape[0])
-    size = x.shape[0] + abs(diagonal)
-    return apply(_index_put, x, index=(rows + max(-diagonal, 0), rows + max(diagonal, 0)), shape=(size, size))
-
-
-def roll(x: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
-    """Elements moved along dimensions, those pushed out coming in again; without ``dims``, along the flattened tensor."""
-    if dims is None:
-        if not isinstance(shifts, int):
-            raise RuntimeError("shifts and dimensions must align")
-        return reshape(roll(reshape(x, -1), shifts, 0), x.shape)
-    steps, along = ([shifts] if isinstance(shifts, int) else shifts), ([dims] if isinstance(dims, int) else dims)
-    if len(steps) != len(along):
-        raise RuntimeError(f"shifts and dimensions must align. shifts: {len(steps)}, dims:{len(along)}")
-    for step, dim in zip(steps, along, strict=True):
-        at = wrap_dim(dim, x.ndim)
-        cut = x.shape[at] - step % max(1, x.shape[at])
-        lead = (slice(None),) * at
-        x = cat([getitem(x, (*lead, slice(cut, None))), getitem(x, (*lead, slice(0, cut)))], at)
-    return x
-
-
-def narrow(x: Tensor, dim: int, start: int, length: int) -> Tensor:
-    """A view of ``length`` elements along ``dim`` from ``start``."""
-    at = wrap_dim(dim, x.ndim)
-    first = start + x.shape[at] if start < 0 else start
-    if not 0 <= first <= first + length <= x.shape[at]:
-        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({x.shape[at]}).")
-    return getitem(x, (slice(None),) * at + (slice(first, first + length),))
-
-
-def flip_dims(x: Tensor, *dims: Any) -> Tensor:
-    """The elements in reverse along each of ``dims``."""
-    for dim in dims[0] if len(dims) == 1 and not isinstance(dims[0], int) else dims:
-        x = flip(x, dim)
-    return x
-
-
-_argsort = Op(
-    "argsort",
-    ["x"],
-    infer=lambda x, dim, descending: (x.shape, np.int64),
-    kernel=lambda out, x, dim, descending: _argsort_kernel(out, x, dim, descending),
+_index_set: Op = Op(
+    "index_set",
+    ["x", "value"],
+    infer=lambda x, value, index: (x.shape, x.dtype),
+    kernel=_set_kernel,
+    vjps={
+        "x": lambda g, index, value_shape: apply(_index_set, g, g.new_zeros(value_shape), index=index),
+        "value": lambda g, index: getitem(g, index),
+    },
 )
 
 
-def _argsort_kernel(out: Array, x: Array, dim: int, descending: bool) -> None:
-    """Stable in both directions: a descending order is an ascending one of the mirrored elements, mirrored."""
-    xp = array_module(out)
-    if not descending:
-        out[...] = xp.argsort(x, axis=dim, kind="stable")
-        return
-    out[...] = x.shape[dim] - 1 - xp.flip(xp.argsort(xp.flip(x, dim), axis=dim, kind="stable"), dim)
+def index_set(x: Tensor, index: Any, value: Tensor) -> Tensor:
+    """``x`` with ``value``, broadcast, in place of the elements at ``index``; of a place named twice the last value counts."""
+    shape = getitem(x.detach(), index).shape
+    if value.ndim > len(shape) and value.numel() == count(shape):
+        value = reshape(value, shape)
+    return apply(_index_set, x, cast(expand(value, shape), x.dtype), index=plain_index(index, x))
 
 
-def argsort(x: Tensor, dim: int = -1, descending: bool = False) -> Tensor:
-    """The indices that sort ``x`` along ``dim``; equal elements keep their order."""
-    return apply(_argsort, x.detach(), dim=wrap_dim(dim, x.ndim), descending=descending) if x.ndim else cast(x.detach() * 0, int64)
+def index_put(x: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False) -> Tensor:
+    """``x`` with ``values`` put, or added, where the index tensors (None: everywhere) point."""
+    if x.dtype is not values.dtype:
+        raise RuntimeError(
+            f"Index put requires the source and destination dtypes match, got {x.dtype.legacy_name} for the destination and {values.dtype.legacy_name} for the source."
+        )
+    index = tuple(slice(None) if i is None else i for i in indices)
+    if not accumulate:
+        return index_set(x, index, values)
+    plain = plain_index(index, x)
+    return x + spread(expand(values, getitem(x.detach(), index).shape), plain, x.shape)
 
 
-def sort(x: Tensor, dim: int = -1, descending: bool = False) -> ValuesIndices:
-    """(values, indices) in order along ``dim``."""
-    index = argsort(x, dim, descending)
-    return ValuesIndices(gather(x, dim, index) if x.ndim else x, index)
+# -- along one dimension
 
 
-def topk(x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:
-    """The ``k`` greatest (or smallest) along ``dim``, in order, with their indices."""
+def _vector(index: Tensor, name: str) -> Tensor:
+    if index.ndim > 1:
+        raise IndexError(f"{name}(): Index is supposed to be a vector")
+    if index.dtype.name not in ("int64", "int32"):
+        raise RuntimeError(f"{name}(): Expected dtype int32 or int64 for index but got: {index.dtype.legacy_name}")
+    return reshape(index, -1)
+
+
+def _inside(index: Tensor, n: int, name: str) -> None:
+    """Raises IndexError where the host can see that an index is out of range."""
+    values = index._data
+    if isinstance(values, np.ndarray) and values.size and not (-n <= int(values.min()) and int(values.max()) < n):
+        raise IndexError(f"{name}(): index out of range: dimension of size {n}, got an index in [{values.min()}, {values.max()}]")
+
+
+def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
+    """The slices along ``dim`` that a vector of indices names."""
     at = wrap_dim(dim, x.ndim)
-    if not 0 <= k <= (x.shape[at] if x.ndim else 1):
-        raise RuntimeError("selected index k out of range")
-    index = narrow(argsort(x, dim, descending=largest), at, 0, k)
-    return ValuesIndices(gather(x, at, index), index)
+    rows = _vector(index, "index_select")
+    if x.ndim == 0:
+        return x.clone() if rows.numel() == 1 else reshape(expand(reshape(x, 1), rows.numel()), -1)
+    _inside(rows, x.shape[at], "index_select")
+    return getitem(x, along(at, rows))
 
 
-def multinomial(x: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Tensor:
-    """Indices drawn by the weights in each row ``(..., n)``: ``(..., num_samples)`` int64. Raises RuntimeError for weights that are none."""
-    values = np.asarray(x.detach().cpu().numpy(), np.float64)
-    if x.ndim not in (1, 2):
-        raise RuntimeError("prob_dist must be 1 or 2 dim")
-    if not np.isfinite(values).all() or (values < 0).any():
-        raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
-    if (values.sum(-1) <= 0).any():
-        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
-    if not replacement and num_samples > x.shape[-1]:
-        raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
-    weights = cast(x.detach(), float64)
-    if not replacement:  # the order of exponential races (Efraimidis and Spirakis, 2006)
-        return topk(uniform_like(weights, generator).clamp(min=1e-300).log() / weights.clamp(min=1e-300), num_samples).indices
-    total = cumsum(weights, -1)
-    draws = uniform_like(total.new_zeros((*x.shape[:-1], num_samples)), generator) * total[..., -1:]
-    return (draws.unsqueeze(-1) >= total.unsqueeze(-2)).sum(-1)
+def _source(x: Tensor, at: int, index: Tensor, source: Tensor, name: str) -> Tensor:
+    """The slices to put, of a shape that fits."""
+    if source.dtype is not x.dtype:
+        raise RuntimeError(f"{name}(): self and source expected to have the same dtype, but got (self) {x.dtype.legacy_name} and (source) {source.dtype.legacy_name}")
+    _inside(index, x.shape[at] if x.ndim else 1, name)
+    wanted = (*x.shape[:at], index.numel(), *x.shape[at + 1 :]) if x.ndim else (1,)
+    if source.ndim and source.ndim != x.ndim and x.ndim:
+        raise RuntimeError(f"{name}(): When source and destination are not scalars, their dimensionality must match. Source dimensionality ({source.ndim}), destination dimensionality ({x.ndim})")
+    if source.numel() != count(wanted):
+        raise (IndexError if name == "index_copy" else RuntimeError)(
+            f"{name}(): Number of indices ({index.numel()}) should be equal to source.size(dim): expected a source {list(wanted)}, got {list(source.shape)}"
+        )
+    return reshape(source, wanted)
+
+
+def index_add(x: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
+    """``x`` with ``alpha`` times slices of ``source`` added where the index points."""
+    at, rows = wrap_dim(dim, x.ndim), _vector(index, "index_add")
+    source = _source(x, at, rows, source, "index_add")
+    if x.ndim == 0:
+        return x + source.sum() * alpha
+    source = source if alpha == 1 else cast(source * alpha, x.dtype)
+    return cast(x + spread(source, along(at, plain_index(rows, x)), x.shape), x.dtype)
+
+
+def index_copy(x: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
+    """``x`` with slices of ``source`` in the places that the index names."""
+    at, rows = wrap_dim(dim, x.ndim), _vector(index, "index_copy")
+    source = _source(x, at, rows, source, "index_copy")
+    return index_set(x, along(at, rows), source) if x.ndim else reshape(source[-1], ()) + x * 0
+
+
+def index_fill(x: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
+    """``x`` with one value, a number or a tensor of no dimensions, in the slices that the index names."""
+    if getattr(value, "ndim", 0):
+        raise RuntimeError(f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s).")
+    at, rows = wrap_dim(dim, x.ndim), _vector(index, "index_fill")
+    v = value if hasattr(value, "_data") else x.new_tensor(value)
+    return index_set(x, along(at, rows), v) if x.ndim else cast(v, x.dtype) + x * 0
+
+
+def take(x: Tensor, index: Tensor) -> Tensor:
+    """Elements of the flattened tensor, in the shape of ``index``."""
+    if index.dtype.name != "int64":
+        raise RuntimeError(f"take(): Expected a long tensor for index, but got {index.dtype.legacy_name}")
+    if not x.numel() and index.numel():
+        raise IndexError("take(): tried to take from an empty tensor")
+    _inside(index, x.numel(), "take")
+    return getitem(flatten(x), index) if index.ndim else reshape(getitem(flatten(x), reshape(index, 1)), ())
+
+
+def put(x: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
+    """``x`` with the elements of ``source`` put, or added, at places of the flattened tensor."""
+    if index.dtype.name != "int64":
+        raise RuntimeError(f"put_(): Expected a long tensor for index, but got {index.dtype.legacy_name}")
+    if x.dtype is not source.dtype:
+        raise RuntimeError(f"put_(): self and source expected to have the same dtype, but got self.dtype = {x.dtype.legacy_name} and source.dtype = {source.dtype.legacy_name}")
+    if index.numel() != source.numel():
+        raise RuntimeError(f"put_(): Expected source and index to have the same number of elements, but got source.numel() = {source.numel()}, index.numel() = {index.numel()}")
+    if index.numel() and not x.numel():
+        raise IndexError("put_(): cannot put elements into an empty tensor")
+    _inside(index, x.numel(), "put_")
+    return reshape(index_put(flatten(x), (flatten(index),), flatten(source), accumulate), x.shape)
+
+
+def select_scatter(x: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
+    """``x`` with ``src`` in the place of ``x.select(dim, index)``."""
+    at, shape = wrap_dim(dim, x.ndim), select(x, dim, index).shape
+    if src.shape != shape:
+        raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = {list(src.shape)}, slice size = {list(shape)}")
+    return index_set(x, along(at, index), src)
+
+
+def slice_scatter(x: Tensor, src: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Tensor:
+    """``x`` with ``src`` in the place of the slice ``start:end:step`` of a dimension."""
+    at = wrap_dim(dim, x.ndim)
+    return index_set(x, along(at, slice(start, end, step)), src)
+
+
+def _diagonal_set_kernel(out: Array, x: Array, value: Array, offset: int, dim1: int, dim2: int) -> None:
+    out[...] = x
+    index = array_module(out).arange(out.size).reshape(out.shape).diagonal(offset, dim1, dim2)
+    out.reshape(-1)[index] = value
+
+
+_diagonal_set: Op = Op(
+    "diagonal_set",
+    ["x", "value"],
+    infer=lambda x, value, offset, dim1, dim2: (x.shape, x.dtype),
+    kernel=_diagonal_set_kernel,
+    vjps={
+        "x": lambda g, value_shape, offset, dim1, dim2: apply(_diagonal_set, g, g.new_zeros(value_shape), offset=offset, dim1=dim1, dim2=dim2),
+        "value": lambda g, offset, dim1, dim2: diagonal(g, offset, dim1, dim2),
+    },
+)
+
+
+def diagonal_scatter(x: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """``x`` with ``src`` on a diagonal."""
+    shape = diagonal(x, offset, dim1, dim2).shape
+    if src.shape != shape:
+        raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = {list(src.shape)}, slice size = {list(shape)}")
+    return apply(_diagonal_set, x, cast(src, x.dtype), offset=offset, dim1=wrap_dim(dim1, x.ndim), dim2=wrap_dim(dim2, x.ndim))
+
+
+def index_reduce(x: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True) -> Tensor:
+    """``scatter_reduce`` of whole slices: "prod", "mean", "amax" or "amin"."""
+    at, rows = wrap_dim(dim, x.ndim), _vector(index, "index_reduce")
+    source = _source(x, at, rows, source, "index_reduce")
+    if x.ndim == 0:
+        return reshape(index_reduce(reshape(x, 1), 0, rows, source, reduce, include_self=include_self), ())
+    places = expand(reshape(rows, [-1 if i == at else 1 for i in range(x.ndim)]), source.shape)
+    return scatter_reduce(x, at, places, source, reduce, include_self=include_self)
+
+
+# -- by a mask
+
+
+def _mask(mask: Tensor, name: str) -> Tensor:
+    if mask.dtype.category != BOOL:
+        raise RuntimeError(f"{name} only supports boolean masks, but got mask with dtype {mask.dtype.name}")
+    return mask
+
+
+def masked_fill(x: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """``x`` with one value where the mask holds."""
+    if getattr(value, "ndim", 0):
+        raise RuntimeError(f"masked_fill only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s).")
+    held = value.item() if hasattr(value, "_data") and not value.requires_grad else value
+    if not hasattr(held, "_data") and x.dtype.category < 2 and isinstance(held, float) and x.dtype is not bool_:
+        raise RuntimeError(f"value cannot be converted to type {x.dtype.name} without overflow")
+    filled = held if hasattr(held, "_data") else x.new_tensor(held)
+    return where(_mask(mask, "masked_fill"), cast(filled, x.dtype), x)
+
+
+def masked_select(x: Tensor, mask: Tensor) -> Tensor:
+    """The elements, in one dimension, where the mask holds; both broadcast."""
+    if mask.dtype.category != BOOL:
+        raise RuntimeError("masked_select: expected BoolTensor for mask")
+    shape = broadcast_shapes(x.shape, mask.shape)
+    spread_x, spread_mask = expand(x, shape), expand(mask, shape)
+    return getitem(spread_x, spread_mask) if shape else getitem(reshape(spread_x, 1), reshape(spread_mask, 1))
+
+
+def masked_scatter(x: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    """``x`` with the first elements of ``source``, in order, where the mask holds."""
+    if source.dtype is not x.dtype:
+        raise RuntimeError(f"masked_scatter: expected self and source to have same dtypes but got {x.dtype.legacy_name} and {source.dtype.legacy_name}")
+    shape = broadcast_shapes(x.shape, mask.shape)
+    full, at = expand(x, shape), expand(_mask(mask, "masked_scatter"), shape)
+    n = int(at.sum())
+    if n > source.numel():
+        raise RuntimeError(f"masked_scatter: expected source to have at least {n} elements, got {source.numel()}")
+    return reshape(index_set(flatten(full), flatten(at), flatten(source)[:n]), shape)
+
+
+def argwhere(x: Tensor) -> Tensor:
+    """The indices of all elements that are not zero: ``(n, ndim)`` int64."""
+    if isinstance(x._data, MetaArray):
+        raise NotImplementedError("nonzero of a meta tensor has no shape")
+    found = array_module(x._data).argwhere(x._data) if x.ndim else np.zeros((int(bool(x)), 0), np.int64)
+    return x._wrap(found.astype(np.int64)).to(x.device)
+
+
+def nonzero(x: Tensor, *, as_tuple: bool = False) -> Any:
+    """``argwhere``, or with ``as_tuple`` one vector per dimension."""
+    places = argwhere(x if x.ndim or not as_tuple else reshape(x, 1))
+    return tuple(places[:, i] for i in range(places.shape[1])) if as_tuple else places
+
+
+__all__ = [
+    "argwhere", "diagonal_scatter", "index_add", "index_copy", "index_fill", "index_put", "index_reduce", "index_select", "masked_fill",
+    "masked_scatter", "masked_select", "nonzero", "put", "select_scatter", "slice_scatter", "take",
+]  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from engine.creation import rand, randint, tensor
-from engine.ops.shape import pad as pad_tensor
+from engine.ops.pad import pad as pad_tensor
 from engine.tensor import Tensor
 from engine.vision.io import to_array, to_pil
 

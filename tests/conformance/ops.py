@@ -31,15 +31,21 @@ def database() -> dict[str, Any]:
     return {info.name + (f".{info.variant_test_name}" if info.variant_test_name else ""): info for info in op_db}
 
 
+REORDERED = {"where": lambda x, condition, other: engine.where(condition, x, other), "polygamma": lambda x, n: engine.polygamma(n, x), "special.polygamma": lambda x, n: engine.special.polygamma(n, x)}
+"""PyTorch's samples for these put the tensor first, its functions do not."""
+
+
 def resolve(info: Any) -> Any:
     """The engine's function for one of PyTorch's, None where there is none."""
+    if info.name in REORDERED:
+        return REORDERED[info.name]
     if (found := _at(engine, info.name)) is not None and not isinstance(found, engine.dtypes.dtype):
         return found
     name = info.name + "_" if hasattr(engine.Tensor, info.name + "_") and info.name in IN_PLACE else info.name
     method = getattr(engine.Tensor, name, None)
     if isinstance(method, property):
-        return method.fget
-    return method
+        return lambda x: getattr(x, name)
+    return None if method is None else lambda x, *args, **kwargs: getattr(x, name)(*args, **kwargs)
 
 
 IN_PLACE = {"cauchy", "exponential", "geometric", "log_normal", "uniform", "normal", "fill", "put"}

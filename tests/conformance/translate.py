@@ -117,6 +117,6 @@ def same(mine: Any, theirs: Any, what: str, values: bool = True, tolerance: floa
         return
     a, b = mine.detach(), theirs.detach()
     x = np.asarray(a.to(engine.float64).numpy() if a.is_floating_point() else a.numpy())
-    y = b.double().numpy() if b.is_floating_point() else b.numpy()
+    y = b.double().numpy(force=True) if b.is_floating_point() else b.numpy(force=True)
     bound = tolerance or TOLERANCE.get(str(theirs.dtype).removeprefix("torch."), 0)
     np.testing.assert_allclose(x, y, bound, bound, err_msg=what)

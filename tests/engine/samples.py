@@ -75,7 +75,7 @@ SAMPLES: dict[str, list[Sample]] = {
     "reshape": [(lambda x: x.reshape(3, 2), [normal(2, 3)]), (lambda x: x.t().reshape(6), [normal(2, 3)])],
     "permute": [(lambda x: x.permute(2, 0, 1), [normal(2, 3, 4)])],
     "expand": [(lambda x: x.expand(4, 2, 3), [normal(2, 1)])],
-    "flip": [(lambda x: shape.flip(x, 1), [normal(2, 3)])],
+    "flip": [(lambda x: torch.flip(x, [1]), [normal(2, 3)])],
     "slice": [(lambda x: x[1, ::2], [normal(2, 5)]), (lambda x: x[..., None, -1], [normal(2, 3)])],
     "index": [(lambda x: x[INDEX], [normal(3, 2)]), (lambda x: x[MASK], [normal(2, 3)]), (lambda x: x[:, [0, 0, 2]], [normal(2, 3)])],
     "index_put": [(lambda x: torch.cat([x, x])[2:], [normal(2, 3)])],

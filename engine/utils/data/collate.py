@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.creation import as_tensor, tensor
 from engine.dtypes import float64
-from engine.ops.shape import stack
+from engine.ops.join import stack
 from engine.tensor import Tensor
 
 

@@ -1,0 +1,111 @@
+"""Indexing: ``x[index]`` as a view where integers and slices allow, else as a copy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.backend import Array, MetaArray, array_module
+from engine.dispatch import Op, Spec
+from engine.dtypes import INTEGER, dtype
+from engine.graph import apply
+
+if TYPE_CHECKING:
+    from engine.tensor import Tensor
+
+
+def _parts(index: Any) -> tuple[Any, ...]:
+    return index if isinstance(index, tuple) else (index,)
+
+
+def _index_infer(x: Any, index: Any) -> Spec:
+    """The shape comes from indexing a single element stretched over ``x``'s shape."""
+    arrays = [p for p in _parts(index) if hasattr(p, "dtype")]
+    xp = array_module(arrays[0]) if arrays else np
+    return xp.broadcast_to(xp.zeros((), xp.int8), x.shape)[index].shape, x.dtype
+
+
+def _put_kernel(out: Array, g: Array, index: Any, shape: tuple[int, ...]) -> None:
+    out.fill(0)
+    if is_basic(index):
+        out[index] = g
+    else:
+        array_module(out).add.at(out, index, g)
+
+
+def _open(index: Any) -> Any:
+    """An index that yields an array, of no dimensions perhaps, where NumPy would yield a number."""
+    parts = _parts(index)
+    return parts if any(p is Ellipsis for p in parts) else (*parts, Ellipsis)
+
+
+def is_basic(index: Any) -> bool:
+    """Whether an index makes a view: integers, slices, None and Ellipsis only."""
+    return all(p is None or p is Ellipsis or (isinstance(p, int | slice) and not isinstance(p, bool)) for p in _parts(index))
+
+
+_slice: Op = Op(
+    "slice",
+    ["x"],
+    infer=_index_infer,
+    view=lambda x, index: x[_open(index)],
+    vjps={"x": lambda g, index, x_shape: apply(_index_put, g, index=index, shape=x_shape)},
+    flops=lambda outs, ins, attrs: 0,
+)
+_index: Op = Op(
+    "index",
+    ["x"],
+    infer=_index_infer,
+    kernel=lambda out, x, index: out.__setitem__(..., x[index]),
+    vjps={"x": lambda g, index, x_shape: apply(_index_put, g, index=index, shape=x_shape)},
+)
+_index_put: Op = Op(
+    "index_put", ["g"], infer=lambda g, index, shape: (shape, g.dtype), kernel=_put_kernel, vjps={"g": lambda g, index: getitem(g, index)}
+)
+
+
+def spread(g: Tensor, index: Any, shape: tuple[int, ...]) -> Tensor:
+    """Zeros of ``shape`` with ``g`` added at ``index``, a place named twice counting twice."""
+    return apply(_index_put, g, index=index, shape=tuple(shape))
+
+
+def _plain(part: Any) -> Any:
+    """An index part as NumPy takes it."""
+    d = getattr(part, "dtype", None)
+    if isinstance(d, dtype):
+        if d.category > INTEGER:
+            raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+        return int(part._data) if part.ndim == 0 and d.category == INTEGER else part._data
+    return np.asarray(part, np.int64 if not len(part) else None) if isinstance(part, list) else part
+
+
+def on_device(index: Any, x: Tensor) -> Any:
+    """An index array beside ``x``."""
+    is_host = isinstance(index, np.ndarray) and not isinstance(x._data, np.ndarray | MetaArray)
+    return array_module(x._data).asarray(index) if is_host else index
+
+
+def plain_index(index: Any, x: Tensor) -> Any:
+    """An index for ``x`` as NumPy takes it; index tensors on the device of ``x``."""
+    plain = tuple(_plain(p) for p in index) if isinstance(index, tuple) else _plain(index)
+    if isinstance(x._data, np.ndarray | MetaArray):
+        return plain
+    return tuple(on_device(p, x) for p in plain) if isinstance(plain, tuple) else on_device(plain, x)
+
+
+def getitem(x: Tensor, index: Any) -> Tensor:
+    """``x[index]``: a view for integers and slices, a copy for tensors, lists and masks. Raises IndexError."""
+    index = plain_index(index, x)
+    parts = _parts(index)
+    named = sum(p is not None and p is not Ellipsis and not isinstance(p, bool) for p in parts)
+    if x.ndim == 0 and named and not isinstance(parts[0], np.ndarray):
+        raise IndexError(
+            "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a 0-dim tensor to a number"
+        )
+    if named > x.ndim and not any(getattr(p, "dtype", None) == np.bool_ for p in parts):
+        raise IndexError(f"too many indices for tensor of dimension {x.ndim}")
+    for p in parts:
+        if isinstance(p, slice) and p.step is not None and p.step <= 0:
+            raise ValueError("step must be greater than zero")
+    return apply(_slice if is_basic(index) else _index, x, index=index)

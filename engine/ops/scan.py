@@ -1,0 +1,174 @@
+"""Running sums, products and extremes along a dimension, and what is made of neighbours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.backend import Array, array_module
+from engine.dispatch import Op
+from engine.dtypes import BOOL, FLOAT, dtype, int64
+from engine.graph import apply
+from engine.ops.dims import along, wrap_dim
+from engine.ops.elementwise import cast, where
+from engine.ops.unary import exp, log
+from engine.ops.index import getitem
+from engine.ops.join import cat
+from engine.ops.order import ValuesIndices, flip
+from engine.ops.reduce import amax, sum
+from engine.ops.scatter import gather
+from engine.ops.shape import narrow, reshape
+
+if TYPE_CHECKING:
+    from engine.tensor import Tensor
+
+_cumsum: Op = Op(
+    "cumsum",
+    ["x"],
+    infer=lambda x, dim: (x.shape, x.dtype),
+    kernel=lambda out, x, dim: array_module(out).cumsum(x, axis=dim, out=out),
+    vjps={"x": lambda g, dim: flip(apply(_cumsum, flip(g, dim), dim=dim), dim)},
+)
+_cumprod: Op = Op(
+    "cumprod",
+    ["x"],
+    infer=lambda x, dim: (x.shape, x.dtype),
+    kernel=lambda out, x, dim: array_module(out).cumprod(x, axis=dim, out=out),
+    vjps={"x": lambda g, x, y, dim: _cumprod_vjp(g, x, y, dim)},
+)
+
+
+def _cumprod_vjp(g: Tensor, x: Tensor, y: Tensor, dim: int) -> Tensor:
+    """``sum_j>=i g_j prod_k<=j,k!=i x_k``: by division where nothing is zero, else term by term."""
+    if not bool((x == 0).any()):
+        return flip(apply(_cumsum, flip(g * y, dim), dim=dim), dim) / x
+    parts = []
+    for i in range(x.shape[dim]):
+        ones = x.new_ones((*x.shape[:dim], 1, *x.shape[dim + 1 :]))
+        before, after = narrow(x, dim, 0, i), narrow(x, dim, i + 1, x.shape[dim] - i - 1)
+        others = apply(_cumprod, cat([before, ones, after], dim), dim=dim)
+        rest = x.shape[dim] - i
+        parts.append(sum(narrow(g, dim, i, rest) * narrow(others, dim, i, rest), dim, keepdim=True))
+    return cat(parts, dim)
+
+
+def _whole_type(x: Tensor, d: dtype | None) -> Tensor:
+    return cast(x, d) if d is not None else x if x.dtype.category == FLOAT else cast(x, int64)
+
+
+def cumsum(x: Tensor, dim: int, *, dtype: dtype | None = None) -> Tensor:
+    """The running sum along ``dim``."""
+    x, at = _whole_type(x, dtype), wrap_dim(dim, x.ndim)
+    return apply(_cumsum, x, dim=at) if x.ndim else x.clone()
+
+
+def cumprod(x: Tensor, dim: int, *, dtype: dtype | None = None) -> Tensor:
+    """The running product along ``dim``."""
+    x, at = _whole_type(x, dtype), wrap_dim(dim, x.ndim)
+    return apply(_cumprod, x, dim=at) if x.ndim else x.clone()
+
+
+def _leader_kernel(out: Array, x: Array, dim: int, greatest: bool) -> None:
+    """The index of the last element that no earlier one exceeds; a NaN stays the leader."""
+    xp = array_module(out)
+    top = (xp.maximum if greatest else xp.minimum).accumulate(x, axis=dim)
+    leads = (x == top) | (x != x)
+    positions = xp.arange(x.shape[dim]).reshape([-1 if i == dim else 1 for i in range(x.ndim)])
+    out[...] = xp.maximum.accumulate(xp.where(leads, positions, 0), axis=dim)
+
+
+_leader = Op("leader", ["x"], infer=lambda x, dim, greatest: (x.shape, np.int64), kernel=_leader_kernel)
+
+
+def _running(x: Tensor, dim: int, greatest: bool) -> ValuesIndices:
+    at = wrap_dim(dim, x.ndim)
+    if x.ndim == 0:
+        return ValuesIndices(x.clone(), x.new_zeros((), dtype=int64))
+    index: Tensor = apply(_leader, x.detach(), dim=at, greatest=greatest)
+    return ValuesIndices(gather(x, at, index), index)
+
+
+def cummax(x: Tensor, dim: int) -> ValuesIndices:
+    """The running maximum along ``dim`` and where it was attained last."""
+    return _running(x, dim, True)
+
+
+def cummin(x: Tensor, dim: int) -> ValuesIndices:
+    """The running minimum along ``dim`` and where it was attained last."""
+    return _running(x, dim, False)
+
+
+def logcumsumexp(x: Tensor, dim: int) -> Tensor:
+    """``log(cumsum(exp(x)))`` without overflow."""
+    at = wrap_dim(dim, x.ndim)
+    if x.ndim == 0 or x.numel() == 0:
+        return x.clone()
+    top = amax(x.detach(), at, keepdim=True)
+    top = where(top.isfinite(), top, 0)
+    return log(cumsum(exp(x - top), at)) + top
+
+
+# -- neighbours
+
+
+def diff(x: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None) -> Tensor:
+    """The ``n``-th differences of neighbours along ``dim``."""
+    if x.ndim == 0:
+        raise RuntimeError("diff expects input to be at least one-dimensional")
+    at = wrap_dim(dim, x.ndim)
+    parts = [p for p in (prepend, x, append) if p is not None]
+    for p in parts:
+        if p.ndim not in (x.ndim,):
+            raise RuntimeError("diff expects prepend or append to be the same dimension as input")
+        if any(a != b for i, (a, b) in enumerate(zip(p.shape, x.shape, strict=True)) if i != at):
+            raise RuntimeError(f"diff expects the shape of tensor to prepend or append to match that of input except along the differencing dimension; got {list(p.shape)} and {list(x.shape)}")
+    if n < 0:
+        raise RuntimeError(f"order must be non-negative but got {n}")
+    x = cat(parts, at) if len(parts) > 1 else x
+    if n == 0:
+        return x.clone()
+    for _ in range(min(n, x.shape[at])):
+        ahead, behind = getitem(x, along(at, slice(1, None))), getitem(x, along(at, slice(0, max(x.shape[at] - 1, 0))))
+        x = ahead ^ behind if x.dtype.category == BOOL else ahead - behind
+    return x
+
+
+def _spacing(y: Tensor, x: Any, dx: Any, dim: int) -> tuple[Any, int]:
+    at = wrap_dim(dim, y.ndim)
+    if x is None:
+        return (1 if dx is None else dx), at
+    if x.ndim == 1 and y.ndim > 1:
+        x = reshape(x, [-1 if i == at else 1 for i in range(y.ndim)])
+    elif x.ndim < y.ndim:
+        x = reshape(x, (*(1,) * (y.ndim - x.ndim), *x.shape))
+    if x.ndim and x.shape[wrap_dim(dim, x.ndim)] not in (y.shape[at], 1):
+        raise RuntimeError(f"trapezoid: x and y must have the same number of points along dimension {dim}: got {list(x.shape)} and {list(y.shape)}")
+    return diff(x, dim=dim), at
+
+
+def _areas(y: Tensor, x: Any, dx: Any, dim: int) -> tuple[Tensor, int]:
+    if y.dtype.category == BOOL:
+        raise RuntimeError("trapezoid: received a bool input for `x` or `y`, but bool is not supported")
+    widths, at = _spacing(y, x, dx, dim)
+    n = y.shape[at]
+    left, right = getitem(y, along(at, slice(0, max(n - 1, 0)))), getitem(y, along(at, slice(1, None)))
+    return (left + right) * widths / 2.0, at
+
+
+def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float | None = None, dim: int = -1) -> Tensor:
+    """The integral along ``dim`` by the trapezoidal rule, over the points ``x`` or steps of ``dx``."""
+    areas, at = _areas(y, x, dx, dim)
+    return sum(areas, at - y.ndim)
+
+
+trapz = trapezoid
+
+
+def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float | None = None, dim: int = -1) -> Tensor:
+    """The running integral by the trapezoidal rule."""
+    areas, at = _areas(y, x, dx, dim)
+    return cumsum(areas, at - y.ndim)
+
+
+__all__ = ["cummax", "cummin", "cumprod", "cumsum", "cumulative_trapezoid", "diff", "logcumsumexp", "trapezoid", "trapz"]

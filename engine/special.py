@@ -1,0 +1,4 @@
+"""Special functions under the names of ``torch.special``."""
+
+from engine.ops.special import *
+from engine.ops.loss import log_softmax, softmax
