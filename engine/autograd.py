@@ -2,7 +2,8 @@
 
 from engine.custom import Function
 from engine.gradcheck import GradcheckError, gradcheck, gradgradcheck
-from engine.graph import Variable, backward, enable_grad, grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from engine.graph import Variable, backward, grad
+from engine.modes import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 
 __all__ = [
     "Function", "GradcheckError", "Variable", "backward", "enable_grad", "grad", "gradcheck", "gradgradcheck", "inference_mode", "is_grad_enabled", "no_grad", "set_grad_enabled",

@@ -12,8 +12,8 @@ from engine import dtypes
 from engine.backend import array_module, full, resolve, transfer
 from engine.dtypes import dtype as DType
 from engine.ops import random
-from engine.ops.random import Generator
 from engine.ops.dims import sizes
+from engine.ops.random import Generator
 from engine.tensor import Tensor, as_array
 
 
@@ -106,7 +106,9 @@ def empty_like(x: Tensor, **options: Any) -> Tensor:
     return _like(x, 0, **options)
 
 
-def _from_host(array: Any, d: DType, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Tensor:
+def _from_host(
+    array: Any, d: DType, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False
+) -> Tensor:
     return Tensor._wrap(transfer(np.asarray(array).astype(d.numpy), resolve(device))).requires_grad_(requires_grad)
 
 
@@ -140,12 +142,14 @@ def range_(start: Any, end: Any, step: Any = 1, *, dtype: DType | None = None, *
 
 def _points(start: Any, end: Any, steps: int, d: DType) -> Any:
     """Evenly spaced from both ends towards the middle, integers in integer steps, as PyTorch does."""
+    if not isinstance(steps, int):
+        raise TypeError(f"steps must be an integer, got {steps!r}")
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     if d.category == dtypes.INTEGER:
         start, end = int(start), int(end)
     step = (end - start) / (steps - 1) if steps > 1 else 0.0
-    if d.numpy == np.float32 or d.category == dtypes.INTEGER:
+    if d.numpy == np.float32:
         step = np.float32(step)
     k = np.arange(steps)
     half = k < steps // 2 if steps > 1 else k < 1
@@ -214,7 +218,9 @@ def _drawn_like(fill: Callable[..., Tensor]) -> Callable[..., Tensor]:
 rand_like, randn_like = _drawn_like(random.uniform_like), _drawn_like(random.normal_like)
 
 
-def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, requires_grad: bool = False, **options: Any) -> Tensor:
+def normal(
+    mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, requires_grad: bool = False, **options: Any
+) -> Tensor:
     """Normal numbers of the given mean and standard deviation, each a number or a tensor."""
     lowest = std if not isinstance(std, Tensor) else std.min().item() if std.numel() else 0
     if lowest < 0:
@@ -225,7 +231,7 @@ def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator 
         shaped = zeros_like((mean + std).detach())
     else:
         raise TypeError("normal() needs a size where mean and std are numbers")
-    return (random.normal_like(shaped, generator) * std + mean).requires_grad_(requires_grad)
+    return (random.normal_like(shaped, generator) * std + mean).detach().requires_grad_(requires_grad)
 
 
 def randint(

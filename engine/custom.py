@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from engine.dispatch import Op
-from engine.graph import Grads, Node, is_grad_enabled, no_grad
+from engine.graph import Grads, Node
+from engine.modes import is_grad_enabled, no_grad
 from engine.tensor import Tensor
 
 _OP = Op("custom_function", [], infer=list)
@@ -46,7 +47,7 @@ class Context:
 class FunctionNode(Node):
     """The node of a custom function: its gradients are what ``backward`` returns."""
 
-    __slots__ = ("ctx", "function", "shapes")
+    __slots__ = ("ctx", "function", "likes")
 
     def __init__(self, function: type[Function], ctx: Context, inputs: tuple[Any, ...]) -> None:
         super().__init__(_OP, (), {})
@@ -54,7 +55,7 @@ class FunctionNode(Node):
         for x, needed in zip(inputs, ctx.needs_input_grad, strict=True):
             self.sources.append((x.shape, x.dtype) if isinstance(x, Tensor) else ((), None))
             self.edges.append(((x if x.grad_fn is None else x.grad_fn), x._output_index) if needed else None)
-        self.shapes: list[Tensor] = []
+        self.likes: list[Tensor] = []
 
     def name(self) -> str:
         return f"{self.function.__name__}Backward"
@@ -62,7 +63,7 @@ class FunctionNode(Node):
     def gradients(self, grads: Grads) -> Iterator[tuple[int, Tensor]]:
         if self.saved is None:
             raise RuntimeError("Trying to backward through the graph a second time. Specify retain_graph=True if you need to.")
-        filled = [like.new_zeros(like.shape) if g is None else g for g, like in zip(grads, self.shapes, strict=True)]
+        filled = [like.new_zeros(like.shape) if g is None else g for g, like in zip(grads, self.likes, strict=True)]
         found = self.function.backward(self.ctx, *filled)
         found = found if isinstance(found, tuple) else (found,)
         if len(found) != len(self.edges):
@@ -112,7 +113,7 @@ def _linked(node: FunctionNode, index: int, y: Any, ctx: Context, args: tuple[An
     if id(y) not in ctx._dirty and any(y is x for x in args):
         y = y.detach()
     node.outputs.append(weakref.ref(y))
-    node.shapes.append(y.detach())
+    node.likes.append(y.detach())
     if y.dtype.is_floating_point and id(y) not in ctx._not_differentiable:
         y._requires_grad, y._grad_fn, y._output_index = True, node, index
     return y

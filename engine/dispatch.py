@@ -29,10 +29,10 @@ class Op:
 
     ``vjps`` maps an input's name to the gradient with respect to it: a function of ``g``, the gradient of the result, and of
     whatever it names: inputs by their names, the result as ``y`` (``y1`` the second), an input's shape as ``x_shape``, attributes by theirs. What no
-    vjp names is not kept alive for the backward pass.
+    vjp names is not kept alive for the backward pass. The first ``differentiable`` results carry gradients; that of the second is ``g1``.
     """
 
-    __slots__ = ("flops", "infer", "inputs", "kernel", "name", "overrides", "plans", "view", "vjps")
+    __slots__ = ("differentiable", "flops", "infer", "inputs", "kernel", "name", "overrides", "plans", "view", "vjps")
 
     def __init__(
         self,
@@ -44,12 +44,13 @@ class Op:
         view: Callable[..., Array] | None = None,
         vjps: dict[str, Callable[..., Any]] | None = None,
         flops: Callable[[list[Array], Sequence[Array], dict[str, Any]], int] | None = None,
+        differentiable: int = 1,
     ) -> None:
         if name in OPS:
             raise ValueError(f"op {name!r} is registered already")
         self.name, self.inputs = name, tuple(inputs)
         self.infer, self.kernel, self.view = infer, kernel, view
-        self.vjps = vjps or {}
+        self.vjps, self.differentiable = vjps or {}, differentiable
         self.flops = flops or (lambda outs, ins, attrs: sum(o.size for o in outs))
         self.plans = {n: self._plan(f) for n, f in self.vjps.items()}
         self.overrides: dict[str, Callable[..., None]] = {}
@@ -61,6 +62,8 @@ class Op:
         for name in list(inspect.signature(vjp).parameters)[1:]:
             if name in self.inputs:
                 plan.append(("input", self.inputs.index(name)))
+            elif name[0] == "g" and name[1:].isdigit():
+                plan.append(("gradient", int(name[1:])))
             elif name == "y" or (name[0] == "y" and name[1:].isdigit()):
                 plan.append(("result", int(name[1:] or 0)))
             elif name.endswith("_shape") and name[:-6] in self.inputs:

@@ -7,6 +7,7 @@ from engine.ops.join import *
 from engine.ops.linalg import *
 from engine.ops.loss import *
 from engine.ops.mathematics import *
+from engine.ops.matrix import *
 from engine.ops.order import *
 from engine.ops.pad import *
 from engine.ops.random import bernoulli, multinomial

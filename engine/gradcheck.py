@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from engine.dtypes import FLOAT
-from engine.graph import enable_grad, grad
+from engine.graph import grad
+from engine.modes import enable_grad
 from engine.ops.random import Generator, normal_like
 from engine.tensor import Tensor
 
@@ -58,9 +59,7 @@ def gradcheck(
     arguments = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     checked = [(i, x) for i, x in enumerate(arguments) if isinstance(x, Tensor) and x.requires_grad]
     if not checked:
-        raise ValueError(
-            "gradcheck expects at least one input tensor to require gradient, but none of the them have requires_grad=True."
-        )
+        raise ValueError("gradcheck expects at least one input tensor to require gradient, but none of the them have requires_grad=True.")
     with enable_grad():
         outputs = _outputs(func(*arguments))
     for i, x in checked:

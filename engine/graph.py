@@ -6,113 +6,29 @@ consumers: no recursion, no sorting beforehand, graphs of any depth.
 
 from __future__ import annotations
 
-import functools
 import heapq
 import itertools
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from engine.backend import Array, shares_memory
+from engine.backend import Array, full, shares_memory
 from engine.dispatch import Op, run
 from engine.hooks import Hooks, RemovableHandle, register, replaced
+from engine.modes import recording, state
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
 
-_F = TypeVar("_F", bound=Callable[..., Any])
 _numbers = itertools.count()
 Grads = list["Tensor | None"]
 """The gradients of a node's results, None where nothing depends on one."""
 
 
-class _Mode:
-    """Whether ops are recorded; ``tensor`` is the class of results, set by ``engine.tensor``."""
-
-    enabled = True
-    tensor: type[Tensor]
-
-
-_mode = _Mode()
-
-
-def results_are(tensor: type[Tensor]) -> None:
-    """Tells what class the results of ops are of; called once, by the module that defines it."""
-    _mode.tensor = tensor
-
-
-def tensor_class() -> type[Tensor]:
-    """``Tensor``, for modules below the one that defines it."""
-    return _mode.tensor
-
-
-class set_grad_enabled(AbstractContextManager[None]):  # noqa: N801 - PyTorch's name
-    """Switches recording on or off: as a context manager, or for good when merely called."""
-
-    def __init__(self, mode: bool) -> None:
-        self._before, self._wanted = _mode.enabled, mode
-        _mode.enabled = mode
-
-    def __enter__(self) -> None:
-        _mode.enabled = self._wanted
-
-    def __exit__(self, *exc: object) -> None:
-        _mode.enabled = self._before
-
-
-class _GradMode(AbstractContextManager[None]):
-    """A context manager and decorator that sets the mode while inside."""
-
-    wanted: bool
-
-    def __init__(self) -> None:
-        self._before: list[bool] = []
-
-    def __enter__(self) -> None:
-        self._before.append(_mode.enabled)
-        _mode.enabled = self.wanted
-
-    def __exit__(self, *exc: object) -> None:
-        _mode.enabled = self._before.pop()
-
-    def __call__(self, function: _F) -> _F:
-        @functools.wraps(function)
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with type(self)():
-                return function(*args, **kwargs)
-
-        return wrapped  # type: ignore[return-value]  # wraps keeps the signature, which mypy cannot see
-
-
-class no_grad(_GradMode):  # noqa: N801 - PyTorch's name
-    """Inside, or in the decorated function, nothing is recorded."""
-
-    wanted = False
-
-
-class inference_mode(no_grad):  # noqa: N801 - PyTorch's name
-    """``no_grad`` under the name that programs use for evaluation; ``inference_mode(False)`` changes nothing."""
-
-    def __init__(self, mode: bool = True) -> None:
-        super().__init__()
-        self.wanted = False if mode else _mode.enabled
-
-
-class enable_grad(_GradMode):  # noqa: N801 - PyTorch's name
-    """Inside ``no_grad``, switches recording on again."""
-
-    wanted = True
-
-
-def is_grad_enabled() -> bool:
-    return _mode.enabled
-
-
 class Node:
     """One recorded op: whom its gradient goes to, and what its derivative needs."""
 
-    __slots__ = ("__weakref__", "attrs", "edges", "hooks", "number", "op", "outputs", "results", "saved", "sources")
+    __slots__ = ("__weakref__", "attrs", "edges", "hooks", "number", "op", "outputs", "results", "saved", "shapes", "sources")
 
     def __init__(self, op: Op, inputs: Sequence[Any], attrs: dict[str, Any]) -> None:
         self.op, self.attrs = op, attrs
@@ -123,7 +39,7 @@ class Node:
         self.results: dict[int, tuple[Array, list[int], int]] | None = None
         self.outputs: list[weakref.ref[Tensor]] = []
         self.hooks: dict[int, Hooks] | None = None
-        tensor = _mode.tensor
+        tensor = state.tensor
         wanted: set[int] = set()
         for name, x in zip(op.inputs, inputs, strict=False):
             is_tensor = isinstance(x, tensor)
@@ -140,7 +56,7 @@ class Node:
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
         """The nodes that this node's gradients go to, as PyTorch lists them."""
-        return tuple((AccumulateGrad(e[0]) if isinstance(e[0], _mode.tensor) else e[0], e[1]) if e else (None, 0) for e in self.edges)
+        return tuple((AccumulateGrad(e[0]) if isinstance(e[0], state.tensor) else e[0], e[1]) if e else (None, 0) for e in self.edges)
 
     def register_result_hook(self, index: int, hook: Callable[[Tensor], Any]) -> RemovableHandle:
         """``hook(gradient)`` runs once the gradient of the result ``index`` is complete, before this node uses it."""
@@ -181,11 +97,18 @@ class Node:
         assert self.results is not None
         array, version, then = self.results[i]
         self._check(version[0], then, array.shape)
-        y = _mode.tensor._wrap(array)
+        y = state.tensor._wrap(array)
         y._version = version
-        if i == 0:
-            y._requires_grad, y._grad_fn = True, self
+        if i < self.op.differentiable:
+            y._requires_grad, y._grad_fn, y._output_index = True, self, i
+        elif state.enabled and y.is_floating_point():
+            raise RuntimeError(f"{self.name()} has no derivative of higher order: it needs a result that carries no gradient")
         return y
+
+    def _zeros(self, i: int) -> Tensor:
+        """The gradient of a result that nothing depends on."""
+        shape, dtype, device = self.shapes[i]
+        return state.tensor._wrap(full(shape, 0, dtype, device))
 
     def _check(self, now: int, then: int, shape: tuple[int, ...]) -> None:
         if now != then:
@@ -201,9 +124,8 @@ class Node:
                 "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
                 "freed). Specify retain_graph=True if you need to backward through the graph a second time."
             )
+        grads = [self._zeros(i) if g is None else g for i, g in enumerate(grads)]
         g = grads[0]
-        if g is None:
-            return
         for i, (name, edge) in enumerate(zip(self.op.inputs, self.edges, strict=False)):
             if edge is None:
                 continue
@@ -213,6 +135,8 @@ class Node:
                     args.append(self._input(at))
                 elif kind == "result":
                     args.append(self._result(at))
+                elif kind == "gradient":
+                    args.append(grads[at])
                 elif kind == "shape":
                     args.append(self.sources[at][0])
                 else:
@@ -241,19 +165,22 @@ class AccumulateGrad:
 
 def apply(op: Op, *inputs: Any, **attrs: Any) -> Any:
     """Runs ``op`` on tensors (and NumPy scalars); records it where a gradient is wanted. A list of tensors for several results."""
-    tensor = _mode.tensor
+    tensor = state.tensor
     outs = run(op, [x._data if isinstance(x, tensor) else x for x in inputs], attrs)
     tensors = [tensor._wrap(o) for o in outs]
     if op.view is not None and shares_memory(outs[0], inputs[0]._data):
         x, y = inputs[0], tensors[0]
         y._base, y._path = (x, ((op, attrs),)) if x._base is None else (x._base, (*x._path, (op, attrs)))
         y._version, y._seen = x._version, y._base._changes
-    if _mode.enabled and op.vjps and any(isinstance(x, tensor) and x.requires_grad for x in inputs):
+    if state.enabled and op.vjps and any(isinstance(x, tensor) and x.requires_grad for x in inputs):
         node = Node(op, inputs, attrs)
         node.keep_results(outs, tensors)
-        node.outputs.append(weakref.ref(tensors[0]))
-        if tensors[0].dtype.is_floating_point:
-            tensors[0]._requires_grad, tensors[0]._grad_fn = True, node
+        if op.differentiable > 1:
+            node.shapes = [(o.shape, o.dtype, t.device) for o, t in zip(outs, tensors, strict=True)]
+        for i, y in enumerate(tensors[: op.differentiable]):
+            node.outputs.append(weakref.ref(y))
+            if y.dtype.is_floating_point:
+                y._requires_grad, y._grad_fn, y._output_index = True, node, i
     return tensors[0] if len(tensors) == 1 else tensors
 
 
@@ -266,15 +193,6 @@ def _fit(g: Tensor, shape: tuple[int, ...], dtype: Any) -> Tensor:
     extra = g.ndim - len(shape)
     dims = [*range(extra), *(i + extra for i, n in enumerate(shape) if n == 1 and g.shape[i + extra] != 1)]
     return (g.sum(dim=tuple(dims), keepdim=True) if dims else g).reshape(shape)
-
-
-@contextmanager
-def _recording(on: bool) -> Iterator[None]:
-    before, _mode.enabled = _mode.enabled, on
-    try:
-        yield
-    finally:
-        _mode.enabled = before
 
 
 class _Pending:
@@ -321,7 +239,7 @@ def _walk(
 ) -> list[tuple[Tensor, Tensor]]:
     """Propagates from the roots; calls ``visit`` with each node's complete gradient; the leaves with theirs are the result."""
     pending = _Pending()
-    with _recording(create_graph):
+    with recording(create_graph):
         for root, g in zip(roots, grads, strict=True):
             pending.add(root.grad_fn if root.grad_fn is not None else root, root._output_index, _seed(root, g))
         while pending.heap:
@@ -346,9 +264,9 @@ def backward(
 
     Raises RuntimeError for a tensor that is not a scalar without a weight, a weight of another shape, or a graph freed already.
     """
-    roots = [tensors] if isinstance(tensors, _mode.tensor) else list(tensors)
+    roots = [tensors] if isinstance(tensors, state.tensor) else list(tensors)
     grads = (
-        [None] * len(roots) if grad_tensors is None else [grad_tensors] if isinstance(grad_tensors, _mode.tensor) else list(grad_tensors)
+        [None] * len(roots) if grad_tensors is None else [grad_tensors] if isinstance(grad_tensors, state.tensor) else list(grad_tensors)
     )
 
     def visit(node: Node, complete: Grads) -> None:
@@ -358,7 +276,7 @@ def backward(
                 t.grad = g if t.grad is None else t.grad + g
 
     if inputs is not None:
-        wanted = [inputs] if isinstance(inputs, _mode.tensor) else list(inputs)
+        wanted = [inputs] if isinstance(inputs, state.tensor) else list(inputs)
         if not wanted:
             raise RuntimeError("'inputs' argument to backward() cannot be empty.")
         found = grad(roots, wanted, grads, retain_graph, create_graph, allow_unused=True)
@@ -366,7 +284,7 @@ def backward(
     else:
         leaves = _walk(roots, grads, create_graph if retain_graph is None else retain_graph, create_graph, visit)
     taken = {id(g._data) for g in grads if g is not None}  # arrays that somebody else holds already
-    with _recording(create_graph):
+    with recording(create_graph):
         for leaf, g in leaves:
             if leaf.grad is not None:
                 leaf.grad = leaf.grad + g
@@ -393,10 +311,10 @@ def grad(
 
     Raises RuntimeError for an input that the outputs do not depend on, unless ``allow_unused``.
     """
-    roots = [outputs] if isinstance(outputs, _mode.tensor) else list(outputs)
-    wanted = [inputs] if isinstance(inputs, _mode.tensor) else list(inputs)
+    roots = [outputs] if isinstance(outputs, state.tensor) else list(outputs)
+    wanted = [inputs] if isinstance(inputs, state.tensor) else list(inputs)
     weights = (
-        [None] * len(roots) if grad_outputs is None else [grad_outputs] if isinstance(grad_outputs, _mode.tensor) else list(grad_outputs)
+        [None] * len(roots) if grad_outputs is None else [grad_outputs] if isinstance(grad_outputs, state.tensor) else list(grad_outputs)
     )
     for x in wanted:
         if not x.requires_grad:

@@ -18,6 +18,7 @@ from engine.dispatch import Op
 from engine.dtypes import FLOAT
 from engine.graph import Node, apply
 from engine.hooks import RemovableHandle
+from engine.modes import enable_grad, is_grad_enabled, tensor_class
 from engine.ops import elementwise, select
 from engine.ops import index as indexing
 
@@ -108,7 +109,7 @@ class History:
         """The base was written to: goes the way from the base to this view again."""
         base = self._base
         self._seen = base._changes
-        with graph.enable_grad():
+        with enable_grad():
             again = _along(self._path, base)
         self._grad_fn, self._requires_grad, self._output_index = again._grad_fn, again._requires_grad, again._output_index
         if self._grad_fn is not None:
@@ -130,7 +131,7 @@ class History:
 
     def detach(self: Any) -> Tensor:
         """The same elements, outside of the graph."""
-        x: Tensor = graph.tensor_class()._wrap(self._data)
+        x: Tensor = tensor_class()._wrap(self._data)
         x._version = self._version
         return x
 
@@ -162,7 +163,11 @@ class History:
         return hooks.register(self._after, hook)
 
     def backward(
-        self: Any, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Sequence[Tensor] | None = None
+        self: Any,
+        gradient: Any = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Sequence[Tensor] | None = None,
     ) -> None:
         """Adds this tensor's gradient to the leaves it depends on, or to ``inputs`` only; ``gradient`` weights a tensor that is not a scalar."""
         graph.backward([self], None if gradient is None else [gradient], retain_graph, create_graph, inputs)
@@ -174,15 +179,13 @@ class History:
         if result.shape != self.shape:
             raise RuntimeError(f"output with shape {list(self.shape)} doesn't match the broadcast shape {list(result.shape)}")
         if result.dtype.category > self.dtype.category:
-            raise RuntimeError(
-                f"result type {result.dtype.legacy_name} can't be cast to the desired output type {self.dtype.legacy_name}"
-            )
+            raise RuntimeError(f"result type {result.dtype.legacy_name} can't be cast to the desired output type {self.dtype.legacy_name}")
         if not is_writeable(self._data):
             raise RuntimeError(
                 "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
                 "Please clone() the tensor before performing the operation."
             )
-        if graph.is_grad_enabled() and (self.requires_grad or result.requires_grad):
+        if is_grad_enabled() and (self.requires_grad or result.requires_grad):
             self._rewrite(elementwise.cast(result, self.dtype))
         if not isinstance(self._data, MetaArray):
             self._data[...] = result._data
@@ -209,7 +212,7 @@ class History:
     def _write(self: Any, index: Any, value: Any) -> None:
         """``x[index] = value``, recorded where a gradient is wanted."""
         index = indexing.plain_index(index, self)
-        if not graph.is_grad_enabled() or not (self.requires_grad or getattr(value, "requires_grad", False)):
+        if not is_grad_enabled() or not (self.requires_grad or getattr(value, "requires_grad", False)):
             plain = value._data if isinstance(value, History) else value
             if not isinstance(plain, np.ndarray) and hasattr(plain, "get") and isinstance(self._data, np.ndarray):
                 raise TypeError("a tensor on the CPU cannot be assigned elements of a CUDA tensor; move them with .cpu() first")

@@ -9,8 +9,8 @@ from engine.backend import cuda_device_count, cupy
 from engine.backend import device as Device
 from engine.creation import zeros
 from engine.dtypes import dtype as DType
-from engine.ops.random import manual_seed
 from engine.ops.dims import sizes
+from engine.ops.random import manual_seed
 from engine.tensor import Tensor, as_array
 
 

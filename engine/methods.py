@@ -160,7 +160,7 @@ class Methods:
         if lead < 0 or any(n not in (1, m) for n, m in zip(wanted, self.shape[lead:], strict=True)):
             raise RuntimeError(f"size {{{list(wanted)}}} is not expandable to size {{{list(self.shape)}}}.")
         dims = [*range(lead), *(i + lead for i, n in enumerate(wanted) if n == 1 != self.shape[i + lead])]
-        return shaping.reshape(reduce.sum(self, dims, True) if dims else self, wanted)
+        return shaping.reshape(reduce.sum(self, dims, True) if dims or not self.ndim else self, wanted)
 
     # -- in place
 

@@ -1,4 +1,4 @@
 """Special functions under the names of ``torch.special``."""
 
-from engine.ops.special import *
 from engine.ops.loss import log_softmax, softmax
+from engine.ops.special import *

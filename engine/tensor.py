@@ -18,8 +18,10 @@ from engine.dtypes import dtype as DType
 from engine.dtypes import from_numpy_dtype
 from engine.history import History
 from engine.methods import Methods
+from engine.modes import results_are
 from engine.ops import elementwise
 from engine.ops.dims import sizes, wrap_dim
+
 
 class Size(tuple[int, ...]):
     """The sizes of a tensor's dimensions."""
@@ -209,7 +211,15 @@ class Tensor(History, Methods):
             raise RuntimeError(f"Boolean value of Tensor with {'no values' if not self.numel() else 'more than one value'} is ambiguous")
         return bool(self.item())
 
-    def to(self, *args: Any, dtype: DType | None = None, device: Any = None, copy: Bool = False, non_blocking: Bool = False, memory_format: Any = None) -> Tensor:
+    def to(
+        self,
+        *args: Any,
+        dtype: DType | None = None,
+        device: Any = None,
+        copy: Bool = False,
+        non_blocking: Bool = False,
+        memory_format: Any = None,
+    ) -> Tensor:
         """In another dtype or on another device: ``to(dtype)``, ``to(device)``, ``to(device, dtype)``, ``to(other)``; itself if it is so already."""
         for a in args:
             if isinstance(a, Tensor):
@@ -256,7 +266,14 @@ class Tensor(History, Methods):
     # -- new tensors like this one
 
     def new_full(
-        self, size: Sequence[Int], fill_value: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: Bool = False, layout: Any = None
+        self,
+        size: Sequence[Int],
+        fill_value: Any,
+        *,
+        dtype: DType | None = None,
+        device: Any = None,
+        requires_grad: Bool = False,
+        layout: Any = None,
     ) -> Tensor:
         """A tensor of one value, in this one's dtype and on its device unless told otherwise."""
         where = self.device if device is None else resolve(device)
@@ -385,4 +402,4 @@ def _moved(x: Tensor, where: Device) -> Tensor:
     return y
 
 
-graph.results_are(Tensor)
+results_are(Tensor)

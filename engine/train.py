@@ -18,7 +18,7 @@ import numpy as np
 from engine.backend import resolve, transfer
 from engine.data.source import Pipeline, Source, sample_shape
 from engine.dtypes import BY_NAME
-from engine.graph import no_grad
+from engine.modes import no_grad
 from engine.nn.container import Sequential
 from engine.ops.random import Generator, drawing_from, get_rng_state, manual_seed, permutation, set_rng_state
 from engine.spec import Problem, SpecError, Summary, build_loss, build_model, build_optimizer, build_scheduler, summarize, variants

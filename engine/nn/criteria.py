@@ -8,9 +8,9 @@ import numpy as np
 
 from engine.dtypes import FLOAT
 from engine.ops.elementwise import where
-from engine.ops.unary import softplus
 from engine.ops.loss import log_softmax
 from engine.ops.scatter import gather
+from engine.ops.unary import softplus
 from engine.tensor import Tensor
 
 

@@ -24,11 +24,11 @@ from engine.nn.normalize import batch_norm, group_norm, layer_norm
 from engine.ops import conv as _conv
 from engine.ops import pool as _pool
 from engine.ops.elementwise import where
-from engine.ops.unary import relu, sigmoid, softplus, tanh
 from engine.ops.linalg import linear
 from engine.ops.loss import log_softmax, softmax
-from engine.ops.random import dropout_mask
 from engine.ops.pad import pad
+from engine.ops.random import dropout_mask
+from engine.ops.unary import relu, sigmoid, softplus, tanh
 from engine.tensor import Tensor
 
 Ints = int | Sequence[int]

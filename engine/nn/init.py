@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from engine.backend import transfer
-from engine.graph import no_grad
+from engine.modes import no_grad
 from engine.ops.random import Generator, normal_like
 from engine.tensor import Tensor
 

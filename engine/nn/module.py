@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, Self
 
 from engine.dtypes import dtype as DType
 from engine.dtypes import float32, float64
-from engine.graph import no_grad
 from engine.hooks import RemovableHandle, register
+from engine.modes import no_grad
 from engine.tensor import Tensor
 
 

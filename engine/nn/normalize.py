@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.graph import no_grad
+from engine.modes import no_grad
 from engine.ops.norm import standardize
 from engine.tensor import Tensor
 

@@ -11,10 +11,10 @@ from engine.dtypes import dtype as DType
 from engine.nn import functional as F
 from engine.nn import init
 from engine.nn.module import Module, Parameter
-from engine.ops.unary import relu, sigmoid, tanh
-from engine.ops.linalg import linear
 from engine.ops.join import cat, chunk, stack
+from engine.ops.linalg import linear
 from engine.ops.order import flip
+from engine.ops.unary import relu, sigmoid, tanh
 from engine.tensor import Tensor
 
 State = tuple[Tensor, ...]

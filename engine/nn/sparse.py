@@ -7,7 +7,7 @@ from typing import Any
 from engine.creation import empty
 from engine.dtypes import INTEGER
 from engine.dtypes import dtype as DType
-from engine.graph import no_grad
+from engine.modes import no_grad
 from engine.nn import init
 from engine.nn.module import Module, Parameter
 from engine.tensor import Tensor

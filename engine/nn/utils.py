@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from engine.graph import no_grad
+from engine.modes import no_grad
 from engine.ops.join import stack
 from engine.tensor import Tensor
 

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from engine.backend import Array, array_module
 from engine.dispatch import Op, broadcast_shapes
-from engine.dtypes import FLOAT
 from engine.graph import apply
-from engine.ops.dims import wrap_dim
 from engine.ops.elementwise import where
 from engine.ops.join import cat
 from engine.ops.linalg import matmul, square_matrices
 from engine.ops.order import tril, triu
-from engine.ops.reduce import amax, amin, sum, vector_norm
-from engine.ops.shape import diagonal, expand, movedim, reshape, transpose, unsqueeze
-from engine.ops.unary import abs
+from engine.ops.shape import diagonal, expand, transpose, unsqueeze
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -62,14 +58,14 @@ def _lapack(name: str, function: Callable[[Any], Any]) -> Callable[..., Any]:
     return computed
 
 
-def _floating(x: Tensor, name: str) -> None:
+def floats(x: Tensor, name: str) -> None:
     if x.dtype.name not in ("float32", "float64"):
         raise RuntimeError(f"linalg.{name}: Expected a floating point or complex tensor as input. Got {x.dtype.legacy_name}")
 
 
-def _square(x: Tensor, name: str) -> None:
+def square_floats(x: Tensor, name: str) -> None:
     square_matrices(x, f"linalg.{name}")
-    _floating(x, name)
+    floats(x, name)
 
 
 def _mT(x: Tensor) -> Tensor:
@@ -96,15 +92,17 @@ _solve: Op = Op(
 
 def inv(x: Tensor) -> Tensor:
     """The inverses of square matrices ``(*, n, n)``. Raises LinAlgError for a singular one."""
-    _square(x, "inv")
+    square_floats(x, "inv")
     return apply(_inv, x)
 
 
 def solve(a: Tensor, b: Tensor, *, left: bool = True) -> Tensor:
     """``x`` with ``a x = b`` (``x a = b`` unless ``left``): ``(*, n, n)`` with ``(*, n)`` or ``(*, n, k)``."""
-    _square(a, "solve")
+    square_floats(a, "solve")
     if a.dtype is not b.dtype:
-        raise RuntimeError(f"linalg.solve: Expected A and B to have the same dtype, but found A of type {a.dtype.legacy_name} and B of type {b.dtype.legacy_name} instead")
+        raise RuntimeError(
+            f"linalg.solve: Expected A and B to have the same dtype, but found A of type {a.dtype.legacy_name} and B of type {b.dtype.legacy_name} instead"
+        )
     vector = b.ndim == 1 or (b.ndim == a.ndim - 1 and b.shape == a.shape[:-1])
     if vector and not left:
         raise RuntimeError("linalg.solve: Vector broadcasting of the left hand side is not supported for left=False.")
@@ -120,7 +118,7 @@ def solve(a: Tensor, b: Tensor, *, left: bool = True) -> Tensor:
 
 def solve_triangular(a: Tensor, b: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Tensor:
     """``x`` with ``a x = b``, of which only the upper (or lower) triangle of ``a`` counts."""
-    _square(a, "solve_triangular")
+    square_floats(a, "solve_triangular")
     part = triu(a, 1) if upper else tril(a, -1)
     main = diagonal(a, 0, -2, -1)
     part = part + (main * 0 + 1 if unitriangular else main).diag_embed()
@@ -129,7 +127,7 @@ def solve_triangular(a: Tensor, b: Tensor, *, upper: bool, left: bool = True, un
 
 def det(x: Tensor) -> Tensor:
     """The determinants of square matrices."""
-    _square(x, "det")
+    square_floats(x, "det")
     return apply(_det, x)
 
 
@@ -164,13 +162,14 @@ _slogdet: Op = Op(
     ["x"],
     infer=lambda x: [(x.shape[:-2], x.dtype), (x.shape[:-2], x.dtype)],
     kernel=_slogdet_kernel,
-    vjps={"x": lambda g, x: unsqueeze(unsqueeze(g, -1), -1) * _mT(inv(x))},
+    vjps={"x": lambda g, g1, x: unsqueeze(unsqueeze(g, -1), -1) * _mT(inv(x))},
+    differentiable=2,
 )
 
 
 def slogdet(x: Tensor) -> Slogdet:
     """(sign, logarithm of the magnitude) of the determinants."""
-    _square(x, "slogdet")
+    square_floats(x, "slogdet")
     logabs, sign = apply(_slogdet, x)
     return Slogdet(sign, logabs)
 
@@ -208,7 +207,7 @@ _cholesky: Op = Op(
 
 def cholesky(x: Tensor, upper: bool = False) -> Tensor:
     """The lower (or upper) triangular factor of symmetric positive definite matrices."""
-    _square(x, "cholesky")
+    square_floats(x, "cholesky")
     factor: Tensor = apply(_cholesky, x)
     return _mT(factor) if upper else factor
 
@@ -222,7 +221,7 @@ def _factors(name: str, x: Tensor, *names: str) -> list[Tensor]:
 def qr(x: Tensor, mode: Any = "reduced") -> QR:
     """``x = Q R`` with orthonormal ``Q`` and upper triangular ``R``; ``mode`` "reduced", "complete" or "r"."""
     mode = {True: "reduced", False: "complete"}.get(mode, mode)
-    _floating(x, "qr")
+    floats(x, "qr")
     if mode not in ("reduced", "complete", "r"):
         raise RuntimeError(f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'")
     if x.ndim < 2:
@@ -237,7 +236,9 @@ def qr(x: Tensor, mode: Any = "reduced") -> QR:
 def _recorded_qr(x: Tensor, mode: str) -> QR:
     """The factors as functions of ``x``, through the Cholesky factor of ``x^T x`` with LAPACK's signs."""
     if mode == "r":
-        raise RuntimeError("The derivative of linalg.qr depends on Q, which is not computed when mode='r'. Please use linalg.qr(A, mode='reduced') if you are going to require gradients wrt. Q or R.")
+        raise RuntimeError(
+            "The derivative of linalg.qr depends on Q, which is not computed when mode='r'. Please use linalg.qr(A, mode='reduced') if you are going to require gradients wrt. Q or R."
+        )
     m, n = x.shape[-2:]
     if mode == "complete" and m > n:
         raise RuntimeError("The QR decomposition is not differentiable when mode='complete' and nrows > ncols.")
@@ -252,7 +253,7 @@ def _recorded_qr(x: Tensor, mode: str) -> QR:
 
 def eigh(x: Tensor, UPLO: str = "L") -> Eigh:
     """Eigenvalues, ascending, and eigenvectors of symmetric matrices, of which one triangle is read."""
-    _square(x, "eigh")
+    square_floats(x, "eigh")
     if UPLO.upper() not in ("L", "U"):
         raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
     values, vectors = apply(_eigh, x, uplo=UPLO.upper())
@@ -268,24 +269,71 @@ def _eigh_kernel(outs: list[Array], x: Array, uplo: str) -> None:
     outs[0][...], outs[1][...] = _lapack("eigh", lambda la: la.eigh)(x, uplo)
 
 
+def _eigh_vjp(g: Tensor, g1: Tensor, y: Tensor, y1: Tensor) -> Tensor:
+    """Giles, "An extended collection of matrix derivative results", 2008, section 3.1."""
+    gaps = _off_diagonal(unsqueeze(y, -2) - unsqueeze(y, -1))
+    inner = matmul(_mT(y1), g1) / gaps
+    inner = inner - diagonal(inner, 0, -2, -1).diag_embed() + g.diag_embed()
+    full = matmul(y1, matmul(inner, _mT(y1)))
+    return (full + _mT(full)) * 0.5
+
+
+def _off_diagonal(gaps: Tensor) -> Tensor:
+    """Ones on the diagonal, where nothing is divided."""
+    return where(gaps.new_eye(gaps.shape[-1]).bool(), 1.0, gaps)
+
+
 _eigh: Op = Op(
     "eigh",
     ["x"],
     infer=lambda x, uplo: [(x.shape[:-1], x.dtype), (x.shape, x.dtype)],
     kernel=_eigh_kernel,
-    vjps={"x": lambda g, y1: matmul(y1 * unsqueeze(g, -2), _mT(y1))},
+    vjps={"x": _eigh_vjp},
+    differentiable=2,
 )
 
 
+def _svd_kernel(outs: list[Array], x: Array, full_matrices: bool) -> None:
+    outs[0][...], outs[1][...], outs[2][...] = _lapack("svd", lambda la: la.svd)(x, full_matrices)
+
+
+def _svd_infer(x: Any, full_matrices: bool) -> Any:
+    *batch, m, n = x.shape
+    k = min(m, n)
+    rows, columns = (m, n) if full_matrices else (k, k)
+    return [((*batch, m, rows), x.dtype), ((*batch, k), x.dtype), ((*batch, columns, n), x.dtype)]
+
+
+def _svd_vjp(g: Tensor, g1: Tensor, g2: Tensor, x: Tensor, y: Tensor, y1: Tensor, y2: Tensor) -> Tensor:
+    """Townsend, "Differentiating the singular value decomposition", 2016; for the reduced form."""
+    k = y1.shape[-1]
+    if x.numel() == 0:
+        return x * 0
+    for beyond in (g[..., k:], g2[..., k:, :]):
+        if beyond.numel() and bool(beyond.any()):
+            raise RuntimeError("svd_backward: The singular vectors beyond the singular values are not unique and have no derivative")
+    y, g, y2, g2 = y[..., :k], g[..., :k], y2[..., :k, :], g2[..., :k, :]
+    s, v = unsqueeze(y1, -2), _mT(y2)
+    gaps = _off_diagonal(s * s - _mT(s * s))
+    from_u, from_v = matmul(_mT(y), g), matmul(y2, _mT(g2))
+    inner = (from_u - _mT(from_u)) / gaps * s + _mT(s) * ((from_v - _mT(from_v)) / gaps) + g1.diag_embed()
+    result = matmul(y, matmul(inner, y2))
+    if x.shape[-2] > k:
+        result = result + matmul((g - matmul(y, from_u)) / s, y2)
+    if x.shape[-1] > k:
+        result = result + matmul(y, _mT(_mT(g2) - matmul(v, from_v)) / _mT(s))
+    return result
+
+
+_svd: Op = Op("svd", ["x"], infer=_svd_infer, kernel=_svd_kernel, vjps={"x": _svd_vjp}, differentiable=3)
+
+
 def svd(x: Tensor, full_matrices: bool = True) -> SVD:
-    """``x = U diag(S) Vh``, singular values descending. The factors carry no gradient; ``svdvals`` does."""
-    _floating(x, "svd")
+    """``x = U diag(S) Vh``, singular values descending. Gradients need ``full_matrices=False`` and distinct singular values."""
+    floats(x, "svd")
     if x.ndim < 2:
         raise RuntimeError(f"linalg.svd: input should have at least 2 dimensions, but has {x.ndim} dimensions instead")
-    if x.requires_grad:
-        raise NotImplementedError("gradients through the factors of svd; svdvals has gradients")
-    u, s, vh = _lapack("svd", lambda la: la.svd)(x._data, full_matrices)
-    return SVD(*(x._wrap(np.ascontiguousarray(p) if isinstance(p, np.ndarray) else p) for p in (u, s, vh)))
+    return SVD(*apply(_svd, x, full_matrices=full_matrices))
 
 
 def svd_(x: Tensor, some: bool = True, compute_uv: bool = True) -> tuple[Tensor, Tensor, Tensor]:
@@ -294,135 +342,63 @@ def svd_(x: Tensor, some: bool = True, compute_uv: bool = True) -> tuple[Tensor,
     return u, s, _mT(vh)
 
 
-def _svdvals_kernel(outs: list[Array], x: Array) -> None:
-    u, s, vh = array_module(x).linalg.svd(x, full_matrices=False)
-    outs[0][...], outs[1][...], outs[2][...] = s, u, vh
+def svdvals(x: Tensor) -> Tensor:
+    """The singular values, descending."""
+    return svd(x, full_matrices=False).S
 
 
-def _svd_infer(x: Any) -> Any:
-    k = min(x.shape[-2:])
-    return [((*x.shape[:-2], k), x.dtype), ((*x.shape[:-1], k), x.dtype), ((*x.shape[:-2], k, x.shape[-1]), x.dtype)]
+def _pinv_vjp(g: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Golub and Pereyra, "The differentiation of pseudo-inverses", 1973."""
+    back, across = _mT(g), _mT(y)
+    if x.shape[-2] <= x.shape[-1]:
+        k = matmul(back, y)
+        wide = matmul(k, across)
+        return -_mT(matmul(y, k)) + wide - matmul(matmul(x, y), wide) + matmul(matmul(across, y), back - matmul(k, x))
+    k = matmul(y, back)
+    tall = matmul(across, k)
+    return -_mT(matmul(k, y)) + matmul(matmul(back - matmul(x, k), y), across) + tall - matmul(matmul(tall, y), x)
 
 
-_svdvals: Op = Op(
-    "svdvals", ["x"], infer=_svd_infer, kernel=_svdvals_kernel, vjps={"x": lambda g, y1, y2: matmul(y1 * unsqueeze(g, -2), y2)}
+def _pinv_kernel(out: Array, x: Array, atol: Any, rtol: Any, hermitian: bool) -> None:
+    la = array_module(x).linalg
+    if hermitian:
+        s, u = la.eigh(x)
+        size, vh = array_module(x).abs(s), u.swapaxes(-1, -2)
+    else:
+        u, s, vh = la.svd(x, full_matrices=False)
+        size = s
+    limit = array_module(x).maximum(atol, rtol * size.max(-1))[..., None]
+    kept = size > limit
+    inverse = array_module(x).where(kept, 1 / array_module(x).where(kept, s, 1), 0)
+    out[...] = (vh.swapaxes(-1, -2) * inverse[..., None, :]) @ u.swapaxes(-1, -2)
+
+
+_pinv: Op = Op(
+    "pinv",
+    ["x"],
+    infer=lambda x, atol, rtol, hermitian: ((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype),
+    kernel=_pinv_kernel,
+    vjps={"x": _pinv_vjp},
 )
 
 
-def svdvals(x: Tensor) -> Tensor:
-    """The singular values, descending."""
-    _floating(x, "svdvals")
-    values: Tensor = apply(_svdvals, x)[0]
-    return values
+def zero_limits(x: Tensor, atol: Any, rtol: Any) -> tuple[Any, Any]:
+    """The tolerances below which a singular value counts as zero, as arrays or numbers."""
+    absolute, relative = (v._data if hasattr(v, "_data") else v for v in (atol, rtol))
+    if relative is None:
+        relative = 0.0 if absolute is not None and np.any(absolute > 0) else np.finfo(x.dtype.numpy).eps * max(x.shape[-2:])
+    return 0.0 if absolute is None else absolute, relative
 
 
-def pinv(x: Tensor, rcond: float | None = None, hermitian: bool = False, *, rtol: float | None = None, atol: float | None = None) -> Tensor:
-    """The Moore-Penrose inverse; singular values below a share ``rcond`` of the greatest count as zero."""
-    _floating(x, "pinv")
+def pinv(x: Tensor, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None, atol: Any = None) -> Tensor:
+    """The Moore-Penrose inverse; singular values up to ``max(atol, rtol * the greatest)`` count as zero."""
+    floats(x, "pinv")
     if x.ndim < 2:
         raise RuntimeError(f"linalg.pinv: expected a tensor with 2 or more dimensions, got {list(x.shape)}")
     if 0 in x.shape:
-        return _mT(x)
-    limit = rcond if rcond is not None else rtol if rtol is not None else np.finfo(x.dtype.numpy).eps * max(x.shape[-2:])
-    if x.requires_grad:
-        tall = x.shape[-2] >= x.shape[-1]
-        gram = matmul(_mT(x), x) if tall else matmul(x, _mT(x))
-        return matmul(inv(gram), _mT(x)) if tall else matmul(_mT(x), inv(gram))
-    u, s, vh = svd(x, full_matrices=False)
-    least = s[..., :1] * limit if atol is None else s[..., :1] * limit + atol
-    return matmul(_mT(vh) * unsqueeze(where(s > least, 1 / s, 0), -2), _mT(u))
+        return _mT(x) * 1
+    least, share = zero_limits(x, atol, rcond if rtol is None else rtol)
+    return apply(_pinv, x, atol=least, rtol=share, hermitian=hermitian)
 
 
-def matrix_rank(x: Tensor, *, atol: float | None = None, rtol: float | None = None, hermitian: bool = False) -> Tensor:
-    """How many singular values exceed ``max(atol, rtol * the greatest)``."""
-    s = abs(eigvalsh(x.detach())) if hermitian else svdvals(x.detach())
-    if s.shape[-1] == 0:
-        return s.sum(-1).long()
-    relative = rtol if rtol is not None else (0 if atol else np.finfo(x.dtype.numpy).eps * max(x.shape[-2:]))
-    limit = (amax(s, -1, keepdim=True) * relative).clamp(min=atol or 0.0)
-    return sum(s > limit, -1)
-
-
-def matrix_norm(x: Tensor, ord: Any = "fro", dim: Sequence[int] = (-2, -1), keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """A norm of matrices: "fro", "nuc", inf, -inf, 1, -1, 2 or -2."""
-    x = x if dtype is None else x.to(dtype)
-    if x.dtype.category != FLOAT:
-        raise RuntimeError(f"linalg.matrix_norm: Expected a floating point or complex tensor as input. Got {x.dtype.legacy_name}")
-    if x.ndim < 2:
-        raise RuntimeError(f"linalg.matrix_norm: The input tensor A must have at least 2 dimensions. Got {x.ndim}.")
-    a, b = (wrap_dim(d, x.ndim) for d in dim)
-    if a == b:
-        raise RuntimeError(f"linalg.matrix_norm: dims must be different. Got ({dim[0]}, {dim[1]})")
-    if ord == "fro":
-        return vector_norm(x, 2, (a, b), keepdim)
-    if ord in (math.inf, -math.inf, 1, -1):
-        rows = math.isinf(ord)
-        folded, rest = (b, a) if rows else (a, b)
-        totals = sum(abs(x), folded, keepdim=True)
-        y = (amax if ord > 0 else amin)(totals, rest, keepdim=True)
-        return y if keepdim else y.squeeze((a, b))
-    if ord not in ("nuc", 2, -2):
-        raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
-    s = svdvals(movedim(x, (a, b), (-2, -1)))
-    y = sum(s, -1) if ord == "nuc" else (amax if ord > 0 else amin)(s, -1)
-    return reshape(y, [1 if i in (a, b) else n for i, n in enumerate(x.shape)]) if keepdim else y
-
-
-def linalg_norm(x: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """A vector's or a matrix's norm, by the number of dimensions named."""
-    if dim is None and ord is None:
-        return vector_norm(x, 2, None, keepdim, dtype=dtype)
-    dims = [dim] if isinstance(dim, int) else dim
-    if dims is not None and len(dims) not in (1, 2):
-        raise RuntimeError(f"linalg.norm: If dim is specified, it must be of length 1 or 2. Got {list(dims)}")
-    if dims is None and x.ndim not in (1, 2):
-        raise RuntimeError(f"linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got {x.ndim}D.")
-    if (dims is None and x.ndim == 2) or (dims is not None and len(dims) == 2 and ord is not None):
-        return matrix_norm(x, ord, dims or (0, 1), keepdim, dtype=dtype)
-    if isinstance(ord, str):
-        raise RuntimeError(f"linalg.norm: Order {ord} not supported for a vector")
-    return vector_norm(x, 2 if ord is None else ord, dims, keepdim, dtype=dtype)
-
-
-def cond(x: Tensor, p: Any = None) -> Tensor:
-    """The condition number: of the singular values, or by the norm ``p``."""
-    if p in (None, 2, -2):
-        s = svdvals(x)
-        return s[..., 0] / s[..., -1] if p != -2 else s[..., -1] / s[..., 0]
-    square_matrices(x, f"linalg.cond with p={p}")
-    return matrix_norm(x, p) * matrix_norm(inv(x), p)
-
-
-def vander(x: Tensor, *, N: int | None = None) -> Tensor:
-    """Powers ``0 .. N-1`` of each element."""
-    n = x.shape[-1] if N is None else N
-    if n < 1:
-        raise RuntimeError(f"N must be greater than 1. Got {n}")
-    ones = unsqueeze(x * 0 + 1, -1)
-    powers = expand(unsqueeze(x, -1), (*x.shape, n - 1)).cumprod(-1)
-    return cat([ones, powers], -1)
-
-
-def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
-    """Inner products along a dimension."""
-    return sum(x * y, dim)
-
-
-def matrix_exp(x: Tensor) -> Tensor:
-    """The exponential of square matrices, by scaling, a Taylor series of degree 18 and squaring."""
-    _square(x, "matrix_exp")
-    if x.shape[-1] == 0:
-        return x.clone()
-    size = float(matrix_norm(x.detach(), 1).max()) if x.numel() else 0.0
-    halvings = max(0, math.ceil(math.log2(size)) + 1) if size > 0.5 else 0
-    scaled = x * 0.5**halvings
-    term = y = x * 0 + x.new_eye(x.shape[-1])
-    for k in range(1, 19):
-        term = matmul(term, scaled) / k
-        y = y + term
-    for _ in range(halvings):
-        y = matmul(y, y)
-    return y
-
-
-__all__ = ["LinAlgError", "cholesky", "det", "inv", "logdet", "matrix_exp", "pinv", "qr", "slogdet", "svd_", "svdvals"]
+__all__ = ["LinAlgError", "cholesky", "det", "inv", "logdet", "pinv", "qr", "slogdet", "svd_", "svdvals"]

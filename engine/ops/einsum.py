@@ -61,7 +61,9 @@ def _distinct(x: Tensor, names: list[str]) -> tuple[Tensor, list[str]]:
             a = names.index(c)
             b = names.index(c, a + 1)
             if x.shape[a] != x.shape[b]:
-                raise RuntimeError(f"einsum(): subscript {c} is repeated for an operand but the sizes don't match, {x.shape[b]} != {x.shape[a]}")
+                raise RuntimeError(
+                    f"einsum(): subscript {c} is repeated for an operand but the sizes don't match, {x.shape[b]} != {x.shape[a]}"
+                )
             x = diagonal(x, 0, a, b)
             names = [n for i, n in enumerate(names) if i not in (a, b)] + [c]
     return x, names

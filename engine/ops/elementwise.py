@@ -14,7 +14,7 @@ import numpy as np
 from engine import dtypes
 from engine.backend import Array, array_module
 from engine.dispatch import Op, Spec, broadcast_shapes
-from engine.dtypes import BOOL, FLOAT, dtype, get_default_dtype, result_type
+from engine.dtypes import FLOAT, dtype, get_default_dtype, result_type
 from engine.graph import apply
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ def cast(x: Any, d: dtype) -> Any:
 
 def promoted(op: Op, *operands: Any, floating: bool = False) -> Any:
     """Applies ``op`` to operands brought to their common dtype, a floating one if ``floating``."""
+    if not any(map(is_tensor, operands)):
+        raise TypeError(f"{op.name}(): expected a Tensor among the arguments, got {' and '.join(type(x).__name__ for x in operands)}")
     d = result_type(*operands)
     if floating and d.category != FLOAT:
         d = get_default_dtype()
@@ -68,6 +70,11 @@ def tensor_argument(x: Any, name: str, what: str = "input", position: int = 1) -
     """Raises TypeError for a number where PyTorch takes tensors only."""
     if not is_tensor(x):
         raise TypeError(f"{name}(): argument '{what}' (position {position}) must be Tensor, not {type(x).__name__}")
+
+
+def both_tensors(name: str, a: Any, b: Any) -> None:
+    tensor_argument(a, name)
+    tensor_argument(b, name, "other", 2)
 
 
 def unary(op: Op, x: Tensor, floating: bool = True) -> Tensor:
@@ -100,7 +107,11 @@ _div_floor = elementwise("div_floor", "a b", "floor_divide", a=lambda g: g * 0, 
 _div_trunc = elementwise("div_trunc", "a b", lambda m, a, b: _truncated(m, a, b), a=lambda g: g * 0, b=lambda g, b: g * 0 * b)
 _remainder = elementwise("remainder", "a b", "remainder", a=lambda g: g, b=lambda g, a, b: -g * (a / b).floor())
 _pow = elementwise(
-    "pow", "a b", lambda m, a, b: _powers(m, a, b), a=lambda g, a, b: _pow_base(g, a, b), b=lambda g, a, y: g * y * where(_lift(a, g) != 0, a, 1.0).log()
+    "pow",
+    "a b",
+    lambda m, a, b: _powers(m, a, b),
+    a=lambda g, a, b: _pow_base(g, a, b),
+    b=lambda g, a, y: g * y * where(_lift(a, g) != 0, a, 1.0).log(),
 )
 _maximum = elementwise("maximum", "a b", "maximum", a=lambda g, a, b: g * _share(a, b), b=lambda g, a, b: g * _share(b, a))
 _minimum = elementwise("minimum", "a b", "minimum", a=lambda g, a, b: g * _share(b, a), b=lambda g, a, b: g * _share(a, b))
@@ -192,13 +203,13 @@ def pow(a: Any, b: Any) -> Tensor:
 
 def maximum(a: Tensor, b: Tensor) -> Tensor:
     """The greater of two elements; the gradient is shared in halves where both are equal."""
-    tensor_argument(b, "maximum", "other", 2)
+    both_tensors("maximum", a, b)
     return promoted(_maximum, a, b)
 
 
 def minimum(a: Tensor, b: Tensor) -> Tensor:
     """The smaller of two elements; the gradient is shared in halves where both are equal."""
-    tensor_argument(b, "minimum", "other", 2)
+    both_tensors("minimum", a, b)
     return promoted(_minimum, a, b)
 
 
@@ -228,6 +239,7 @@ def _inside(x: Tensor, lo: float | None, hi: float | None) -> Tensor:
 
 def clamp(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """``x`` limited to [min, max]; numbers or tensors."""
+    tensor_argument(x, "clamp")
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     if not is_tensor(min) and not is_tensor(max):

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from engine.backend import array_module
 from engine.dispatch import Op, Spec, broadcast_shapes
 from engine.dtypes import result_type
@@ -140,9 +142,7 @@ def block_diag(*tensors: Tensor) -> Tensor:
     xs = [atleast_2d(x) for x in tensors]
     for i, x in enumerate(xs):
         if x.ndim > 2:
-            raise RuntimeError(
-                f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has {x.ndim} dimensions"
-            )
+            raise RuntimeError(f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has {x.ndim} dimensions")
     d, width = result_type(*tensors), sum(x.shape[1] for x in xs)
     rows, at = [], 0
     for x in xs:
@@ -177,7 +177,6 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     shape = [x.numel() for x in xs]
     grid = [expand(reshape(x, [-1 if i == j else 1 for j in range(len(xs))]), shape) for i, x in enumerate(xs)]
     if swap:
-        grid = [g.transpose(0, 1) for g in grid]
         grid[0], grid[1] = grid[1], grid[0]
     return tuple(grid)
 
@@ -198,8 +197,8 @@ def combinations(x: Tensor, r: int = 2, with_replacement: bool = False) -> Tenso
     if r < 0:
         raise RuntimeError(f"Expect a non-negative number, but got {r}")
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
-    rows = [list(c) for c in choose(range(x.numel()), r)]
-    return getitem(x, (rows,)) if rows and r else x.new_zeros((len(rows) if r else 0, r) if r else (0,))
+    rows = np.array(list(choose(range(x.numel()), r)), np.int64).reshape(-1, max(r, 1))
+    return getitem(x, (rows,)) if r else x.new_zeros(0)
 
 
 # -- taking apart
@@ -253,7 +252,9 @@ def tensor_split(x: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Ten
         if where.dtype.name != "int64":
             raise RuntimeError(f"tensor_split expected tensor_indices_or_sections to have dtype of long, but got {where.dtype.legacy_name}")
         if where.ndim > 1:
-            raise RuntimeError(f"tensor_split expected tensor_indices_or_sections to be a zero-dimensional or one-dimensional tensor, but got a tensor with {where.ndim} dims")
+            raise RuntimeError(
+                f"tensor_split expected tensor_indices_or_sections to be a zero-dimensional or one-dimensional tensor, but got a tensor with {where.ndim} dims"
+            )
         where = where.tolist()
     if isinstance(where, int):
         if where <= 0:
@@ -288,7 +289,7 @@ hsplit, vsplit, dsplit = _split_along("hsplit", 1, 1), _split_along("vsplit", 0,
 def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of all slices along a dimension."""
     if x.ndim == 0:
-        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     at = wrap_dim(dim, x.ndim)
     return tuple(select(x, at, i) for i in range(x.shape[at]))
 

@@ -55,7 +55,9 @@ def _rank(x: Tensor, n: int, name: str, what: str) -> None:
 
 def _same_type(a: Tensor, b: Tensor, name: str) -> None:
     if a.dtype is not b.dtype:
-        raise RuntimeError(f"{name}: expected both tensors to have the same dtype, but found {a.dtype.legacy_name} and {b.dtype.legacy_name}")
+        raise RuntimeError(
+            f"{name}: expected both tensors to have the same dtype, but found {a.dtype.legacy_name} and {b.dtype.legacy_name}"
+        )
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
@@ -64,7 +66,9 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
         raise RuntimeError(f"1D tensors expected, but got {a.ndim}D and {b.ndim}D tensors")
     _same_type(a, b, "dot")
     if a.shape != b.shape:
-        raise RuntimeError(f"inconsistent tensor size, expected tensor {list(a.shape)} and src {list(b.shape)} to have the same number of elements")
+        raise RuntimeError(
+            f"inconsistent tensor size, expected tensor {list(a.shape)} and src {list(b.shape)} to have the same number of elements"
+        )
     return matmul(a, b)
 
 
@@ -85,7 +89,9 @@ def bmm(a: Tensor, b: Tensor) -> Tensor:
     _rank(b, 3, "bmm", "batch2")
     _same_type(a, b, "bmm")
     if a.shape[0] != b.shape[0] or a.shape[2] != b.shape[1]:
-        raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{a.shape[0]}, {a.shape[2]}] but got: [{b.shape[0]}, {b.shape[1]}].")
+        raise RuntimeError(
+            f"Expected size for first two dimensions of batch2 tensor to be: [{a.shape[0]}, {a.shape[2]}] but got: [{b.shape[0]}, {b.shape[1]}]."
+        )
     return matmul(a, b)
 
 
@@ -107,6 +113,7 @@ def outer(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _scaled(x: Tensor, factor: float) -> Tensor:
+    factor = factor if x.dtype.is_floating_point else int(factor)
     return x if factor == 1 else cast(x * factor, x.dtype)
 
 
@@ -149,7 +156,9 @@ def inner(a: Tensor, b: Tensor) -> Tensor:
     if a.ndim == 0 or b.ndim == 0:
         return a * b
     if a.shape[-1] != b.shape[-1]:
-        raise RuntimeError(f"inner() the last dimension must match on both input tensors but got shapes {list(a.shape)} and {list(b.shape)}")
+        raise RuntimeError(
+            f"inner() the last dimension must match on both input tensors but got shapes {list(a.shape)} and {list(b.shape)}"
+        )
     return tensordot(a, b, ([-1], [-1]))
 
 
@@ -164,6 +173,11 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     else:
         left, right = (list(map(int, d)) for d in dims)
     da, db = [wrap_dim(d, a.ndim) for d in left], [wrap_dim(d, b.ndim) for d in right]
+    for i, j in zip(da, db, strict=False):  # a dimension of size 1 meets any other
+        if a.shape[i] == 1 != b.shape[j]:
+            b = b.sum(j, keepdim=True)
+        elif b.shape[j] == 1 != a.shape[i]:
+            a = a.sum(i, keepdim=True)
     if len(da) != len(db) or any(a.shape[i] != b.shape[j] for i, j in zip(da, db, strict=False)):
         raise RuntimeError(f"contracted dimensions need to match, but got sizes {[a.shape[i] for i in da]} and {[b.shape[j] for j in db]}")
     free_a, free_b = [i for i in range(a.ndim) if i not in da], [j for j in range(b.ndim) if j not in db]
@@ -232,14 +246,18 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
         if x.ndim != 2 and not (x.ndim == 1 and i in (0, len(xs) - 1)):
             raise RuntimeError(f"multi_dot(): tensor {i} must be 2D but got {x.ndim}D")
         if x.dtype is not xs[0].dtype:
-            raise RuntimeError(f"multi_dot(): all tensors must have be the same dtype but tensor 0 is {xs[0].dtype.name} and tensor {i} {x.dtype.name}")
+            raise RuntimeError(
+                f"multi_dot(): all tensors must have be the same dtype but tensor 0 is {xs[0].dtype.name} and tensor {i} {x.dtype.name}"
+            )
     first, last = xs[0].ndim == 1, xs[-1].ndim == 1
     xs[0] = unsqueeze(xs[0], 0) if first else xs[0]
     xs[-1] = unsqueeze(xs[-1], 1) if last else xs[-1]
     sizes = [x.shape[0] for x in xs] + [xs[-1].shape[1]]
     for i in range(len(xs) - 1):
         if xs[i].shape[1] != xs[i + 1].shape[0]:
-            raise RuntimeError(f"multi_dot(): tensors {i} and {i + 1} with shapes {list(xs[i].shape)} and {list(xs[i + 1].shape)} cannot be multiplied")
+            raise RuntimeError(
+                f"multi_dot(): tensors {i} and {i + 1} with shapes {list(xs[i].shape)} and {list(xs[i + 1].shape)} cannot be multiplied"
+            )
     best: dict[tuple[int, int], tuple[int, int]] = {(i, i): (0, i) for i in range(len(xs))}
     for length in range(1, len(xs)):
         for i in range(len(xs) - length):

@@ -8,10 +8,10 @@ from engine.backend import Array, array_module
 from engine.dispatch import Op
 from engine.dtypes import FLOAT, dtype, get_default_dtype
 from engine.graph import apply
-from engine.ops.elementwise import cast
-from engine.ops.unary import exp
-from engine.ops.reduce import sum as sum_
 from engine.ops.dims import wrap_dim
+from engine.ops.elementwise import cast
+from engine.ops.reduce import sum as sum_
+from engine.ops.unary import exp
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor

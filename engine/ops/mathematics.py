@@ -10,7 +10,20 @@ import numpy as np
 from engine.dispatch import broadcast_shapes
 from engine.dtypes import BOOL, FLOAT, float64
 from engine.graph import apply
-from engine.ops.elementwise import add, cast, div, elementwise, is_tensor, logical_not, promoted, sub, tensor_argument, unary, where
+from engine.ops.elementwise import (
+    add,
+    both_tensors,
+    cast,
+    div,
+    elementwise,
+    is_tensor,
+    logical_not,
+    promoted,
+    sub,
+    tensor_argument,
+    unary,
+    where,
+)
 from engine.ops.unary import exp, function, log, rsqrt, sign, trunc
 
 if TYPE_CHECKING:
@@ -42,12 +55,12 @@ _hypot = elementwise("hypot", "a b", "hypot", a=lambda g, a, y: g * a / y, b=lam
 
 def atan2(a: Tensor, b: Tensor) -> Tensor:
     """The angle of the point ``(b, a)``, in (-pi, pi]."""
-    tensor_argument(b, "atan2", "other", 2)
+    both_tensors("atan2", a, b)
     return promoted(_atan2, a, b, floating=True)
 
 
 def hypot(a: Tensor, b: Tensor) -> Tensor:
-    tensor_argument(b, "hypot", "other", 2)
+    both_tensors("hypot", a, b)
     return promoted(_hypot, a, b, floating=True)
 
 
@@ -65,7 +78,9 @@ _signbit = elementwise("signbit", "x", lambda m, x: m.signbit(x) if x.dtype.kind
 _frac = elementwise("frac", "x", lambda m, x: x - m.trunc(x), x=lambda g: g)
 _isposinf = elementwise("isposinf", "x", lambda m, x: x == m.inf, np.bool_)
 _isneginf = elementwise("isneginf", "x", lambda m, x: x == -m.inf, np.bool_)
-_copysign = elementwise("copysign", "a b", "copysign", a=lambda g, a, y: where(a == 0, 0, g * y / where(a == 0, 1, a)), b=lambda g, b: g * 0 * b)
+_copysign = elementwise(
+    "copysign", "a b", "copysign", a=lambda g, a, y: where(a == 0, 0, g * y / where(a == 0, 1, a)), b=lambda g, b: g * 0 * b
+)
 _nan_to_num = elementwise(
     "nan_to_num",
     "x",
@@ -73,7 +88,7 @@ _nan_to_num = elementwise(
     x=lambda g, x: where(x.isfinite(), g, 0),
 )
 _heaviside = elementwise("heaviside", "a b", lambda m, a, b: m.where(a == 0, b, (a > 0).astype(a.dtype)))
-_nextafter = elementwise("nextafter", "a b", "nextafter")
+_nextafter = elementwise("nextafter", "a b", "nextafter", a=lambda g, a: g, b=lambda g: g * 0)
 
 
 def sgn(x: Tensor) -> Tensor:
@@ -102,6 +117,7 @@ def isneginf(x: Tensor) -> Tensor:
 
 def copysign(a: Tensor, b: Any) -> Tensor:
     """The magnitude of ``a`` with the sign of ``b``."""
+    tensor_argument(a, "copysign")
     return promoted(_copysign, a, b, floating=True)
 
 
@@ -130,11 +146,16 @@ def isreal(x: Tensor) -> Tensor:
 def angle(x: Tensor) -> Tensor:
     """Pi for negative numbers, else 0."""
     y = x if x.dtype.category == FLOAT else x * 1.0
-    return where(y < 0, math.pi, 0.0) + where(y.isnan(), y, 0.0) + y * 0 if y.requires_grad else cast(where(y.isnan(), y, where(y < 0, math.pi, 0.0)), y.dtype)
+    return (
+        where(y < 0, math.pi, 0.0) + where(y.isnan(), y, 0.0) + y * 0
+        if y.requires_grad
+        else cast(where(y.isnan(), y, where(y < 0, math.pi, 0.0)), y.dtype)
+    )
 
 
 def heaviside(a: Tensor, b: Tensor) -> Tensor:
     """0 below zero, 1 above, ``b`` at zero."""
+    both_tensors("heaviside", a, b)
     if a.dtype is not b.dtype:
         raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
     return promoted(_heaviside, a, b)
@@ -146,29 +167,36 @@ def nextafter(a: Tensor, b: Tensor) -> Tensor:
 
 # -- extremes, remainders, powers
 
-_fmax = elementwise("fmax", "a b", "fmax", a=lambda g, a, b: where((a >= b) | b.isnan(), g, 0), b=lambda g, a, b: where((a >= b) | b.isnan(), 0, g))
-_fmin = elementwise("fmin", "a b", "fmin", a=lambda g, a, b: where((a <= b) | b.isnan(), g, 0), b=lambda g, a, b: where((a <= b) | b.isnan(), 0, g))
+_fmax = elementwise(
+    "fmax", "a b", "fmax", a=lambda g, a, b: where((a >= b) | b.isnan(), g, 0), b=lambda g, a, b: where((a >= b) | b.isnan(), 0, g)
+)
+_fmin = elementwise(
+    "fmin", "a b", "fmin", a=lambda g, a, b: where((a <= b) | b.isnan(), g, 0), b=lambda g, a, b: where((a <= b) | b.isnan(), 0, g)
+)
 _fmod = elementwise("fmod", "a b", "fmod", a=lambda g: g, b=lambda g, a, b: -g * trunc(a / b))
 _logaddexp = elementwise("logaddexp", "a b", "logaddexp", a=lambda g, a, b: g / (exp(b - a) + 1), b=lambda g, a, b: g / (exp(a - b) + 1))
-_logaddexp2 = elementwise("logaddexp2", "a b", "logaddexp2", a=lambda g, a, b: g / (exp2(b - a) + 1), b=lambda g, a, b: g / (exp2(a - b) + 1))
+_logaddexp2 = elementwise(
+    "logaddexp2", "a b", "logaddexp2", a=lambda g, a, b: g / (exp2(b - a) + 1), b=lambda g, a, b: g / (exp2(a - b) + 1)
+)
 _gcd, _lcm = elementwise("gcd", "a b", "gcd"), elementwise("lcm", "a b", "lcm")
 _shifts = {name: elementwise(f"bitwise_{name}", "a b", name) for name in ("left_shift", "right_shift")}
 
 
 def fmax(a: Tensor, b: Tensor) -> Tensor:
     """The greater of two elements, or the one that is not NaN."""
-    tensor_argument(b, "fmax", "other", 2)
+    both_tensors("fmax", a, b)
     return promoted(_fmax, a, b)
 
 
 def fmin(a: Tensor, b: Tensor) -> Tensor:
     """The smaller of two elements, or the one that is not NaN."""
-    tensor_argument(b, "fmin", "other", 2)
+    both_tensors("fmin", a, b)
     return promoted(_fmin, a, b)
 
 
 def fmod(a: Tensor, b: Any) -> Tensor:
     """What is left of ``a`` after division, with the sign of ``a``."""
+    tensor_argument(a, "fmod")
     if not is_tensor(b) and b == 0 and a.dtype.category != FLOAT:
         raise RuntimeError("ZeroDivisionError")
     return promoted(_fmod, a, b)
@@ -176,21 +204,23 @@ def fmod(a: Tensor, b: Any) -> Tensor:
 
 def logaddexp(a: Tensor, b: Tensor) -> Tensor:
     """``log(exp(a) + exp(b))`` without overflow."""
-    tensor_argument(b, "logaddexp", "other", 2)
+    both_tensors("logaddexp", a, b)
     return promoted(_logaddexp, a, b)
 
 
 def logaddexp2(a: Tensor, b: Tensor) -> Tensor:
     """``log2(2^a + 2^b)`` without overflow."""
-    tensor_argument(b, "logaddexp2", "other", 2)
+    both_tensors("logaddexp2", a, b)
     return promoted(_logaddexp2, a, b)
 
 
 def gcd(a: Tensor, b: Tensor) -> Tensor:
+    both_tensors("gcd", a, b)
     return promoted(_gcd, a, b)
 
 
 def lcm(a: Tensor, b: Tensor) -> Tensor:
+    both_tensors("lcm", a, b)
     return promoted(_lcm, a, b)
 
 
@@ -204,12 +234,15 @@ def bitwise_right_shift(a: Any, b: Any) -> Tensor:
 
 def float_power(a: Any, b: Any) -> Tensor:
     """``a ** b`` in float64."""
+    if not is_tensor(a) and not is_tensor(b):
+        raise TypeError("float_power(): expected a Tensor as input or exponent")
     a, b = (cast(v, float64) if is_tensor(v) else float(v) for v in (a, b))
     return a**b
 
 
 def ldexp(a: Tensor, b: Any) -> Tensor:
     """``a 2^b``."""
+    both_tensors("ldexp", a, b)
     return a * (2.0**b)
 
 
@@ -219,6 +252,7 @@ def true_divide(a: Any, b: Any) -> Tensor:
 
 def rsub(a: Tensor, b: Any, alpha: float = 1) -> Tensor:
     """``b - alpha * a``."""
+    tensor_argument(a, "rsub")
     return sub(b, a, alpha=alpha)
 
 
@@ -249,6 +283,7 @@ def addcdiv(x: Tensor, a: Tensor, b: Tensor, *, value: float = 1) -> Tensor:
 
 def isclose(a: Tensor, b: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
     """``|a - b| <= atol + rtol * |b|``, element by element."""
+    both_tensors("isclose", a, b)
     if a.dtype is not b.dtype:
         raise RuntimeError(f"{a.dtype.legacy_name} did not match {b.dtype.legacy_name}")
     if rtol < 0 or atol < 0:
@@ -286,9 +321,7 @@ def logit(x: Tensor, eps: float | None = None) -> Tensor:
     return unary(_logit, x)
 
 
-_logit = elementwise(
-    "logit", "x", lambda m, x: m.log(x / (1 - x)), x=lambda g, x: where((x < 0) | (x > 1), math.nan, g / (x * (1 - x)))
-)
+_logit = elementwise("logit", "x", lambda m, x: m.log(x / (1 - x)), x=lambda g, x: where((x < 0) | (x > 1), math.nan, g / (x * (1 - x))))
 _xlogy = elementwise(
     "xlogy",
     "a b",

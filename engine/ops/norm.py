@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from engine.backend import Array, array_module
 from engine.dispatch import Op
 from engine.graph import apply
-from engine.ops.unary import rsqrt
 from engine.ops.reduce import mean, var
+from engine.ops.unary import rsqrt
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor

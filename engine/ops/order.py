@@ -12,7 +12,6 @@ from engine.dispatch import Op
 from engine.dtypes import INTEGER, int64
 from engine.graph import apply
 from engine.ops.dims import along, sizes, wrap_dim, wrap_dims
-from engine.ops.elementwise import cast
 from engine.ops.index import getitem, spread
 from engine.ops.join import cat
 from engine.ops.scatter import gather
@@ -40,9 +39,10 @@ _flip: Op = Op(
 )
 
 
-def flip(x: Tensor, *dims: Any) -> Tensor:
+def flip(x: Tensor, *given: Any, dims: Sequence[int] | None = None) -> Tensor:
     """The elements in reverse along each of ``dims``."""
-    return apply(_flip, x, dims=wrap_dims(sizes(dims), x.ndim)) if x.ndim else apply(_flip, x, dims=())
+    dims = sizes(given) if dims is None else dims
+    return apply(_flip, x, dims=wrap_dims(dims, x.ndim)) if x.ndim else apply(_flip, x, dims=())
 
 
 def fliplr(x: Tensor) -> Tensor:
@@ -229,7 +229,7 @@ def unique_consecutive(x: Tensor, return_inverse: bool = False, return_counts: b
     array = x.detach().cpu().numpy()
     rows = array.reshape(-1) if dim is None else np.moveaxis(array, dim, 0)
     n = rows.shape[0]
-    changed = (rows[1:] != rows[:-1]).reshape(max(n - 1, 0), -1).any(1) if n else np.zeros(0, bool)
+    changed = (rows[1:] != rows[:-1]).reshape(n - 1, -1).any(1) if n > 1 else np.zeros(0, bool)
     starts = np.concatenate([[0], np.flatnonzero(changed) + 1]).astype(np.int64)[: max(n, 0)]
     inverse = np.concatenate([[0], np.cumsum(changed)]).astype(np.int64)[:n]
     counts = np.diff(np.append(starts, n))
@@ -246,7 +246,13 @@ def _with_extras(x: Tensor, found: Any, inverse: Any, counts: Any, return_invers
 
 
 def searchsorted(
-    sorted_sequence: Tensor, values: Any, *, out_int32: bool = False, right: bool = False, side: str | None = None, sorter: Tensor | None = None
+    sorted_sequence: Tensor,
+    values: Any,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter: Tensor | None = None,
 ) -> Tensor:
     """Where each value would go in its sorted row; before equal elements, after them with ``right``."""
     if side is not None and side not in ("left", "right"):

@@ -71,15 +71,21 @@ def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | No
             f"got {len(pad)} widths for an input of {x.ndim} dimensions"
         )
     if 0 in x.shape[x.ndim - len(pad) // 2 - 1 :]:
-        raise RuntimeError(f"Expected {x.ndim}D input with possibly 0 batch size and other non-zero dimensions for padding, but got: {list(x.shape)}")
+        raise RuntimeError(
+            f"Expected {x.ndim}D input with possibly 0 batch size and other non-zero dimensions for padding, but got: {list(x.shape)}"
+        )
     for dim, (a, b) in enumerate(widths):
         n = x.shape[dim]
+        if not (a or b):
+            continue
         if (mode == "reflect" and max(a, b) >= n) or (mode == "circular" and max(a, b) > n):
             raise RuntimeError(
                 f"Padding size should be less than the corresponding input dimension, but got: padding ({a}, {b}) at dimension {dim} of input {list(x.shape)}"
             )
-        if mode != "circular" and n + a + b == 0 and (a or b):
+        if mode != "circular" and n + a + b == 0:
             raise RuntimeError(f"input (size {n} at dimension {dim}) is too small; padding ({a}, {b}) leaves nothing")
+    if mode == "circular":
+        x, widths = _cropped(x, widths), [(max(a, 0), max(b, 0)) for a, b in widths]
     for dim, (a, b) in enumerate(widths):
         if a or b:
             source = _SOURCES[mode](x.shape[dim], max(a, 0), max(b, 0))[max(-a, 0) :]
@@ -105,9 +111,7 @@ def repeat(x: Tensor, *repeats: Any) -> Tensor:
     """The whole tensor, so many times along each dimension; further dimensions come first."""
     times = sizes(repeats)
     if len(times) < x.ndim:
-        raise RuntimeError(
-            "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor"
-        )
+        raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
     if any(n < 0 for n in times):
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(times)}: {list(times)}")
     lead = len(times) - x.ndim
@@ -117,9 +121,9 @@ def repeat(x: Tensor, *repeats: Any) -> Tensor:
     return reshape(expand(reshape(x, interleaved), stretched), final)
 
 
-def tile(x: Tensor, *dims: Any) -> Tensor:
+def tile(x: Tensor, *given: Any, dims: Sequence[int] | None = None) -> Tensor:
     """``repeat``, with ones for the leading dimensions that are not named."""
-    times = sizes(dims)
+    times = sizes(given) if dims is None else tuple(dims)
     return repeat(x, (1,) * (x.ndim - len(times)) + times)
 
 
@@ -139,7 +143,9 @@ def repeat_interleave(x: Tensor, repeats: Any, dim: int | None = None, *, output
     if (times < 0).any():
         raise RuntimeError("repeats can not be negative")
     if times.ndim and times.size not in (1, n):
-        raise RuntimeError(f"repeats must have the same size as input along dim, but got repeats.size(0) = {times.size} and input.size({at}) = {n}")
+        raise RuntimeError(
+            f"repeats must have the same size as input along dim, but got repeats.size(0) = {times.size} and input.size({at}) = {n}"
+        )
     rows = np.repeat(np.arange(n), times if times.ndim == 0 or times.size == n else times[0])
     return apply(_index, x, index=along(at, on_device(rows, x)))
 

@@ -13,12 +13,12 @@ from engine.dispatch import Op, Spec, count
 from engine.dtypes import BOOL, FLOAT, dtype, int64, uint8
 from engine.graph import apply
 from engine.ops.dims import wrap_dim, wrap_dims
-from engine.ops.elementwise import cast, maximum, minimum, ne, where
-from engine.ops.unary import exp, log, sqrt
+from engine.ops.elementwise import cast, maximum, minimum, ne, tensor_argument, where
 from engine.ops.join import cat
 from engine.ops.order import ValuesIndices
 from engine.ops.scatter import gather
 from engine.ops.shape import permute, reshape
+from engine.ops.unary import exp, log, sqrt
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -142,7 +142,9 @@ def _extreme_dims(x: Tensor, dim: Dims, name: str) -> tuple[int, ...]:
     if x.numel() == 0:
         for d in dims:
             if x.shape[d] == 0 and dim is None:
-                raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.")
+                raise RuntimeError(
+                    f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument."
+                )
             if x.shape[d] == 0:
                 raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
     return dims
@@ -219,11 +221,14 @@ def _extreme(x: Tensor, dim: int, keepdim: bool, arg: Callable[..., Tensor]) -> 
 
 def _whole(x: Tensor, name: str) -> None:
     if x.numel() == 0:
-        raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.")
+        raise RuntimeError(
+            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument."
+        )
 
 
 def max(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The greatest element; with ``dim`` the pair (values, indices); with a tensor the element-wise maximum."""
+    tensor_argument(x, "max")
     if dim is None:
         _whole(x, "max")
         return amax(x)
@@ -232,6 +237,7 @@ def max(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
 
 def min(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The smallest element; with ``dim`` the pair (values, indices); with a tensor the element-wise minimum."""
+    tensor_argument(x, "min")
     if dim is None:
         _whole(x, "min")
         return amin(x)
@@ -300,8 +306,8 @@ def norm(x: Tensor, p: Any = "fro", dim: Dims = None, keepdim: bool = False, dty
     if x.dtype.category != FLOAT:
         raise RuntimeError(f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {x.dtype.legacy_name}")
     if p == "nuc":
-        from_svd: Tensor = x.svdvals(dim) if dim is not None else x.svdvals()
-        y = sum(from_svd, -1)
+        matrices = x if dim is None else x.movedim(dim, (-2, -1))
+        y: Tensor = sum(matrices.svdvals(), -1)
         return reshape(y, _folded(x.shape, fold_dims(dim, x.ndim), True)) if keepdim else y
     return vector_norm(x, 2 if p in ("fro", None) else p, dim, keepdim)
 
@@ -314,7 +320,9 @@ def vector_norm(x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = Fal
     dims = fold_dims(dim, x.ndim)
     if ord in (math.inf, -math.inf) or (ord < 0 and x.numel() == 0):
         if any(x.shape[d] == 0 for d in dims):
-            raise RuntimeError(f"linalg.vector_norm cannot compute the {ord} norm on an empty tensor because the operation does not have an identity")
+            raise RuntimeError(
+                f"linalg.vector_norm cannot compute the {ord} norm on an empty tensor because the operation does not have an identity"
+            )
         return (amax if ord > 0 else amin)(x.abs(), dim, keepdim)
     if ord == 0:
         return cast(sum(ne(x, 0), dim, keepdim), x.dtype) + sum(x * 0, dim, keepdim)

@@ -12,13 +12,13 @@ from engine.dtypes import BOOL, FLOAT, dtype, int64
 from engine.graph import apply
 from engine.ops.dims import along, wrap_dim
 from engine.ops.elementwise import cast, where
-from engine.ops.unary import exp, log
 from engine.ops.index import getitem
 from engine.ops.join import cat
 from engine.ops.order import ValuesIndices, flip
 from engine.ops.reduce import amax, sum
 from engine.ops.scatter import gather
 from engine.ops.shape import narrow, reshape
+from engine.ops.unary import exp, log
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -122,12 +122,14 @@ def diff(x: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, ap
         if p.ndim not in (x.ndim,):
             raise RuntimeError("diff expects prepend or append to be the same dimension as input")
         if any(a != b for i, (a, b) in enumerate(zip(p.shape, x.shape, strict=True)) if i != at):
-            raise RuntimeError(f"diff expects the shape of tensor to prepend or append to match that of input except along the differencing dimension; got {list(p.shape)} and {list(x.shape)}")
+            raise RuntimeError(
+                f"diff expects the shape of tensor to prepend or append to match that of input except along the differencing dimension; got {list(p.shape)} and {list(x.shape)}"
+            )
     if n < 0:
         raise RuntimeError(f"order must be non-negative but got {n}")
-    x = cat(parts, at) if len(parts) > 1 else x
     if n == 0:
         return x.clone()
+    x = cat(parts, at) if len(parts) > 1 else x
     for _ in range(min(n, x.shape[at])):
         ahead, behind = getitem(x, along(at, slice(1, None))), getitem(x, along(at, slice(0, max(x.shape[at] - 1, 0))))
         x = ahead ^ behind if x.dtype.category == BOOL else ahead - behind
@@ -143,7 +145,9 @@ def _spacing(y: Tensor, x: Any, dx: Any, dim: int) -> tuple[Any, int]:
     elif x.ndim < y.ndim:
         x = reshape(x, (*(1,) * (y.ndim - x.ndim), *x.shape))
     if x.ndim and x.shape[wrap_dim(dim, x.ndim)] not in (y.shape[at], 1):
-        raise RuntimeError(f"trapezoid: x and y must have the same number of points along dimension {dim}: got {list(x.shape)} and {list(y.shape)}")
+        raise RuntimeError(
+            f"trapezoid: x and y must have the same number of points along dimension {dim}: got {list(x.shape)} and {list(y.shape)}"
+        )
     return diff(x, dim=dim), at
 
 

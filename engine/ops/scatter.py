@@ -91,7 +91,7 @@ def _check_places(x: Tensor, dim: int, index: Tensor, name: str, src: Tensor | N
                 + ("" if src is None else f" and to be no larger size than src {list(src.shape)}")
             )
     n, values = (x.shape[at] if x.ndim else 1), index._data
-    if isinstance(values, np.ndarray) and not (0 <= int(values.min()) and int(values.max()) < n):
+    if isinstance(values, np.ndarray) and not (int(values.min()) >= 0 and int(values.max()) < n):
         bad = int(values.max()) if int(values.max()) >= n else int(values.min())
         raise RuntimeError(f"index {bad} is out of bounds for dimension {at} with size {n}")
     return at
@@ -117,9 +117,12 @@ def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor
     if dim is None:
         return gather(flatten(x), 0, flatten(indices))
     if x.ndim != indices.ndim:
-        raise RuntimeError(f"torch.take_along_dim(): input and indices should have the same number of dimensions, but got {x.ndim} dimensions for input, and {indices.ndim} dimensions for indices")
+        raise RuntimeError(
+            f"torch.take_along_dim(): input and indices should have the same number of dimensions, but got {x.ndim} dimensions for input, and {indices.ndim} dimensions for indices"
+        )
     at = wrap_dim(dim, x.ndim)
     full = broadcast_shapes((*x.shape[:at], 1, *x.shape[at + 1 :]), (*indices.shape[:at], 1, *indices.shape[at + 1 :]))
+    indices = where(indices < 0, indices + x.shape[at], indices)
     stretched = [expand(t, (*full[:at], t.shape[at], *full[at + 1 :])) for t in (x, indices)]
     return gather(stretched[0], at, stretched[1])
 
@@ -139,7 +142,9 @@ def scatter(x: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any =
         return scatter_reduce(x, dim, index, source, "sum" if reduce == "add" else "prod")
     tensor = src if hasattr(src, "_data") else None
     if tensor is not None and tensor.dtype is not x.dtype:
-        raise RuntimeError(f"scatter(): Expected self.dtype to be equal to src.dtype, got {x.dtype.legacy_name} and {tensor.dtype.legacy_name}")
+        raise RuntimeError(
+            f"scatter(): Expected self.dtype to be equal to src.dtype, got {x.dtype.legacy_name} and {tensor.dtype.legacy_name}"
+        )
     at = _check_places(x, dim, index, "scatter", tensor, whole=True)
     if index.numel() == 0:
         return x.clone()

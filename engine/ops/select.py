@@ -48,6 +48,11 @@ def index_set(x: Tensor, index: Any, value: Tensor) -> Tensor:
     return apply(_index_set, x, cast(expand(value, shape), x.dtype), index=plain_index(index, x))
 
 
+def fill(x: Tensor, value: Any) -> Tensor:
+    """One value, a number or a tensor of no dimensions, in the shape of ``x``."""
+    return x.clone().fill_(value)
+
+
 def index_put(x: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False) -> Tensor:
     """``x`` with ``values`` put, or added, where the index tensors (None: everywhere) point."""
     if x.dtype is not values.dtype:
@@ -92,11 +97,15 @@ def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
 def _source(x: Tensor, at: int, index: Tensor, source: Tensor, name: str) -> Tensor:
     """The slices to put, of a shape that fits."""
     if source.dtype is not x.dtype:
-        raise RuntimeError(f"{name}(): self and source expected to have the same dtype, but got (self) {x.dtype.legacy_name} and (source) {source.dtype.legacy_name}")
+        raise RuntimeError(
+            f"{name}(): self and source expected to have the same dtype, but got (self) {x.dtype.legacy_name} and (source) {source.dtype.legacy_name}"
+        )
     _inside(index, x.shape[at] if x.ndim else 1, name)
     wanted = (*x.shape[:at], index.numel(), *x.shape[at + 1 :]) if x.ndim else (1,)
     if source.ndim and source.ndim != x.ndim and x.ndim:
-        raise RuntimeError(f"{name}(): When source and destination are not scalars, their dimensionality must match. Source dimensionality ({source.ndim}), destination dimensionality ({x.ndim})")
+        raise RuntimeError(
+            f"{name}(): When source and destination are not scalars, their dimensionality must match. Source dimensionality ({source.ndim}), destination dimensionality ({x.ndim})"
+        )
     if source.numel() != count(wanted):
         raise (IndexError if name == "index_copy" else RuntimeError)(
             f"{name}(): Number of indices ({index.numel()}) should be equal to source.size(dim): expected a source {list(wanted)}, got {list(source.shape)}"
@@ -109,7 +118,7 @@ def index_add(x: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: floa
     at, rows = wrap_dim(dim, x.ndim), _vector(index, "index_add")
     source = _source(x, at, rows, source, "index_add")
     if x.ndim == 0:
-        return x + source.sum() * alpha
+        return reshape(index_add(reshape(x, 1), 0, rows, source, alpha=alpha), ())
     source = source if alpha == 1 else cast(source * alpha, x.dtype)
     return cast(x + spread(source, along(at, plain_index(rows, x)), x.shape), x.dtype)
 
@@ -118,7 +127,7 @@ def index_copy(x: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """``x`` with slices of ``source`` in the places that the index names."""
     at, rows = wrap_dim(dim, x.ndim), _vector(index, "index_copy")
     source = _source(x, at, rows, source, "index_copy")
-    return index_set(x, along(at, rows), source) if x.ndim else reshape(source[-1], ()) + x * 0
+    return index_set(x, along(at, rows), source) if x.ndim else reshape(index_set(reshape(x, 1), rows, source), ())
 
 
 def index_fill(x: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
@@ -127,7 +136,8 @@ def index_fill(x: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
         raise RuntimeError(f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s).")
     at, rows = wrap_dim(dim, x.ndim), _vector(index, "index_fill")
     v = value if hasattr(value, "_data") else x.new_tensor(value)
-    return index_set(x, along(at, rows), v) if x.ndim else cast(v, x.dtype) + x * 0
+    rows = rows.unique() if v.requires_grad else rows  # a slice named twice is filled once
+    return index_set(x, along(at, rows), v) if x.ndim else reshape(index_set(reshape(x, 1), rows, v), ())
 
 
 def take(x: Tensor, index: Tensor) -> Tensor:
@@ -145,9 +155,13 @@ def put(x: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> T
     if index.dtype.name != "int64":
         raise RuntimeError(f"put_(): Expected a long tensor for index, but got {index.dtype.legacy_name}")
     if x.dtype is not source.dtype:
-        raise RuntimeError(f"put_(): self and source expected to have the same dtype, but got self.dtype = {x.dtype.legacy_name} and source.dtype = {source.dtype.legacy_name}")
+        raise RuntimeError(
+            f"put_(): self and source expected to have the same dtype, but got self.dtype = {x.dtype.legacy_name} and source.dtype = {source.dtype.legacy_name}"
+        )
     if index.numel() != source.numel():
-        raise RuntimeError(f"put_(): Expected source and index to have the same number of elements, but got source.numel() = {source.numel()}, index.numel() = {index.numel()}")
+        raise RuntimeError(
+            f"put_(): Expected source and index to have the same number of elements, but got source.numel() = {source.numel()}, index.numel() = {index.numel()}"
+        )
     if index.numel() and not x.numel():
         raise IndexError("put_(): cannot put elements into an empty tensor")
     _inside(index, x.numel(), "put_")
@@ -158,7 +172,9 @@ def select_scatter(x: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
     """``x`` with ``src`` in the place of ``x.select(dim, index)``."""
     at, shape = wrap_dim(dim, x.ndim), select(x, dim, index).shape
     if src.shape != shape:
-        raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = {list(src.shape)}, slice size = {list(shape)}")
+        raise RuntimeError(
+            f"expected src to have a size equal to the slice of self. src size = {list(src.shape)}, slice size = {list(shape)}"
+        )
     return index_set(x, along(at, index), src)
 
 
@@ -180,7 +196,9 @@ _diagonal_set: Op = Op(
     infer=lambda x, value, offset, dim1, dim2: (x.shape, x.dtype),
     kernel=_diagonal_set_kernel,
     vjps={
-        "x": lambda g, value_shape, offset, dim1, dim2: apply(_diagonal_set, g, g.new_zeros(value_shape), offset=offset, dim1=dim1, dim2=dim2),
+        "x": lambda g, value_shape, offset, dim1, dim2: apply(
+            _diagonal_set, g, g.new_zeros(value_shape), offset=offset, dim1=dim1, dim2=dim2
+        ),
         "value": lambda g, offset, dim1, dim2: diagonal(g, offset, dim1, dim2),
     },
 )
@@ -190,7 +208,9 @@ def diagonal_scatter(x: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim
     """``x`` with ``src`` on a diagonal."""
     shape = diagonal(x, offset, dim1, dim2).shape
     if src.shape != shape:
-        raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = {list(src.shape)}, slice size = {list(shape)}")
+        raise RuntimeError(
+            f"expected src to have a size equal to the slice of self. src size = {list(src.shape)}, slice size = {list(shape)}"
+        )
     return apply(_diagonal_set, x, cast(src, x.dtype), offset=offset, dim1=wrap_dim(dim1, x.ndim), dim2=wrap_dim(dim2, x.ndim))
 
 
@@ -236,7 +256,9 @@ def masked_select(x: Tensor, mask: Tensor) -> Tensor:
 def masked_scatter(x: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """``x`` with the first elements of ``source``, in order, where the mask holds."""
     if source.dtype is not x.dtype:
-        raise RuntimeError(f"masked_scatter: expected self and source to have same dtypes but got {x.dtype.legacy_name} and {source.dtype.legacy_name}")
+        raise RuntimeError(
+            f"masked_scatter: expected self and source to have same dtypes but got {x.dtype.legacy_name} and {source.dtype.legacy_name}"
+        )
     shape = broadcast_shapes(x.shape, mask.shape)
     full, at = expand(x, shape), expand(_mask(mask, "masked_scatter"), shape)
     n = int(at.sum())
@@ -260,6 +282,6 @@ def nonzero(x: Tensor, *, as_tuple: bool = False) -> Any:
 
 
 __all__ = [
-    "argwhere", "diagonal_scatter", "index_add", "index_copy", "index_fill", "index_put", "index_reduce", "index_select", "masked_fill",
+    "argwhere", "diagonal_scatter", "fill", "index_add", "index_copy", "index_fill", "index_put", "index_reduce", "index_select", "masked_fill",
     "masked_scatter", "masked_select", "nonzero", "put", "select_scatter", "slice_scatter", "take",
 ]  # fmt: skip

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.backend import Array, MetaArray, array_module, as_strided_array
+from engine.backend import Array, array_module, as_strided_array
 from engine.dispatch import Op, Spec, count
-from engine.dtypes import dtype
+from engine.dtypes import INTEGER, dtype
 from engine.graph import apply
 from engine.ops.dims import along, sizes, wrap_dim, wrap_dims
 from engine.ops.index import getitem
@@ -138,8 +138,9 @@ def squeeze(x: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
 # -- order of dimensions
 
 
-def permute(x: Tensor, *dims: Any) -> Tensor:
-    order = sizes(dims)
+def permute(x: Tensor, *given: Any, dims: Sequence[int] | None = None) -> Tensor:
+    """The dimensions in another order."""
+    order = sizes(given) if dims is None else tuple(dims)
     if len(order) != x.ndim:
         raise RuntimeError(
             f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of dimensions i.e. input.dim() = {x.ndim} is not equal to len(dims) = {len(order)}"
@@ -175,7 +176,9 @@ def movedim(x: Tensor, source: int | Sequence[int], destination: int | Sequence[
     """Dimensions moved to other places; the others keep their order."""
     a, b = ([source] if isinstance(source, int) else source), ([destination] if isinstance(destination, int) else destination)
     if len(a) != len(b):
-        raise RuntimeError(f"movedim: Invalid source or destination dims: source ({a} dims) should contain the same number of dims as destination ({b} dims)")
+        raise RuntimeError(
+            f"movedim: Invalid source or destination dims: source ({a} dims) should contain the same number of dims as destination ({b} dims)"
+        )
     try:
         sources, targets = wrap_dims(a, x.ndim), wrap_dims(b, x.ndim)
     except RuntimeError:
@@ -236,6 +239,8 @@ def narrow(x: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
     if x.ndim == 0:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     at = wrap_dim(dim, x.ndim)
+    if not isinstance(start, int) and (start.ndim or start.dtype.category != INTEGER):
+        raise RuntimeError("start must be an 0-dim integral Tensor.")
     n, start = x.shape[at], int(start)
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
@@ -314,10 +319,7 @@ def _unfold_view(x: Array, dim: int, size: int, step: int) -> Array:
 
 
 _unfold: Op = _view_op(
-    "unfold",
-    _unfold_infer,
-    _unfold_view,
-    lambda g, x_shape, dim, size, step: _back(g, "unfold", x_shape, dim=dim, size=size, step=step),
+    "unfold", _unfold_infer, _unfold_view, lambda g, x_shape, dim, size, step: _back(g, "unfold", x_shape, dim=dim, size=size, step=step)
 )
 
 
@@ -329,7 +331,7 @@ def unfold(x: Tensor, dimension: int, size: int, step: int) -> Tensor:
         raise RuntimeError(f"maximum size for tensor at dimension {at} is {n} but size is {size}")
     if step <= 0:
         raise RuntimeError(f"step is {step} but must be > 0")
-    return apply(_unfold, x if x.ndim else reshape(x, 1), dim=at, size=size, step=step) if x.ndim or size else reshape(x, 1)[:0]
+    return apply(_unfold, x, dim=at, size=size, step=step) if x.ndim else reshape(x, 1)[:size]
 
 
 def _unview_kernel(out: Array, g: Array, view_op: str, view_attrs: dict[str, Any], shape: tuple[int, ...]) -> None:

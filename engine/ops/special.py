@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from engine.backend import special_module
 from engine.graph import apply
 from engine.ops.elementwise import elementwise, promoted, where
-from engine.ops.unary import exp, expm1, function, log, log1p, round, sign
 from engine.ops.mathematics import exp2, logit, sinc, xlogy
 from engine.ops.reduce import logsumexp
+from engine.ops.unary import exp, expm1, function, log, log1p, round, sign
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor

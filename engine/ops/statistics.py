@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.backend import array_module
-from engine.dtypes import FLOAT
+from engine.dtypes import FLOAT, int64
 from engine.ops.dims import wrap_dim
 from engine.ops.elementwise import cast, where
 from engine.ops.linalg import matmul
@@ -69,8 +69,8 @@ def mode(x: Tensor, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
     times = sum(same, at)
     first = times.argmax(at, keepdim=True)
     value = gather(ordered, at, first)
-    positions = x.new_tensor(np.arange(x.shape[at])).reshape([-1 if i == at else 1 for i in range(x.ndim)])
-    index = amax(where(x.detach() == value, positions.long(), -1), at, keepdim=True)
+    positions = reshape(x.new_tensor(np.arange(x.shape[at]), dtype=int64), [-1 if i == at else 1 for i in range(x.ndim)])
+    index = amax(where(x.detach() == value, positions, -1), at, keepdim=True)
     return _kept(x, ValuesIndices(gather(x, at, index), index), at, keepdim)
 
 
@@ -98,7 +98,7 @@ def _quantile(x: Tensor, q: Any, dim: int | None, keepdim: bool, interpolation: 
     ordered = transpose(sort(x, at).values, at, -1)  # NaN comes last
     known = sum(~ordered.isnan(), -1, keepdim=True)
     top = (known - 1).clamp(min=0) if ignore_nan else ordered.new_full(known.shape, ordered.shape[-1] - 1)
-    rank = cast(top, x.dtype) * reshape(at_q.detach(), -1)
+    rank = cast(top, x.dtype) * reshape(at_q, -1)
     low, high = rank.floor(), rank.ceil()
     if interpolation == "nearest":
         low = high = rank.round()
@@ -134,7 +134,7 @@ def histc(x: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     if min > max:
         raise RuntimeError("max must be larger than min")
     if x.dtype.category != FLOAT:
-        raise RuntimeError(f'"histogram_cpu" not implemented for \'{x.dtype.legacy_name}\'')
+        raise RuntimeError(f"\"histogram_cpu\" not implemented for '{x.dtype.legacy_name}'")
     xp, values = array_module(x._data), x._data.reshape(-1)
     if min == max and values.size:
         min, max = float(values.min()), float(values.max())
@@ -163,9 +163,13 @@ def cov(x: Tensor, *, correction: int = 1, fweights: Tensor | None = None, aweig
         if w.ndim > 1:
             raise RuntimeError(f"cov(): expected {name} to have one or fewer dimensions but got {name} with {w.ndim} dimensions")
         if (w.dtype.category == FLOAT) == integral or w.dtype.name == "bool":
-            raise RuntimeError(f"cov(): expected {name} to have {'integral' if integral else 'floating point'} dtype but got {name} with {w.dtype.legacy_name} dtype")
+            raise RuntimeError(
+                f"cov(): expected {name} to have {'integral' if integral else 'floating point'} dtype but got {name} with {w.dtype.legacy_name} dtype"
+            )
         if w.numel() != n:
-            raise RuntimeError(f"cov(): expected {name} to have the same numel as there are observations in the input but got {w.numel()} != {n}")
+            raise RuntimeError(
+                f"cov(): expected {name} to have the same numel as there are observations in the input but got {w.numel()} != {n}"
+            )
         if bool((w < 0).any()):
             raise RuntimeError(f"cov(): {name} cannot be negative")
         weights = w if weights is None else weights * w
@@ -176,11 +180,10 @@ def cov(x: Tensor, *, correction: int = 1, fweights: Tensor | None = None, aweig
         weighted = centred
         divisor: Any = max(n - correction, 0)
     else:
-        weights = cast(weights, rows.dtype)
         total = weights.sum()
         centred = rows - (rows * weights).sum(1, keepdim=True) / total
         weighted = centred * weights
-        norm = total - correction if aweights is None else total - correction * (weights * cast(aweights, rows.dtype)).sum() / total
+        norm = total - correction if aweights is None else total - correction * (weights * aweights).sum() / total
         divisor = norm.clamp(min=0)
     y = matmul(centred, transpose(weighted, 0, 1)) / divisor
     return reshape(y, ()) if y.numel() == 1 else y

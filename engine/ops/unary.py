@@ -81,7 +81,7 @@ softplus: _Function = function(_softplus)
 def _rounding(op: Op) -> _Function:
     def rounded(x: Tensor) -> Tensor:
         if x.dtype.category == BOOL:
-            raise RuntimeError(f'"{op.name}_vml_cpu" not implemented for \'Bool\'')
+            raise RuntimeError(f"\"{op.name}_vml_cpu\" not implemented for 'Bool'")
         return unary(op, x) if x.dtype.category == FLOAT else clone(x)
 
     rounded.__name__ = rounded.__qualname__ = op.name
@@ -97,7 +97,7 @@ def round(x: Tensor, *, decimals: int = 0) -> Tensor:
     if decimals == 0:
         return _to_even(x)
     if x.dtype.category != FLOAT:
-        raise RuntimeError(f'"round_vml_cpu" not implemented for \'{x.dtype.legacy_name}\'')
+        raise RuntimeError(f"\"round_vml_cpu\" not implemented for '{x.dtype.legacy_name}'")
     scale = 10.0 ** builtins.abs(decimals)
     return _to_even(x * scale) / scale if decimals > 0 else _to_even(x / scale) * scale
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.creation import zeros_like
-from engine.graph import enable_grad, no_grad
+from engine.modes import enable_grad, no_grad
 from engine.ops.join import cat
 from engine.optim.optimizer import Optimizer, Params, check_range
 from engine.tensor import Tensor

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from engine.backend import Array, array_module
 from engine.dispatch import Op, launch
-from engine.graph import enable_grad, no_grad
+from engine.modes import enable_grad, no_grad
 from engine.tensor import Tensor
 
 

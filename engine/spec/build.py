@@ -18,7 +18,7 @@ from engine.backend import META, Array, MetaArray
 from engine.creation import zeros
 from engine.dispatch import Op, count, observing
 from engine.dtypes import BY_NAME
-from engine.graph import no_grad
+from engine.modes import no_grad
 from engine.nn import init
 from engine.nn.branches import Graph, GraphNode, Parallel, Residual, merged
 from engine.nn.container import Sequential

@@ -9,11 +9,10 @@ import numpy as np
 
 import engine
 
-torch = engine_torch = None
 try:
     import torch
 except ImportError:  # the tests skip, with a reason
-    pass
+    torch = None
 
 TOLERANCE = {"float64": 1e-7, "float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
 
@@ -65,6 +64,8 @@ def _tensor(x: Any) -> engine.Tensor:
         raise Unsupported(f"{x.layout}, {x.dtype}")
     if str(x.dtype).removeprefix("torch.") not in engine.dtypes.BY_NAME:
         raise Unsupported(f"dtype {x.dtype}")
+    if x.ndim > 64:
+        raise Unsupported(f"{x.ndim} dimensions")
     bare = x.detach()
     if bare.dtype is torch.bfloat16:
         y = engine.tensor(bare.float().numpy()).to(engine.bfloat16)

@@ -8,7 +8,7 @@ import numpy as np
 import engine as torch
 from engine import Tensor
 from engine.nn import functional as F
-from engine.ops import conv, norm, pool, shape
+from engine.ops import conv, norm, pool
 
 _rng = np.random.default_rng(7)
 INDEX = torch.tensor(np.array([[0, 2, 1], [1, 0, 2]]))

@@ -1,0 +1,105 @@
+"""Whether what runs is recorded: ``no_grad``, ``enable_grad`` and their like; and the class of the tensors that ops return."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from engine.tensor import Tensor
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class State:
+    """Whether ops are recorded; ``tensor`` is the class of results, set by ``engine.tensor``."""
+
+    enabled = True
+    tensor: type[Tensor]
+
+
+state = State()
+
+
+def results_are(tensor: type[Tensor]) -> None:
+    """Tells what class the results of ops are of; called once, by the module that defines it."""
+    state.tensor = tensor
+
+
+def tensor_class() -> type[Tensor]:
+    """``Tensor``, for modules below the one that defines it."""
+    return state.tensor
+
+
+class set_grad_enabled(AbstractContextManager[None]):  # noqa: N801 - PyTorch's name
+    """Switches recording on or off: as a context manager, or for good when merely called."""
+
+    def __init__(self, mode: bool) -> None:
+        self._before, self._wanted = state.enabled, mode
+        state.enabled = mode
+
+    def __enter__(self) -> None:
+        state.enabled = self._wanted
+
+    def __exit__(self, *exc: object) -> None:
+        state.enabled = self._before
+
+
+class _GradMode(AbstractContextManager[None]):
+    """A context manager and decorator that sets the mode while inside."""
+
+    wanted: bool
+
+    def __init__(self) -> None:
+        self._before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self._before.append(state.enabled)
+        state.enabled = self.wanted
+
+    def __exit__(self, *exc: object) -> None:
+        state.enabled = self._before.pop()
+
+    def __call__(self, function: _F) -> _F:
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with type(self)():
+                return function(*args, **kwargs)
+
+        return wrapped  # type: ignore[return-value]  # wraps keeps the signature, which mypy cannot see
+
+
+class no_grad(_GradMode):  # noqa: N801 - PyTorch's name
+    """Inside, or in the decorated function, nothing is recorded."""
+
+    wanted = False
+
+
+class inference_mode(no_grad):  # noqa: N801 - PyTorch's name
+    """``no_grad`` under the name that programs use for evaluation; ``inference_mode(False)`` changes nothing."""
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__()
+        self.wanted = False if mode else state.enabled
+
+
+class enable_grad(_GradMode):  # noqa: N801 - PyTorch's name
+    """Inside ``no_grad``, switches recording on again."""
+
+    wanted = True
+
+
+def is_grad_enabled() -> bool:
+    return state.enabled
+
+
+@contextmanager
+def recording(on: bool) -> Iterator[None]:
+    """Inside, recording is on or off."""
+    before, state.enabled = state.enabled, on
+    try:
+        yield
+    finally:
+        state.enabled = before
