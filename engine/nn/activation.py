@@ -1,21 +1,32 @@
-"""Activations and dropout: layers without parameters that work element by element."""
+"""Activations as layers."""
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
+from engine.creation import full_
+from engine.dtypes import dtype as DType
 from engine.nn import functional as F
-from engine.nn.module import Module
+from engine.nn.module import Module, Parameter
 from engine.tensor import Tensor
 
 
-class _InPlace(Module):
+class _Shown(Module):
+    """A layer whose text lists the arguments named in ``shown``, and ``inplace`` where it is set."""
+
+    shown: tuple[str, ...] = ()
+
+    def extra_repr(self) -> str:
+        parts = [f"{name}={getattr(self, name)}" for name in self.shown]
+        return ", ".join(parts + (["inplace=True"] if getattr(self, "inplace", False) else []))
+
+
+class _InPlace(_Shown):
     """An activation that may write into its input."""
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
-
-    def extra_repr(self) -> str:
-        return "inplace=True" if self.inplace else ""
 
 
 class ReLU(_InPlace):
@@ -25,8 +36,52 @@ class ReLU(_InPlace):
         return F.relu_(x) if self.inplace else F.relu(x)
 
 
-class LeakyReLU(Module):
+class ReLU6(_InPlace):
+    """``min(max(x, 0), 6)``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu6(x, self.inplace)
+
+
+class SiLU(_InPlace):
+    """``x sigmoid(x)``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.silu(x, self.inplace)
+
+
+class Mish(_InPlace):
+    """``x tanh(softplus(x))``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.mish(x, self.inplace)
+
+
+class SELU(_InPlace):
+    """``elu`` scaled so that activations keep mean 0 and variance 1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.selu(x, self.inplace)
+
+
+class Hardswish(_InPlace):
+    """``x relu6(x + 3) / 6``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.hardswish(x, self.inplace)
+
+
+class Hardsigmoid(_InPlace):
+    """``relu6(x + 3) / 6``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.hardsigmoid(x, self.inplace)
+
+
+class LeakyReLU(_Shown):
     """``x`` above zero, ``negative_slope x`` below."""
+
+    shown = ("negative_slope",)
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__()
@@ -35,12 +90,38 @@ class LeakyReLU(Module):
     def forward(self, x: Tensor) -> Tensor:
         return F.leaky_relu(x, self.negative_slope, self.inplace)
 
-    def extra_repr(self) -> str:
-        return f"negative_slope={self.negative_slope}" + (", inplace=True" if self.inplace else "")
+
+class PReLU(_Shown):
+    """``LeakyReLU`` with a learned slope, one for all or one for each channel."""
+
+    shown = ("num_parameters",)
+
+    def __init__(self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: DType | None = None) -> None:
+        super().__init__()
+        self.num_parameters, self.init = num_parameters, init
+        self.weight = Parameter(full_((num_parameters,), float(init), device=device, dtype=dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.prelu(x, self.weight)
 
 
-class ELU(Module):
+class RReLU(_Shown):
+    """``LeakyReLU`` with a random slope while training."""
+
+    shown = ("lower", "upper")
+
+    def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, inplace: bool = False) -> None:
+        super().__init__()
+        self.lower, self.upper, self.inplace = lower, upper, inplace
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rrelu(x, self.lower, self.upper, self.training, self.inplace)
+
+
+class ELU(_Shown):
     """``x`` above zero, ``alpha (exp(x) - 1)`` below."""
+
+    shown = ("alpha",)
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
@@ -49,8 +130,102 @@ class ELU(Module):
     def forward(self, x: Tensor) -> Tensor:
         return F.elu(x, self.alpha, self.inplace)
 
+
+class CELU(ELU):
+    """``ELU`` with a continuous derivative for any ``alpha``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.celu(x, self.alpha, self.inplace)
+
+
+class GELU(Module):
+    """``x`` times the normal distribution's probability below ``x``."""
+
+    def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
+        super().__init__()
+        self.approximate = approximate
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.gelu(x, self.approximate)
+
     def extra_repr(self) -> str:
-        return f"alpha={self.alpha}" + (", inplace=True" if self.inplace else "")
+        return f"approximate={self.approximate!r}"
+
+
+class Hardtanh(_Shown):
+    """``x`` limited to [min_val, max_val]."""
+
+    shown = ("min_val", "max_val")
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+        super().__init__()
+        if max_val <= min_val:
+            raise ValueError(f"max_val must be larger than min_val, got {max_val} and {min_val}")
+        self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.hardtanh(x, self.min_val, self.max_val, self.inplace)
+
+
+class Hardshrink(Module):
+    """``x``, but zero in [-lambd, lambd]."""
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        super().__init__()
+        self.lambd = lambd
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.hardshrink(x, self.lambd)
+
+    def extra_repr(self) -> str:
+        return str(self.lambd)
+
+
+class Softshrink(Hardshrink):
+    """``x`` moved towards zero by ``lambd``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.softshrink(x, self.lambd)
+
+
+class Tanhshrink(Module):
+    """``x - tanh(x)``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.tanhshrink(x)
+
+
+class Softplus(_Shown):
+    """``log(1 + exp(beta x)) / beta``."""
+
+    shown = ("beta", "threshold")
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        super().__init__()
+        self.beta, self.threshold = beta, threshold
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.softplus(x, self.beta, self.threshold)
+
+
+class Softsign(Module):
+    """``x / (1 + |x|)``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.softsign(x)
+
+
+class Threshold(_Shown):
+    """``x`` above the threshold, else ``value``."""
+
+    shown = ("threshold", "value")
+
+    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
+        super().__init__()
+        self.threshold, self.value, self.inplace = threshold, value, inplace
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.threshold(x, self.threshold, self.value, self.inplace)
 
 
 class Sigmoid(Module):
@@ -60,6 +235,13 @@ class Sigmoid(Module):
         return F.sigmoid(x)
 
 
+class LogSigmoid(Module):
+    """``log(sigmoid(x))``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.logsigmoid(x)
+
+
 class Tanh(Module):
     """The hyperbolic tangent."""
 
@@ -67,26 +249,37 @@ class Tanh(Module):
         return F.tanh(x)
 
 
-class SiLU(_InPlace):
-    """``x sigmoid(x)``."""
+class GLU(_Shown):
+    """One half times the sigmoid of the other."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        y = F.silu(x)
-        return x._become(y) if self.inplace else y
-
-
-class Softmax(Module):
-    """``exp(x) / sum(exp(x))`` along ``dim``."""
+    shown = ("dim",)
 
     def __init__(self, dim: int = -1) -> None:
         super().__init__()
         self.dim = dim
 
     def forward(self, x: Tensor) -> Tensor:
+        return F.glu(x, self.dim)
+
+
+class Softmax(_Shown):
+    """``exp(x) / sum(exp(x))`` along ``dim``."""
+
+    shown = ("dim",)
+
+    def __init__(self, dim: int | None = None) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, x: Tensor) -> Tensor:
         return F.softmax(x, self.dim)
 
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}"
+
+class Softmin(Softmax):
+    """``softmax(-x)`` along ``dim``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.softmin(x, self.dim)
 
 
 class LogSoftmax(Softmax):
@@ -96,38 +289,10 @@ class LogSoftmax(Softmax):
         return F.log_softmax(x, self.dim)
 
 
-class Dropout(Module):
-    """Zeroes elements with probability ``p`` while training, scaling the others by ``1 / (1 - p)``."""
-
-    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
-        super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-        self.p, self.inplace = p, inplace
+class Softmax2d(Module):
+    """``softmax`` over the channels of ``(N, C, H, W)`` or ``(C, H, W)``."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.p, self.training, self.inplace)
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}, inplace={self.inplace}"
-
-
-class Dropout2d(Dropout):
-    """Zeroes whole channels with probability ``p`` while training."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.dropout2d(x, self.p, self.training, self.inplace)
-
-
-class PixelShuffle(Module):
-    """``(*, C r^2, H, W)`` to ``(*, C, H r, W r)``."""
-
-    def __init__(self, upscale_factor: int) -> None:
-        super().__init__()
-        self.upscale_factor = upscale_factor
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.pixel_shuffle(x, self.upscale_factor)
-
-    def extra_repr(self) -> str:
-        return f"upscale_factor={self.upscale_factor}"
+        if x.ndim not in (3, 4):
+            raise ValueError(f"Softmax2d: expected input to be 3D or 4D, got {x.ndim}D instead")
+        return F.softmax(x, -3)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 from engine.creation import as_tensor
 from engine.nn import functional as F
@@ -12,102 +13,274 @@ from engine.tensor import Tensor
 Reduction = Literal["mean", "sum", "none"]
 
 
+def _named(size_average: bool | None, reduce: bool | None, reduction: Any) -> Any:
+    """The reduction that PyTorch's older arguments mean."""
+    if size_average is None and reduce is None:
+        return reduction
+    return "none" if reduce is False else "sum" if size_average is False else "mean"
+
+
 class _Loss(Module):
     """A loss of an input and a target, reduced to its mean or sum."""
 
-    def __init__(self, reduction: Reduction = "mean") -> None:
+    def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: Reduction = "mean") -> None:
         super().__init__()
-        self.reduction: Reduction = reduction
+        self.reduction: Any = _named(size_average, reduce, reduction)
 
 
 class MSELoss(_Loss):
     """The mean of ``(x - y)^2``."""
 
     def forward(self, x: Tensor, target: Tensor) -> Tensor:
-        return F.mse_loss(x, target, self.reduction)
+        return F.mse_loss(x, target, reduction=self.reduction)
 
 
 class L1Loss(_Loss):
     """The mean of ``|x - y|``."""
 
     def forward(self, x: Tensor, target: Tensor) -> Tensor:
-        return F.l1_loss(x, target, self.reduction)
+        return F.l1_loss(x, target, reduction=self.reduction)
 
 
 class SmoothL1Loss(_Loss):
     """Squared below ``beta``, absolute above (Girshick, 2015)."""
 
-    def __init__(self, reduction: Reduction = "mean", beta: float = 1.0) -> None:
-        super().__init__(reduction)
+    def __init__(
+        self, size_average: bool | None = None, reduce: bool | None = None, reduction: Reduction = "mean", beta: float = 1.0
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
         self.beta = beta
 
     def forward(self, x: Tensor, target: Tensor) -> Tensor:
-        return F.smooth_l1_loss(x, target, self.reduction, self.beta)
-
-
-class BCEWithLogitsLoss(_Loss):
-    """Binary cross-entropy of ``sigmoid(x)``."""
-
-    def forward(self, x: Tensor, target: Tensor) -> Tensor:
-        return F.binary_cross_entropy_with_logits(x, target, reduction=self.reduction)
+        return F.smooth_l1_loss(x, target, reduction=self.reduction, beta=self.beta)
 
 
 class HuberLoss(_Loss):
     """Squared below ``delta``, absolute above (Huber, 1964)."""
 
     def __init__(self, reduction: Reduction = "mean", delta: float = 1.0) -> None:
-        super().__init__(reduction)
+        super().__init__(reduction=reduction)
         self.delta = delta
 
     def forward(self, x: Tensor, target: Tensor) -> Tensor:
         return F.huber_loss(x, target, self.reduction, self.delta)
 
 
-class BCELoss(_Loss):
+class _WeightedLoss(_Loss):
+    """A loss with a weight for each class, or each element."""
+
+    def __init__(
+        self, weight: list[float] | None = None, size_average: bool | None = None, reduce: bool | None = None, reduction: Reduction = "mean"
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
+        self.register_buffer("weight", None if weight is None else as_tensor(weight))
+
+
+class BCELoss(_WeightedLoss):
     """Binary cross-entropy of probabilities."""
 
     def forward(self, x: Tensor, target: Tensor) -> Tensor:
-        return F.binary_cross_entropy(x, target, reduction=self.reduction)
+        return F.binary_cross_entropy(x, target, self.weight, reduction=self.reduction)
+
+
+class BCEWithLogitsLoss(_WeightedLoss):
+    """Binary cross-entropy of ``sigmoid(x)``."""
+
+    def __init__(
+        self, weight: list[float] | None = None, size_average: bool | None = None, reduce: bool | None = None, reduction: Reduction = "mean",
+        pos_weight: list[float] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(weight, size_average, reduce, reduction)
+        self.register_buffer("pos_weight", None if pos_weight is None else as_tensor(pos_weight))
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(x, target, self.weight, reduction=self.reduction, pos_weight=self.pos_weight)
 
 
 class KLDivLoss(_Loss):
     """The Kullback-Leibler divergence of log-probabilities from the target."""
 
-    def __init__(self, reduction: Literal["mean", "sum", "none", "batchmean"] = "mean", log_target: bool = False) -> None:
-        super().__init__("mean")
-        self.reduction, self.log_target = reduction, log_target  # type: ignore[assignment]  # the only loss with batchmean
+    def __init__(
+        self, size_average: bool | None = None, reduce: bool | None = None, reduction: Literal["mean", "sum", "none", "batchmean"] = "mean",
+        log_target: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.reduction, self.log_target = _named(size_average, reduce, reduction), log_target
 
     def forward(self, x: Tensor, target: Tensor) -> Tensor:
-        return F.kl_div(x, target, self.reduction, self.log_target)
+        return F.kl_div(x, target, reduction=self.reduction, log_target=self.log_target)
 
 
-class _Weighted(_Loss):
-    """A classification loss with a weight for each class."""
-
-    def __init__(self, weight: list[float] | None, ignore_index: int, reduction: Reduction) -> None:
-        super().__init__(reduction)
-        self.ignore_index = ignore_index
-        self.register_buffer("weight", None if weight is None else as_tensor(weight))
-
-
-class NLLLoss(_Weighted):
+class NLLLoss(_WeightedLoss):
     """Minus the log-probability of the target class: ``(N, C, ...)`` log-probabilities, ``(N, ...)`` classes."""
 
-    def __init__(self, weight: list[float] | None = None, ignore_index: int = -100, reduction: Reduction = "mean") -> None:
-        super().__init__(weight, ignore_index, reduction)
+    def __init__(
+        self, weight: list[float] | None = None, size_average: bool | None = None, ignore_index: int = -100, reduce: bool | None = None,
+        reduction: Reduction = "mean",
+    ) -> None:  # fmt: skip
+        super().__init__(weight, size_average, reduce, reduction)
+        self.ignore_index = ignore_index
 
     def forward(self, x: Tensor, target: Tensor) -> Tensor:
-        return F.nll_loss(x, target, self.weight, self.ignore_index, self.reduction)
+        return F.nll_loss(x, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction)
 
 
-class CrossEntropyLoss(_Weighted):
+class CrossEntropyLoss(_WeightedLoss):
     """Cross-entropy of ``softmax(x)``: ``(N, C, ...)`` scores with ``(N, ...)`` classes, or with probabilities."""
 
     def __init__(
-        self, weight: list[float] | None = None, ignore_index: int = -100, reduction: Reduction = "mean", label_smoothing: float = 0.0
-    ) -> None:
-        super().__init__(weight, ignore_index, reduction)
-        self.label_smoothing = label_smoothing
+        self, weight: list[float] | None = None, size_average: bool | None = None, ignore_index: int = -100, reduce: bool | None = None,
+        reduction: Reduction = "mean", label_smoothing: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(weight, size_average, reduce, reduction)
+        self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
 
     def forward(self, x: Tensor, target: Tensor) -> Tensor:
-        return F.cross_entropy(x, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing)
+        return F.cross_entropy(
+            x, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction, label_smoothing=self.label_smoothing
+        )
+
+
+class SoftMarginLoss(_Loss):
+    """``log(1 + exp(-y x))`` with targets of 1 and -1."""
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+        return F.soft_margin_loss(x, target, reduction=self.reduction)
+
+
+class HingeEmbeddingLoss(_Loss):
+    """``x`` where the target is 1, ``max(0, margin - x)`` where it is -1."""
+
+    def __init__(
+        self, margin: float = 1.0, size_average: bool | None = None, reduce: bool | None = None, reduction: Reduction = "mean"
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
+        self.margin = margin
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+        return F.hinge_embedding_loss(x, target, self.margin, reduction=self.reduction)
+
+
+class MultiMarginLoss(_WeightedLoss):
+    """The hinge of each class over the target's."""
+
+    def __init__(
+        self, p: int = 1, margin: float = 1.0, weight: list[float] | None = None, size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Reduction = "mean",
+    ) -> None:  # fmt: skip
+        super().__init__(weight, size_average, reduce, reduction)
+        if p not in (1, 2):
+            raise ValueError("only p == 1 and p == 2 supported")
+        self.p, self.margin = p, margin
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+        return F.multi_margin_loss(x, target, self.p, self.margin, self.weight, reduction=self.reduction)
+
+
+class MultiLabelMarginLoss(_Loss):
+    """The hinge over all pairs of a class that is a target and one that is not."""
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+        return F.multilabel_margin_loss(x, target, reduction=self.reduction)
+
+
+class MultiLabelSoftMarginLoss(_WeightedLoss):
+    """The mean over classes of the binary cross-entropies."""
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+        return F.multilabel_soft_margin_loss(x, target, self.weight, reduction=self.reduction)
+
+
+class PoissonNLLLoss(_Loss):
+    """Minus the log-likelihood of counts by a Poisson distribution."""
+
+    def __init__(
+        self, log_input: bool = True, full: bool = False, size_average: bool | None = None, eps: float = 1e-8, reduce: bool | None = None,
+        reduction: Reduction = "mean",
+    ) -> None:  # fmt: skip
+        super().__init__(size_average, reduce, reduction)
+        self.log_input, self.full, self.eps = log_input, full, eps
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+        return F.poisson_nll_loss(x, target, self.log_input, self.full, eps=self.eps, reduction=self.reduction)
+
+
+class _SeveralInputs(Module):
+    """A loss of more tensors than an input and a target."""
+
+    def __init__(self, size_average: bool | None, reduce: bool | None, reduction: Reduction) -> None:
+        super().__init__()
+        self.reduction: Any = _named(size_average, reduce, reduction)
+
+
+class GaussianNLLLoss(_SeveralInputs):
+    """Minus the log-likelihood by a normal distribution of given mean and variance."""
+
+    def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: Reduction = "mean") -> None:
+        super().__init__(None, None, reduction)
+        self.full, self.eps = full, eps
+
+    def forward(self, x: Tensor, target: Tensor, var: Any) -> Tensor:
+        return F.gaussian_nll_loss(x, target, var, self.full, self.eps, self.reduction)
+
+
+class MarginRankingLoss(_SeveralInputs):
+    """``max(0, -y (x1 - x2) + margin)``."""
+
+    def __init__(
+        self, margin: float = 0.0, size_average: bool | None = None, reduce: bool | None = None, reduction: Reduction = "mean"
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
+        self.margin = margin
+
+    def forward(self, x1: Tensor, x2: Tensor, target: Tensor) -> Tensor:
+        return F.margin_ranking_loss(x1, x2, target, self.margin, reduction=self.reduction)
+
+
+class CosineEmbeddingLoss(MarginRankingLoss):
+    """``1 - cos`` where the target is 1, ``max(0, cos - margin)`` where it is -1."""
+
+    def forward(self, x1: Tensor, x2: Tensor, target: Tensor) -> Tensor:
+        return F.cosine_embedding_loss(x1, x2, target, self.margin, reduction=self.reduction)
+
+
+class TripletMarginLoss(_SeveralInputs):
+    """``max(0, |anchor - positive| - |anchor - negative| + margin)`` (Balntas et al., 2016)."""
+
+    def __init__(
+        self, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6, swap: bool = False, size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Reduction = "mean",
+    ) -> None:  # fmt: skip
+        super().__init__(size_average, reduce, reduction)
+        if margin <= 0:
+            raise ValueError(f"TripletMarginLoss: expected margin to be greater than 0, got {margin} instead")
+        self.margin, self.p, self.eps, self.swap = margin, p, eps, swap
+
+    def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        return F.triplet_margin_loss(anchor, positive, negative, self.margin, self.p, self.eps, self.swap, reduction=self.reduction)
+
+
+class TripletMarginWithDistanceLoss(_SeveralInputs):
+    """``TripletMarginLoss`` for any distance."""
+
+    def __init__(
+        self,
+        *,
+        distance_function: Callable[..., Tensor] | None = None,
+        margin: float = 1.0,
+        swap: bool = False,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(None, None, reduction)
+        self.distance_function, self.margin, self.swap = distance_function, margin, swap
+
+    def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        return F.triplet_margin_with_distance_loss(
+            anchor,
+            positive,
+            negative,
+            distance_function=self.distance_function,
+            margin=self.margin,
+            swap=self.swap,
+            reduction=self.reduction,
+        )

@@ -61,6 +61,95 @@ class BatchNorm2d(_BatchNorm):
     ranks = (4,)
 
 
+class BatchNorm3d(_BatchNorm):
+    """For ``(N, C, D, H, W)``."""
+
+    ranks = (5,)
+
+
+class _InstanceNorm(_BatchNorm):
+    """Standardizes each channel of each sample (Ulyanov et al., 2016); ``(C, *)`` is one sample."""
+
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = False, track_running_stats: bool = False, device: Any = None,
+        dtype: DType | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n = self.ranks[0]
+        if x.ndim not in (n - 1, n):
+            raise ValueError(f"expected {n - 1}D or {n}D input (got {x.ndim}D input)")
+        batched = x if x.ndim == n else x.unsqueeze(0)
+        if batched.shape[1] != self.num_features and self.affine:
+            raise ValueError(
+                f"expected input's size at dim={x.ndim - n + 1} to match num_features ({self.num_features}), but got: {batched.shape[1]}."
+            )
+        by_input = self.training or not self.track_running_stats
+        y = F.instance_norm(batched, self.running_mean, self.running_var, self.weight, self.bias, by_input, self.momentum or 0.0, self.eps)
+        return y if x.ndim == n else y.squeeze(0)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """For ``(N, C, L)`` or ``(C, L)``."""
+
+    ranks = (3,)
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """For ``(N, C, H, W)`` or ``(C, H, W)``."""
+
+    ranks = (4,)
+
+
+class InstanceNorm3d(_InstanceNorm):
+    """For ``(N, C, D, H, W)`` or ``(C, D, H, W)``."""
+
+    ranks = (5,)
+
+
+class LocalResponseNorm(Module):
+    """Divides by the energy of ``size`` neighbouring channels (Krizhevsky et al., 2012)."""
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+        super().__init__()
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.local_response_norm(x, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class RMSNorm(Module):
+    """Divides by the root mean square over the last dimensions (Zhang and Sennrich, 2019)."""
+
+    def __init__(
+        self,
+        normalized_shape: int | list[int],
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        device: Any = None,
+        dtype: DType | None = None,
+    ) -> None:
+        super().__init__()
+        self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        self.eps, self.elementwise_affine = eps, elementwise_affine
+        self.register_parameter(
+            "weight", Parameter(ones(*self.normalized_shape, device=device, dtype=dtype)) if elementwise_affine else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+
+
 class GroupNorm(Module):
     """Standardizes groups of channels of each sample ``(N, C, *)`` (Wu and He, 2018)."""
 

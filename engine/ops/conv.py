@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from engine.backend import Array, array_module, as_strided_array
 from engine.dispatch import Op, Spec, count
 from engine.graph import apply
+from engine.ops.index import getitem
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -104,7 +105,7 @@ _conv_data: Op = Op(
     infer=lambda g, w, stride, padding, dilation, groups, size: ((g.shape[0], w.shape[1] * groups, *size), g.dtype),
     kernel=_data_kernel,
     vjps={
-        "g": lambda v, w, stride, padding, dilation, groups: conv(v, w, stride, padding, dilation, groups),
+        "g": lambda v, w, g_shape, stride, padding, dilation, groups: _cut(conv(v, w, stride, padding, dilation, groups), g_shape),
         "w": lambda v, g, w_shape, stride, padding, dilation, groups: conv_weight(v, g, stride, padding, dilation, groups, w_shape[2:]),
     },
     flops=lambda outs, ins, attrs: 2 * ins[0].size * count(ins[1].shape[1:]),
@@ -116,10 +117,15 @@ _conv_weight: Op = Op(
     kernel=_weight_kernel,
     vjps={
         "x": lambda v, g, x_shape, stride, padding, dilation, groups: conv_data(g, v, stride, padding, dilation, groups, x_shape[2:]),
-        "g": lambda v, x, stride, padding, dilation, groups: conv(x, v, stride, padding, dilation, groups),
+        "g": lambda v, x, g_shape, stride, padding, dilation, groups: _cut(conv(x, v, stride, padding, dilation, groups), g_shape),
     },
     flops=lambda outs, ins, attrs: 2 * ins[1].size * count(outs[0].shape[1:]),
 )
+
+
+def _cut(y: Tensor, shape: Ints) -> Tensor:
+    """A transposed convolution's output padding may leave room for a window more than it was made from."""
+    return y if y.shape == shape else getitem(y, tuple(slice(n) for n in shape))
 
 
 def conv(x: Tensor, w: Tensor, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Tensor:

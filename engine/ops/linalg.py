@@ -274,6 +274,7 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``x W^T + b``: ``(*, in)`` with ``(out, in)`` and ``(out)`` to ``(*, out)``."""
+    _same_type(x, weight, "linear")
     if x.shape[-1:] != weight.shape[-1:]:
         raise RuntimeError(
             f"mat1 and mat2 shapes cannot be multiplied ({'x'.join(map(str, x.shape))} and {weight.shape[-1]}x{weight.shape[0] if weight.ndim > 1 else 1}): linear expects {weight.shape[-1]} features in the last dimension, got {x.shape[-1] if x.ndim else 'a number'}"
@@ -282,6 +283,18 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     y = matmul(rows, transpose(weight, 0, 1) if weight.ndim > 1 else weight)
     if x.ndim > 2:
         y = reshape(y, (*x.shape[:-1], *weight.shape[:-1]))
+    return y if bias is None else y + bias
+
+
+def bilinear(x1: Tensor, x2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``x1^T W_k x2 + b_k``: ``(*, n)`` and ``(*, m)`` with ``(out, n, m)`` to ``(*, out)``."""
+    if x1.shape[:-1] != x2.shape[:-1]:
+        raise RuntimeError(f"bilinear(): input batch dimensions do not match: got {list(x1.shape)} and {list(x2.shape)}")
+    if (x1.shape[-1], x2.shape[-1]) != tuple(weight.shape[1:]):
+        raise RuntimeError(f"bilinear(): input sizes {x1.shape[-1]} and {x2.shape[-1]} do not match the weight {list(weight.shape)}")
+    rows1, rows2 = reshape(x1, (count(x1.shape[:-1]), x1.shape[-1])), reshape(x2, (count(x2.shape[:-1]), x2.shape[-1]))
+    half = tensordot(rows1, weight, ([1], [1]))  # (rows, out, m)
+    y = reshape(matmul(half, unsqueeze(rows2, -1)), (*x1.shape[:-1], weight.shape[0]))
     return y if bias is None else y + bias
 
 

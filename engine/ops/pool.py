@@ -129,7 +129,11 @@ def _avg_kernel(out: Array, x: Array, kernel: Ints, stride: Ints, padding: Ints,
     out.fill(0)
     for _, window in _windows(kernel, stride, ones, out.shape[2:]):
         out += full[(slice(None), slice(None), *window)]
-    out *= array_module(out).asarray(scale, out.dtype)
+    xp = array_module(out)
+    if out.dtype.kind in "iu":  # integers divide towards zero
+        out[...] = xp.trunc(out / xp.rint(1 / xp.asarray(scale)))
+    else:
+        out *= xp.asarray(scale, out.dtype)
 
 
 def _avg_data_kernel(out: Array, g: Array, kernel: Ints, stride: Ints, padding: Ints, scale: np.ndarray[Any, Any], size: Ints) -> None:

@@ -13,13 +13,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from engine import nn, optim
 from engine.nn import init
-from engine.nn.attention import MultiheadAttention, TransformerEncoder
+from engine.nn.attention import MultiheadAttention
 from engine.nn.branches import Graph, Parallel, Residual
-from engine.nn.container import ModuleDict, ModuleList, ParameterList, Sequential
-from engine.nn.loss import _Loss
+from engine.nn.container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
+from engine.nn.linear import Bilinear
+from engine.nn.loss import _Loss, _SeveralInputs
 from engine.nn.module import Module
+from engine.nn.parallel import DataParallel
+from engine.nn.pool import _MaxUnpool
 from engine.nn.recurrent import _Recurrent
 from engine.nn.sparse import Embedding
+from engine.nn.transformer import Transformer, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder
+from engine.nn.vision import CosineSimilarity, PairwiseDistance
 from engine.optim import lr_scheduler
 from engine.spec.problems import Problem, nearest, pointer, shown
 from engine.vision import transforms
@@ -27,7 +32,27 @@ from engine.vision import transforms
 CONTAINERS: dict[str, type[Module]] = {"Sequential": Sequential, "Residual": Residual, "Parallel": Parallel, "Graph": Graph}
 INFERRED = ("in_channels", "in_features", "num_features")
 """Arguments that follow from the data where a spec leaves them out."""
-_NOT_JSON = ("self", "params", "optimizer", "tensor", "device", "dtype", "last_epoch", "generator", "return_indices")
+_NOT_JSON = (
+    "self",
+    "params",
+    "optimizer",
+    "tensor",
+    "device",
+    "dtype",
+    "last_epoch",
+    "generator",
+    "return_indices",
+    "size_average",
+    "reduce",
+)
+
+
+_NO_LAYERS = (Module, ModuleDict, ModuleList, ParameterDict, ParameterList, *CONTAINERS.values())
+_SEVERAL_TENSORS = (
+    _Loss, _SeveralInputs, _Recurrent, _MaxUnpool, Bilinear, CosineSimilarity, DataParallel, Embedding, MultiheadAttention, PairwiseDistance, Transformer,
+    TransformerDecoder, TransformerDecoderLayer, TransformerEncoder,
+)  # fmt: skip
+"""They take or yield something else than one float tensor."""
 
 
 class Kind:
@@ -132,10 +157,7 @@ def _module_kinds(keep: Callable[[type[Module]], bool]) -> dict[str, Kind]:
 
 @functools.cache
 def layers() -> dict[str, Kind]:
-    other = (Module, ModuleDict, ModuleList, ParameterList, *CONTAINERS.values())  # no layers
-    return _module_kinds(
-        lambda c: c not in other and not issubclass(c, _Loss | _Recurrent | Embedding | MultiheadAttention | TransformerEncoder)
-    )  # those take or yield more than one float tensor
+    return _module_kinds(lambda c: c not in _NO_LAYERS and not issubclass(c, _SEVERAL_TENSORS))
 
 
 @functools.cache

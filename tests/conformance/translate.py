@@ -48,6 +48,8 @@ def ours(value: Any, made: dict[int, Any] | None = None) -> Any:
         return engine.Generator()
     if isinstance(value, torch.Size):
         return engine.Size(value)
+    if isinstance(value, torch.nn.PairwiseDistance):
+        return engine.nn.PairwiseDistance(value.norm, value.eps, value.keepdim)
     if isinstance(value, complex):
         raise Unsupported("complex numbers")
     if isinstance(value, tuple) and hasattr(value, "_fields"):
