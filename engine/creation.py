@@ -90,20 +90,20 @@ def _like(x: Tensor, value: Any, memory_format: Any = None, pin_memory: bool = F
     return x.new_full(x.shape, value, **options)
 
 
-def zeros_like(x: Tensor, **options: Any) -> Tensor:
-    return _like(x, 0, **options)
+def zeros_like(input: Tensor, **options: Any) -> Tensor:
+    return _like(input, 0, **options)
 
 
-def ones_like(x: Tensor, **options: Any) -> Tensor:
-    return _like(x, 1, **options)
+def ones_like(input: Tensor, **options: Any) -> Tensor:
+    return _like(input, 1, **options)
 
 
-def full_like(x: Tensor, fill_value: Any, **options: Any) -> Tensor:
-    return _like(x, fill_value, **options)
+def full_like(input: Tensor, fill_value: Any, **options: Any) -> Tensor:
+    return _like(input, fill_value, **options)
 
 
-def empty_like(x: Tensor, **options: Any) -> Tensor:
-    return _like(x, 0, **options)
+def empty_like(input: Tensor, **options: Any) -> Tensor:
+    return _like(input, 0, **options)
 
 
 def _from_host(
@@ -243,10 +243,10 @@ def randint(
     return random.randint_like(zeros(size, dtype=dtype, **options), low, high, generator)
 
 
-def randint_like(x: Tensor, low: Any, high: Any = None, *, generator: Generator | None = None, **options: Any) -> Tensor:
-    """Integers from ``low`` (0 if left out) up to but not including ``high``, in the shape of ``x``."""
+def randint_like(input: Tensor, low: Any, high: Any = None, *, generator: Generator | None = None, **options: Any) -> Tensor:
+    """Integers from ``low`` (0 if left out) up to but not including ``high``, in the shape of ``input``."""
     low, high = (0, low) if high is None else (low, high)
-    return random.randint_like(zeros_like(x, **options), int(low), int(high), generator)
+    return random.randint_like(zeros_like(input, **options), int(low), int(high), generator)
 
 
 def randperm(n: int, *, generator: Generator | None = None, dtype: DType = dtypes.int64, **options: Any) -> Tensor:

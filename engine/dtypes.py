@@ -95,17 +95,17 @@ def set_default_dtype(d: dtype) -> None:
     _default = d
 
 
-def promote_types(a: dtype, b: dtype) -> dtype:
+def promote_types(type1: dtype, type2: dtype) -> dtype:
     """The smallest type that holds both (``torch.promote_types``)."""
-    if a is b:
-        return a
-    if a.category != b.category:
-        return a if a.category > b.category else b
-    if a.category == FLOAT and a.itemsize == b.itemsize:  # float16 with bfloat16
+    if type1 is type2:
+        return type1
+    if type1.category != type2.category:
+        return type1 if type1.category > type2.category else type2
+    if type1.category == FLOAT and type1.itemsize == type2.itemsize:  # float16 with bfloat16
         return float32
-    if a.category == FLOAT:
-        return a if a.itemsize > b.itemsize else b
-    return from_numpy_dtype(np.promote_types(a.numpy, b.numpy))
+    if type1.category == FLOAT:
+        return type1 if type1.itemsize > type2.itemsize else type2
+    return from_numpy_dtype(np.promote_types(type1.numpy, type2.numpy))
 
 
 def of_scalar(value: bool | int | float) -> dtype:

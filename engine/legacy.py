@@ -39,8 +39,8 @@ ByteTensor = TypedTensor("ByteTensor", dtypes.uint8)
 BoolTensor = TypedTensor("BoolTensor", dtypes.bool_)
 
 
-def is_tensor(x: Any) -> bool:
-    return isinstance(x, Tensor)
+def is_tensor(obj: Any) -> bool:
+    return isinstance(obj, Tensor)
 
 
 class cuda:  # noqa: N801 - PyTorch's module of this name

@@ -36,8 +36,8 @@ def _check_merge(how: str) -> None:
 class Residual(Sequential):
     """``x + layers(x)``: the layers must keep the shape (He et al., 2015)."""
 
-    def forward(self, x: Any) -> Any:
-        return merged([x, super().forward(x)], "add", "Residual")
+    def forward(self, input: Any) -> Any:
+        return merged([input, super().forward(input)], "add", "Residual")
 
 
 class Parallel(_Indexed):
@@ -49,8 +49,8 @@ class Parallel(_Indexed):
         self.merge: Merge = merge
         self.extend(branches)
 
-    def forward(self, x: Any) -> Any:
-        return merged([branch(x) for branch in self.children()], self.merge, "Parallel")
+    def forward(self, input: Any) -> Any:
+        return merged([branch(input) for branch in self.children()], self.merge, "Parallel")
 
     def extra_repr(self) -> str:
         return f"merge={self.merge!r}"
@@ -88,8 +88,8 @@ class Graph(Module):
         self._wires = [(n.name, n.inputs, n.merge) for n in nodes]
         self.output = output
 
-    def forward(self, x: Any) -> Any:
-        values = {"input": x}
+    def forward(self, input: Any) -> Any:
+        values = {"input": input}
         for name, inputs, how in self._wires:
             values[name] = getattr(self, name)(merged([values[i] for i in inputs], how, f"node {name!r}"))
         return values[self.output]

@@ -62,10 +62,10 @@ class Sequential(_Indexed):
                 raise TypeError(f"{type(module).__name__} is not a Module subclass")
             self.add_module(name, module)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:
         for module in self.children():
-            x = module(x)
-        return x
+            input = module(input)
+        return input
 
 
 class ModuleList(_Indexed):

@@ -68,11 +68,11 @@ class _Conv(Module):
             return [w for t in reversed(totals) for w in (t // 2, t - t // 2)]
         return [p for p in reversed(padding) for _ in range(2)]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         padding: Any = self.padding
         if self.padding_mode != "zeros":
-            x, padding = F.pad(x, self._border(), self.padding_mode), 0
-        return self._function(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+            input, padding = F.pad(input, self._border(), self.padding_mode), 0
+        return self._function(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
     def extra_repr(self) -> str:
         n = len(self.kernel_size)
@@ -152,9 +152,9 @@ class _ConvTranspose(Module):
     def reset_parameters(self) -> None:
         reset_affine(self.weight, self.bias)
 
-    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
-        extra = self.output_padding if output_size is None else self._reaching(x, output_size)
-        return self._function(x, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation)
+    def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+        extra = self.output_padding if output_size is None else self._reaching(input, output_size)
+        return self._function(input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation)
 
     def _reaching(self, x: Tensor, output_size: Sequence[int]) -> tuple[int, ...]:
         """The output padding that makes the output ``output_size``. Raises ValueError where a stride does not reach."""

@@ -30,11 +30,11 @@ class _BatchNorm(Module):
         self.register_buffer("running_var", ones(num_features, device=device, dtype=dtype) if track_running_stats else None)
         self.register_buffer("num_batches_tracked", tensor(0, dtype=int64, device=device) if track_running_stats else None)
 
-    def forward(self, x: Tensor) -> Tensor:
-        if x.ndim not in self.ranks:
-            raise ValueError(f"expected {' or '.join(f'{r}D' for r in self.ranks)} input (got {x.ndim}D input)")
-        if x.shape[1] != self.num_features:
-            raise RuntimeError(f"running_mean should contain {x.shape[1]} elements not {self.num_features}")
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim not in self.ranks:
+            raise ValueError(f"expected {' or '.join(f'{r}D' for r in self.ranks)} input (got {input.ndim}D input)")
+        if input.shape[1] != self.num_features:
+            raise RuntimeError(f"running_mean should contain {input.shape[1]} elements not {self.num_features}")
         momentum: Any = self.momentum
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
@@ -42,7 +42,7 @@ class _BatchNorm(Module):
                 momentum = 1 / self.num_batches_tracked
         by_batch = self.training or self.running_mean is None
         return F.batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, by_batch, 0.0 if momentum is None else momentum, self.eps
+            input, self.running_mean, self.running_var, self.weight, self.bias, by_batch, 0.0 if momentum is None else momentum, self.eps
         )
 
     def extra_repr(self) -> str:
@@ -76,18 +76,18 @@ class _InstanceNorm(_BatchNorm):
     ) -> None:  # fmt: skip
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         n = self.ranks[0]
-        if x.ndim not in (n - 1, n):
-            raise ValueError(f"expected {n - 1}D or {n}D input (got {x.ndim}D input)")
-        batched = x if x.ndim == n else x.unsqueeze(0)
+        if input.ndim not in (n - 1, n):
+            raise ValueError(f"expected {n - 1}D or {n}D input (got {input.ndim}D input)")
+        batched = input if input.ndim == n else input.unsqueeze(0)
         if batched.shape[1] != self.num_features and self.affine:
             raise ValueError(
-                f"expected input's size at dim={x.ndim - n + 1} to match num_features ({self.num_features}), but got: {batched.shape[1]}."
+                f"expected input's size at dim={input.ndim - n + 1} to match num_features ({self.num_features}), but got: {batched.shape[1]}."
             )
         by_input = self.training or not self.track_running_stats
         y = F.instance_norm(batched, self.running_mean, self.running_var, self.weight, self.bias, by_input, self.momentum or 0.0, self.eps)
-        return y if x.ndim == n else y.squeeze(0)
+        return y if input.ndim == n else y.squeeze(0)
 
     def extra_repr(self) -> str:
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
@@ -118,8 +118,8 @@ class LocalResponseNorm(Module):
         super().__init__()
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.local_response_norm(x, self.size, self.alpha, self.beta, self.k)
+    def forward(self, input: Tensor) -> Tensor:
+        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
@@ -171,10 +171,10 @@ class GroupNorm(Module):
         self.register_parameter("weight", Parameter(ones(num_channels, device=device, dtype=dtype)) if affine else None)
         self.register_parameter("bias", Parameter(zeros(num_channels, device=device, dtype=dtype)) if affine and bias else None)
 
-    def forward(self, x: Tensor) -> Tensor:
-        if x.shape[1] != self.num_channels:
-            raise RuntimeError(f"GroupNorm: expected {self.num_channels} channels, got input of size {list(x.shape)}")
-        return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+    def forward(self, input: Tensor) -> Tensor:
+        if input.shape[1] != self.num_channels:
+            raise RuntimeError(f"GroupNorm: expected {self.num_channels} channels, got input of size {list(input.shape)}")
+        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
         return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, bias={self.bias is not None}"
@@ -202,8 +202,8 @@ class LayerNorm(Module):
             "bias", Parameter(zeros(*self.normalized_shape, device=device, dtype=dtype)) if elementwise_affine and bias else None
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+    def forward(self, input: Tensor) -> Tensor:
+        return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"

@@ -90,17 +90,17 @@ class _Layer(_Recurrent):
     def _suffixes(self, layer: int) -> list[str]:
         return [f"_l{layer}", f"_l{layer}_reverse"] if self.bidirectional else [f"_l{layer}"]
 
-    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    def forward(self, input: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """The last layer's output at every step, and the last state of every layer ``(layers * directions, N, hidden)``."""
-        if x.ndim not in (2, 3):
-            raise RuntimeError(f"{type(self).__name__}: Expected input to be 2D or 3D, got {x.ndim}D tensor instead")
-        if x.shape[-1] != self.input_size:
-            raise RuntimeError(f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {x.shape[-1]}")
-        batched = x.ndim == 3
-        x = x.unsqueeze(1) if not batched else x.transpose(0, 1) if self.batch_first else x
+        if input.ndim not in (2, 3):
+            raise RuntimeError(f"{type(self).__name__}: Expected input to be 2D or 3D, got {input.ndim}D tensor instead")
+        if input.shape[-1] != self.input_size:
+            raise RuntimeError(f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.shape[-1]}")
+        batched = input.ndim == 3
+        input = input.unsqueeze(1) if not batched else input.transpose(0, 1) if self.batch_first else input
         count = self.num_layers * len(self._suffixes(0))
         if state is None:
-            given: State = (x.new_zeros(count, x.shape[1], self.hidden_size),) * self.states
+            given: State = (input.new_zeros(count, input.shape[1], self.hidden_size),) * self.states
         else:
             given = tuple(s if batched else s.unsqueeze(1) for s in (state if isinstance(state, tuple) else (state,)))
         last: list[State] = []
@@ -108,15 +108,15 @@ class _Layer(_Recurrent):
             outputs = []
             for suffix in self._suffixes(layer):
                 start = tuple(s[len(last)] for s in given)
-                y, end = self._scan(x, start, suffix)
+                y, end = self._scan(input, start, suffix)
                 outputs.append(y)
                 last.append(end)
-            x = cat(outputs, -1) if len(outputs) > 1 else outputs[0]
+            input = cat(outputs, -1) if len(outputs) > 1 else outputs[0]
             if self.dropout and layer < self.num_layers - 1:
-                x = F.dropout(x, self.dropout, self.training)
-        x = x.squeeze(1) if not batched else x.transpose(0, 1) if self.batch_first else x
+                input = F.dropout(input, self.dropout, self.training)
+        input = input.squeeze(1) if not batched else input.transpose(0, 1) if self.batch_first else input
         ends = tuple(stack([s[i] for s in last]) if batched else stack([s[i] for s in last]).squeeze(1) for i in range(self.states))
-        return x, ends if self.states > 1 else ends[0]
+        return input, ends if self.states > 1 else ends[0]
 
     def _scan(self, x: Tensor, state: State, suffix: str) -> tuple[Tensor, State]:
         """One layer in one direction over ``(L, N, in)``: the inputs of all steps are multiplied at once."""
@@ -180,15 +180,15 @@ class _Cell(_Recurrent):
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
         self._weights("", input_size, hidden_size, bias, device, dtype)
 
-    def forward(self, x: Tensor, state: Any = None) -> Any:
+    def forward(self, input: Tensor, state: Any = None) -> Any:
         given: State = (
-            (x.new_zeros(*x.shape[:-1], self.hidden_size),) * self.states
+            (input.new_zeros(*input.shape[:-1], self.hidden_size),) * self.states
             if state is None
             else state
             if isinstance(state, tuple)
             else (state,)
         )
-        projected = linear(x, self.weight_ih, self.bias_ih if self.bias else None)
+        projected = linear(input, self.weight_ih, self.bias_ih if self.bias else None)
         new = self._step()(projected, given, self.weight_hh, self.bias_hh if self.bias else None)
         return new if self.states > 1 else new[0]
 

@@ -90,45 +90,45 @@ _solve: Op = Op(
 )
 
 
-def inv(x: Tensor) -> Tensor:
+def inv(input: Tensor) -> Tensor:
     """The inverses of square matrices ``(*, n, n)``. Raises LinAlgError for a singular one."""
-    square_floats(x, "inv")
-    return apply(_inv, x)
+    square_floats(input, "inv")
+    return apply(_inv, input)
 
 
-def solve(a: Tensor, b: Tensor, *, left: bool = True) -> Tensor:
+def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     """``x`` with ``a x = b`` (``x a = b`` unless ``left``): ``(*, n, n)`` with ``(*, n)`` or ``(*, n, k)``."""
-    square_floats(a, "solve")
-    if a.dtype is not b.dtype:
+    square_floats(A, "solve")
+    if A.dtype is not B.dtype:
         raise RuntimeError(
-            f"linalg.solve: Expected A and B to have the same dtype, but found A of type {a.dtype.legacy_name} and B of type {b.dtype.legacy_name} instead"
+            f"linalg.solve: Expected A and B to have the same dtype, but found A of type {A.dtype.legacy_name} and B of type {B.dtype.legacy_name} instead"
         )
-    vector = b.ndim == 1 or (b.ndim == a.ndim - 1 and b.shape == a.shape[:-1])
+    vector = B.ndim == 1 or (B.ndim == A.ndim - 1 and B.shape == A.shape[:-1])
     if vector and not left:
         raise RuntimeError("linalg.solve: Vector broadcasting of the left hand side is not supported for left=False.")
-    right = unsqueeze(b, -1) if vector else b
+    right = unsqueeze(B, -1) if vector else B
     if not left:
-        return _mT(solve(_mT(a), _mT(right)))
-    if right.ndim < 2 or right.shape[-2] != a.shape[-1]:
-        raise RuntimeError(f"linalg.solve: Incompatible shapes of A and B for the equation AX = B ({list(a.shape)} and {list(b.shape)})")
-    batch = broadcast_shapes(a.shape[:-2], right.shape[:-2])
-    y = apply(_solve, expand(a, (*batch, *a.shape[-2:])), expand(right, (*batch, *right.shape[-2:])))
+        return _mT(solve(_mT(A), _mT(right)))
+    if right.ndim < 2 or right.shape[-2] != A.shape[-1]:
+        raise RuntimeError(f"linalg.solve: Incompatible shapes of A and B for the equation AX = B ({list(A.shape)} and {list(B.shape)})")
+    batch = broadcast_shapes(A.shape[:-2], right.shape[:-2])
+    y = apply(_solve, expand(A, (*batch, *A.shape[-2:])), expand(right, (*batch, *right.shape[-2:])))
     return y.squeeze(-1) if vector else y
 
 
-def solve_triangular(a: Tensor, b: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Tensor:
-    """``x`` with ``a x = b``, of which only the upper (or lower) triangle of ``a`` counts."""
-    square_floats(a, "solve_triangular")
-    part = triu(a, 1) if upper else tril(a, -1)
-    main = diagonal(a, 0, -2, -1)
+def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Tensor:
+    """``x`` with ``a x = b``, of which only the upper (or lower) triangle of ``A`` counts."""
+    square_floats(A, "solve_triangular")
+    part = triu(A, 1) if upper else tril(A, -1)
+    main = diagonal(A, 0, -2, -1)
     part = part + (main * 0 + 1 if unitriangular else main).diag_embed()
-    return solve(part, b, left=left)
+    return solve(part, B, left=left)
 
 
-def det(x: Tensor) -> Tensor:
+def det(input: Tensor) -> Tensor:
     """The determinants of square matrices."""
-    square_floats(x, "det")
-    return apply(_det, x)
+    square_floats(input, "det")
+    return apply(_det, input)
 
 
 def _det_vjp(g: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -167,16 +167,16 @@ _slogdet: Op = Op(
 )
 
 
-def slogdet(x: Tensor) -> Slogdet:
+def slogdet(input: Tensor) -> Slogdet:
     """(sign, logarithm of the magnitude) of the determinants."""
-    square_floats(x, "slogdet")
-    logabs, sign = apply(_slogdet, x)
+    square_floats(input, "slogdet")
+    logabs, sign = apply(_slogdet, input)
     return Slogdet(sign, logabs)
 
 
-def logdet(x: Tensor) -> Tensor:
+def logdet(input: Tensor) -> Tensor:
     """The logarithm of the determinant; NaN where it is negative."""
-    sign, logabs = slogdet(x)
+    sign, logabs = slogdet(input)
     return where(sign < 0, math.nan, logabs)
 
 
@@ -205,10 +205,10 @@ _cholesky: Op = Op(
 )
 
 
-def cholesky(x: Tensor, upper: bool = False) -> Tensor:
+def cholesky(input: Tensor, upper: bool = False) -> Tensor:
     """The lower (or upper) triangular factor of symmetric positive definite matrices."""
-    square_floats(x, "cholesky")
-    factor: Tensor = apply(_cholesky, x)
+    square_floats(input, "cholesky")
+    factor: Tensor = apply(_cholesky, input)
     return _mT(factor) if upper else factor
 
 
@@ -218,19 +218,19 @@ def _factors(name: str, x: Tensor, *names: str) -> list[Tensor]:
     return [x._wrap(np.ascontiguousarray(r) if isinstance(r, np.ndarray) else r) for r in results]
 
 
-def qr(x: Tensor, mode: Any = "reduced") -> QR:
+def qr(input: Tensor, mode: Any = "reduced") -> QR:
     """``x = Q R`` with orthonormal ``Q`` and upper triangular ``R``; ``mode`` "reduced", "complete" or "r"."""
     mode = {True: "reduced", False: "complete"}.get(mode, mode)
-    floats(x, "qr")
+    floats(input, "qr")
     if mode not in ("reduced", "complete", "r"):
         raise RuntimeError(f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'")
-    if x.ndim < 2:
+    if input.ndim < 2:
         raise RuntimeError("linalg.qr: The input tensor A must have at least 2 dimensions.")
-    if x.requires_grad:
-        return _recorded_qr(x, mode)
+    if input.requires_grad:
+        return _recorded_qr(input, mode)
     if mode == "r":
-        return QR(x.new_zeros(0), x._wrap(np.asarray(_lapack("qr", lambda la: la.qr)(x._data, "r"))))
-    return QR(*_factors("qr", x, mode))
+        return QR(input.new_zeros(0), input._wrap(np.asarray(_lapack("qr", lambda la: la.qr)(input._data, "r"))))
+    return QR(*_factors("qr", input, mode))
 
 
 def _recorded_qr(x: Tensor, mode: str) -> QR:
@@ -251,18 +251,18 @@ def _recorded_qr(x: Tensor, mode: str) -> QR:
     return QR(q, upper if n == k else cat([upper, matmul(_mT(q), x[..., :, k:])], -1))
 
 
-def eigh(x: Tensor, UPLO: str = "L") -> Eigh:
+def eigh(A: Tensor, UPLO: str = "L") -> Eigh:
     """Eigenvalues, ascending, and eigenvectors of symmetric matrices, of which one triangle is read."""
-    square_floats(x, "eigh")
+    square_floats(A, "eigh")
     if UPLO.upper() not in ("L", "U"):
         raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
-    values, vectors = apply(_eigh, x, uplo=UPLO.upper())
+    values, vectors = apply(_eigh, A, uplo=UPLO.upper())
     return Eigh(values, vectors)
 
 
-def eigvalsh(x: Tensor, UPLO: str = "L") -> Tensor:
+def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
     """The eigenvalues of symmetric matrices, ascending."""
-    return eigh(x, UPLO).eigenvalues
+    return eigh(A, UPLO).eigenvalues
 
 
 def _eigh_kernel(outs: list[Array], x: Array, uplo: str) -> None:
@@ -328,23 +328,23 @@ def _svd_vjp(g: Tensor, g1: Tensor, g2: Tensor, x: Tensor, y: Tensor, y1: Tensor
 _svd: Op = Op("svd", ["x"], infer=_svd_infer, kernel=_svd_kernel, vjps={"x": _svd_vjp}, differentiable=3)
 
 
-def svd(x: Tensor, full_matrices: bool = True) -> SVD:
+def svd(A: Tensor, full_matrices: bool = True) -> SVD:
     """``x = U diag(S) Vh``, singular values descending. Gradients need ``full_matrices=False`` and distinct singular values."""
-    floats(x, "svd")
-    if x.ndim < 2:
-        raise RuntimeError(f"linalg.svd: input should have at least 2 dimensions, but has {x.ndim} dimensions instead")
-    return SVD(*apply(_svd, x, full_matrices=full_matrices))
+    floats(A, "svd")
+    if A.ndim < 2:
+        raise RuntimeError(f"linalg.svd: input should have at least 2 dimensions, but has {A.ndim} dimensions instead")
+    return SVD(*apply(_svd, A, full_matrices=full_matrices))
 
 
-def svd_(x: Tensor, some: bool = True, compute_uv: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+def svd_(input: Tensor, some: bool = True, compute_uv: bool = True) -> tuple[Tensor, Tensor, Tensor]:
     """``x = U diag(S) V^T`` under PyTorch's older name, with ``V`` not transposed."""
-    u, s, vh = svd(x, full_matrices=not some)
+    u, s, vh = svd(input, full_matrices=not some)
     return u, s, _mT(vh)
 
 
-def svdvals(x: Tensor) -> Tensor:
+def svdvals(A: Tensor) -> Tensor:
     """The singular values, descending."""
-    return svd(x, full_matrices=False).S
+    return svd(A, full_matrices=False).S
 
 
 def _pinv_vjp(g: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -390,15 +390,15 @@ def zero_limits(x: Tensor, atol: Any, rtol: Any) -> tuple[Any, Any]:
     return 0.0 if absolute is None else absolute, relative
 
 
-def pinv(x: Tensor, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None, atol: Any = None) -> Tensor:
+def pinv(input: Tensor, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None, atol: Any = None) -> Tensor:
     """The Moore-Penrose inverse; singular values up to ``max(atol, rtol * the greatest)`` count as zero."""
-    floats(x, "pinv")
-    if x.ndim < 2:
-        raise RuntimeError(f"linalg.pinv: expected a tensor with 2 or more dimensions, got {list(x.shape)}")
-    if 0 in x.shape:
-        return _mT(x) * 1
-    least, share = zero_limits(x, atol, rcond if rtol is None else rtol)
-    return apply(_pinv, x, atol=least, rtol=share, hermitian=hermitian)
+    floats(input, "pinv")
+    if input.ndim < 2:
+        raise RuntimeError(f"linalg.pinv: expected a tensor with 2 or more dimensions, got {list(input.shape)}")
+    if 0 in input.shape:
+        return _mT(input) * 1
+    least, share = zero_limits(input, atol, rcond if rtol is None else rtol)
+    return apply(_pinv, input, atol=least, rtol=share, hermitian=hermitian)
 
 
 __all__ = ["LinAlgError", "cholesky", "det", "inv", "logdet", "pinv", "qr", "slogdet", "svd_", "svdvals"]

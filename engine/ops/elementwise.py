@@ -91,9 +91,9 @@ _to = Op(
 _clone = elementwise("clone", "x", lambda m, x: x, x=lambda g: g)
 
 
-def clone(x: Tensor, *, memory_format: Any = None) -> Tensor:
+def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     """A copy of its own memory; gradients pass through."""
-    return apply(_clone, x)
+    return apply(_clone, input)
 
 
 # -- arithmetic
@@ -150,27 +150,27 @@ def _share(a: Tensor, b: Tensor) -> Tensor:
     return cast(a > b, a.dtype) + cast(a == b, a.dtype) * 0.5
 
 
-def add(a: Any, b: Any, alpha: float = 1) -> Tensor:
+def add(input: Any, other: Any, alpha: float = 1) -> Tensor:
     """``a + alpha * b``, broadcast."""
-    return promoted(_add, a, b if alpha == 1 else b * alpha)
+    return promoted(_add, input, other if alpha == 1 else other * alpha)
 
 
-def sub(a: Any, b: Any, alpha: float = 1) -> Tensor:
-    return promoted(_sub, a, b if alpha == 1 else b * alpha)
+def sub(input: Any, other: Any, alpha: float = 1) -> Tensor:
+    return promoted(_sub, input, other if alpha == 1 else other * alpha)
 
 
-def mul(a: Any, b: Any) -> Tensor:
-    return promoted(_mul, a, b)
+def mul(input: Any, other: Any) -> Tensor:
+    return promoted(_mul, input, other)
 
 
-def div(a: Any, b: Any, *, rounding_mode: str | None = None) -> Tensor:
+def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     """``a / b``; ``rounding_mode`` may be "floor" or "trunc"."""
     if rounding_mode is None:
-        return promoted(_div, a, b, floating=True)
+        return promoted(_div, input, other, floating=True)
     if rounding_mode not in ("floor", "trunc"):
         raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
-    _no_integer_zero(a, b)
-    return promoted(_div_floor if rounding_mode == "floor" else _div_trunc, a, b)
+    _no_integer_zero(input, other)
+    return promoted(_div_floor if rounding_mode == "floor" else _div_trunc, input, other)
 
 
 def _no_integer_zero(a: Any, b: Any) -> None:
@@ -182,35 +182,35 @@ def _no_integer_zero(a: Any, b: Any) -> None:
         raise RuntimeError("ZeroDivisionError")
 
 
-def floor_divide(a: Any, b: Any) -> Tensor:
-    _no_integer_zero(a, b)
-    return promoted(_floor_divide, a, b)
+def floor_divide(input: Any, other: Any) -> Tensor:
+    _no_integer_zero(input, other)
+    return promoted(_floor_divide, input, other)
 
 
-def remainder(a: Any, b: Any) -> Tensor:
-    """What is left of ``a`` after division, with the sign of ``b``."""
-    _no_integer_zero(a, b)
-    return promoted(_remainder, a, b)
+def remainder(input: Any, other: Any) -> Tensor:
+    """What is left of ``input`` after division, with the sign of ``other``."""
+    _no_integer_zero(input, other)
+    return promoted(_remainder, input, other)
 
 
-def pow(a: Any, b: Any) -> Tensor:
-    if not is_tensor(b) and b == 2:
-        return a.square()
-    if not is_tensor(b) and b < 0 and a.dtype.category != FLOAT:
+def pow(input: Any, exponent: Any) -> Tensor:
+    if not is_tensor(exponent) and exponent == 2:
+        return input.square()
+    if not is_tensor(exponent) and exponent < 0 and input.dtype.category != FLOAT:
         raise RuntimeError("Integers to negative integer powers are not allowed.")
-    return promoted(_pow, a, b)
+    return promoted(_pow, input, exponent)
 
 
-def maximum(a: Tensor, b: Tensor) -> Tensor:
+def maximum(input: Tensor, other: Tensor) -> Tensor:
     """The greater of two elements; the gradient is shared in halves where both are equal."""
-    both_tensors("maximum", a, b)
-    return promoted(_maximum, a, b)
+    both_tensors("maximum", input, other)
+    return promoted(_maximum, input, other)
 
 
-def minimum(a: Tensor, b: Tensor) -> Tensor:
+def minimum(input: Tensor, other: Tensor) -> Tensor:
     """The smaller of two elements; the gradient is shared in halves where both are equal."""
-    both_tensors("minimum", a, b)
-    return promoted(_minimum, a, b)
+    both_tensors("minimum", input, other)
+    return promoted(_minimum, input, other)
 
 
 # -- selection
@@ -237,19 +237,19 @@ def _inside(x: Tensor, lo: float | None, hi: float | None) -> Tensor:
     return (x >= lo) & (x <= hi)
 
 
-def clamp(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
-    """``x`` limited to [min, max]; numbers or tensors."""
-    tensor_argument(x, "clamp")
+def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """``input`` limited to [min, max]; numbers or tensors."""
+    tensor_argument(input, "clamp")
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     if not is_tensor(min) and not is_tensor(max):
-        return apply(_clamp, cast(x, result_type(x, *(v for v in (min, max) if v is not None))), lo=min, hi=max)
-    d = result_type(*(v for v in (x, min, max) if v is not None))
-    x = cast(x, d)
+        return apply(_clamp, cast(input, result_type(input, *(v for v in (min, max) if v is not None))), lo=min, hi=max)
+    d = result_type(*(v for v in (input, min, max) if v is not None))
+    input = cast(input, d)
     for op, limit in ((_clamp_min, min), (_clamp_max, max)):
         if limit is not None:
-            x = apply(op, x, cast(limit, d))
-    return x
+            input = apply(op, input, cast(limit, d))
+    return input
 
 
 def clamp_min(x: Tensor, min: Any) -> Tensor:
@@ -266,11 +266,11 @@ def clamp_max(x: Tensor, max: Any) -> Tensor:
 def _comparison(name: str, ufunc: str, numbers: bool = True) -> Callable[[Any, Any], Tensor]:
     op = elementwise(name, "a b", ufunc, np.bool_)
 
-    def compare(a: Any, b: Any) -> Tensor:
-        tensor_argument(a, name)
+    def compare(input: Any, other: Any) -> Tensor:
+        tensor_argument(input, name)
         if not numbers:
-            tensor_argument(b, name, "other", 2)
-        return promoted(op, a, b)
+            tensor_argument(other, name, "other", 2)
+        return promoted(op, input, other)
 
     compare.__name__ = compare.__qualname__ = name
     compare.__doc__ = f"Element-wise ``{ufunc}``, broadcast; a bool tensor."
@@ -288,36 +288,36 @@ _invert = elementwise("bitwise_not", "x", "invert")
 _predicates = {name: elementwise(name, "x", name, np.bool_) for name in ("isnan", "isinf", "isfinite", "logical_not")}
 
 
-def bitwise_and(a: Any, b: Any) -> Tensor:
-    return promoted(_bitwise["bitwise_and"], a, b)
+def bitwise_and(input: Any, other: Any) -> Tensor:
+    return promoted(_bitwise["bitwise_and"], input, other)
 
 
-def bitwise_or(a: Any, b: Any) -> Tensor:
-    return promoted(_bitwise["bitwise_or"], a, b)
+def bitwise_or(input: Any, other: Any) -> Tensor:
+    return promoted(_bitwise["bitwise_or"], input, other)
 
 
-def bitwise_xor(a: Any, b: Any) -> Tensor:
-    return promoted(_bitwise["bitwise_xor"], a, b)
+def bitwise_xor(input: Any, other: Any) -> Tensor:
+    return promoted(_bitwise["bitwise_xor"], input, other)
 
 
-def bitwise_not(x: Tensor) -> Tensor:
-    return unary(_invert, x, floating=False)
+def bitwise_not(input: Tensor) -> Tensor:
+    return unary(_invert, input, floating=False)
 
 
-def isnan(x: Tensor) -> Tensor:
-    return unary(_predicates["isnan"], x, floating=False)
+def isnan(input: Tensor) -> Tensor:
+    return unary(_predicates["isnan"], input, floating=False)
 
 
-def isinf(x: Tensor) -> Tensor:
-    return unary(_predicates["isinf"], x, floating=False)
+def isinf(input: Tensor) -> Tensor:
+    return unary(_predicates["isinf"], input, floating=False)
 
 
-def isfinite(x: Tensor) -> Tensor:
-    return unary(_predicates["isfinite"], x, floating=False)
+def isfinite(input: Tensor) -> Tensor:
+    return unary(_predicates["isfinite"], input, floating=False)
 
 
-def logical_not(x: Tensor) -> Tensor:
-    return unary(_predicates["logical_not"], x, floating=False)
+def logical_not(input: Tensor) -> Tensor:
+    return unary(_predicates["logical_not"], input, floating=False)
 
 
 __all__ = [

@@ -190,15 +190,15 @@ def cartesian_prod(*tensors: Any) -> Tensor:
     return xs[0] if len(xs) == 1 else stack([flatten(g) for g in meshgrid(*xs)], 1)
 
 
-def combinations(x: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
+def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
     """All ways to choose ``r`` elements of a vector, a row each."""
-    if x.ndim != 1:
-        raise RuntimeError(f"Expect a 1D vector, but got shape {list(x.shape)}")
+    if input.ndim != 1:
+        raise RuntimeError(f"Expect a 1D vector, but got shape {list(input.shape)}")
     if r < 0:
         raise RuntimeError(f"Expect a non-negative number, but got {r}")
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
-    rows = np.array(list(choose(range(x.numel()), r)), np.int64).reshape(-1, max(r, 1))
-    return getitem(x, (rows,)) if r else x.new_zeros(0)
+    rows = np.array(list(choose(range(input.numel()), r)), np.int64).reshape(-1, max(r, 1))
+    return getitem(input, (rows,)) if r else input.new_zeros(0)
 
 
 # -- taking apart
@@ -220,34 +220,34 @@ def split_with_sizes(x: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tup
     return tuple(getitem(x, along(at, slice(a, a + k))) for a, k in zip(starts, pieces, strict=True))
 
 
-def split(x: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """Views of consecutive pieces of so many elements (the last may be smaller), or of the sizes listed."""
     if not isinstance(split_size_or_sections, int):
-        return split_with_sizes(x, split_size_or_sections, dim)
-    if x.ndim == 0:
+        return split_with_sizes(tensor, split_size_or_sections, dim)
+    if tensor.ndim == 0:
         raise RuntimeError("split expects at least a 1-dimensional tensor")
-    size, n = split_size_or_sections, x.shape[wrap_dim(dim, x.ndim)]
+    size, n = split_size_or_sections, tensor.shape[wrap_dim(dim, tensor.ndim)]
     if size < 0 or (size == 0 and n):
         raise RuntimeError(f"split expects split_size be {'positive' if n else 'non-negative'}, but got split_size={size}")
-    return split_with_sizes(x, [min(size, n - at) for at in range(0, n, size)] if n else [0], dim)
+    return split_with_sizes(tensor, [min(size, n - at) for at in range(0, n, size)] if n else [0], dim)
 
 
-def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of at most so many equal pieces."""
-    if x.ndim == 0:
+    if input.ndim == 0:
         raise RuntimeError("chunk expects at least a 1-dimensional tensor")
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
-    n = x.shape[wrap_dim(dim, x.ndim)]
-    return split_with_sizes(x, [0] * chunks, dim) if n == 0 else split(x, -(-n // chunks), dim)
+    n = input.shape[wrap_dim(dim, input.ndim)]
+    return split_with_sizes(input, [0] * chunks, dim) if n == 0 else split(input, -(-n // chunks), dim)
 
 
-def tensor_split(x: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of so many pieces, as equal as can be, or cut at the places listed."""
-    if x.ndim == 0:
+    if input.ndim == 0:
         raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
-    at = wrap_dim(dim, x.ndim)
-    n, where = x.shape[at], indices_or_sections
+    at = wrap_dim(dim, input.ndim)
+    n, where = input.shape[at], indices_or_sections
     if hasattr(where, "_data"):
         if where.dtype.name != "int64":
             raise RuntimeError(f"tensor_split expected tensor_indices_or_sections to have dtype of long, but got {where.dtype.legacy_name}")
@@ -260,9 +260,9 @@ def tensor_split(x: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Ten
         if where <= 0:
             raise RuntimeError(f"number of sections must be larger than 0, got {where}")
         each, more = divmod(n, where)
-        return split_with_sizes(x, [each + (i < more) for i in range(where)], at)
+        return split_with_sizes(input, [each + (i < more) for i in range(where)], at)
     cuts = [0, *where, n]
-    return tuple(getitem(x, along(at, slice(a, b))) for a, b in itertools.pairwise(cuts))
+    return tuple(getitem(input, along(at, slice(a, b))) for a, b in itertools.pairwise(cuts))
 
 
 def _split_along(name: str, dim: int, least: int) -> Any:
@@ -286,12 +286,12 @@ def _split_along(name: str, dim: int, least: int) -> Any:
 hsplit, vsplit, dsplit = _split_along("hsplit", 1, 1), _split_along("vsplit", 0, 2), _split_along("dsplit", 2, 3)
 
 
-def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of all slices along a dimension."""
-    if x.ndim == 0:
+    if input.ndim == 0:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
-    at = wrap_dim(dim, x.ndim)
-    return tuple(select(x, at, i) for i in range(x.shape[at]))
+    at = wrap_dim(dim, input.ndim)
+    return tuple(select(input, at, i) for i in range(input.shape[at]))
 
 
 __all__ = [

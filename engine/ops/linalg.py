@@ -31,19 +31,21 @@ _matmul = Op(
 )
 
 
-def matmul(a: Tensor, b: Tensor) -> Tensor:
+def matmul(input: Tensor, other: Tensor) -> Tensor:
     """The product of vectors, matrices ``(n, k) (k, m)`` or batches of them, as NumPy's ``@``. Raises RuntimeError on a mismatch."""
-    if a.ndim == 0 or b.ndim == 0:
-        raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {a.ndim}D and {b.ndim}D")
-    _same_type(a, b, "matmul")
-    left, right = a, b
-    left = unsqueeze(left, 0) if a.ndim == 1 else left
-    right = unsqueeze(right, 1) if b.ndim == 1 else right
+    if input.ndim == 0 or other.ndim == 0:
+        raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {input.ndim}D and {other.ndim}D")
+    _same_type(input, other, "matmul")
+    left, right = input, other
+    left = unsqueeze(left, 0) if input.ndim == 1 else left
+    right = unsqueeze(right, 1) if other.ndim == 1 else right
     if left.shape[-1] != right.shape[-2]:
-        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({'x'.join(map(str, a.shape))} and {'x'.join(map(str, b.shape))})")
+        raise RuntimeError(
+            f"mat1 and mat2 shapes cannot be multiplied ({'x'.join(map(str, input.shape))} and {'x'.join(map(str, other.shape))})"
+        )
     y: Tensor = apply(_matmul, left, right)
-    if a.ndim == 1 or b.ndim == 1:
-        kept = list(y.shape[:-2]) + ([y.shape[-2]] if a.ndim > 1 else []) + ([y.shape[-1]] if b.ndim > 1 else [])
+    if input.ndim == 1 or other.ndim == 1:
+        kept = list(y.shape[:-2]) + ([y.shape[-2]] if input.ndim > 1 else []) + ([y.shape[-1]] if other.ndim > 1 else [])
         y = reshape(y, kept)
     return y
 
@@ -60,56 +62,56 @@ def _same_type(a: Tensor, b: Tensor, name: str) -> None:
         )
 
 
-def dot(a: Tensor, b: Tensor) -> Tensor:
+def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """The inner product of two vectors."""
-    if a.ndim != 1 or b.ndim != 1:
-        raise RuntimeError(f"1D tensors expected, but got {a.ndim}D and {b.ndim}D tensors")
-    _same_type(a, b, "dot")
-    if a.shape != b.shape:
+    if input.ndim != 1 or tensor.ndim != 1:
+        raise RuntimeError(f"1D tensors expected, but got {input.ndim}D and {tensor.ndim}D tensors")
+    _same_type(input, tensor, "dot")
+    if input.shape != tensor.shape:
         raise RuntimeError(
-            f"inconsistent tensor size, expected tensor {list(a.shape)} and src {list(b.shape)} to have the same number of elements"
+            f"inconsistent tensor size, expected tensor {list(input.shape)} and src {list(tensor.shape)} to have the same number of elements"
         )
-    return matmul(a, b)
+    return matmul(input, tensor)
 
 
 vdot = dot
 
 
-def mm(a: Tensor, b: Tensor) -> Tensor:
+def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """The product of two matrices, ``(n, k) (k, m)`` to ``(n, m)``."""
-    _rank(a, 2, "mm", "self")
-    _rank(b, 2, "mm", "mat2")
-    _same_type(a, b, "mm")
-    return matmul(a, b)
+    _rank(input, 2, "mm", "self")
+    _rank(mat2, 2, "mm", "mat2")
+    _same_type(input, mat2, "mm")
+    return matmul(input, mat2)
 
 
-def bmm(a: Tensor, b: Tensor) -> Tensor:
+def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     """The products of two batches of matrices, ``(b, n, k) (b, k, m)`` to ``(b, n, m)``."""
-    _rank(a, 3, "bmm", "batch1")
-    _rank(b, 3, "bmm", "batch2")
-    _same_type(a, b, "bmm")
-    if a.shape[0] != b.shape[0] or a.shape[2] != b.shape[1]:
+    _rank(input, 3, "bmm", "batch1")
+    _rank(mat2, 3, "bmm", "batch2")
+    _same_type(input, mat2, "bmm")
+    if input.shape[0] != mat2.shape[0] or input.shape[2] != mat2.shape[1]:
         raise RuntimeError(
-            f"Expected size for first two dimensions of batch2 tensor to be: [{a.shape[0]}, {a.shape[2]}] but got: [{b.shape[0]}, {b.shape[1]}]."
+            f"Expected size for first two dimensions of batch2 tensor to be: [{input.shape[0]}, {input.shape[2]}] but got: [{mat2.shape[0]}, {mat2.shape[1]}]."
         )
-    return matmul(a, b)
+    return matmul(input, mat2)
 
 
-def mv(a: Tensor, x: Tensor) -> Tensor:
+def mv(input: Tensor, vec: Tensor) -> Tensor:
     """The product of a matrix and a vector."""
-    if a.ndim != 2 or x.ndim != 1:
-        raise RuntimeError(f"vector + matrix @ vector expected, got {x.ndim}, {a.ndim}, {x.ndim}")
-    _same_type(a, x, "mv")
-    if a.shape[1] != x.shape[0]:
-        raise RuntimeError(f"size mismatch, got input ({a.shape[0]}), mat ({a.shape[0]}x{a.shape[1]}), vec ({x.shape[0]})")
-    return matmul(a, x)
+    if input.ndim != 2 or vec.ndim != 1:
+        raise RuntimeError(f"vector + matrix @ vector expected, got {vec.ndim}, {input.ndim}, {vec.ndim}")
+    _same_type(input, vec, "mv")
+    if input.shape[1] != vec.shape[0]:
+        raise RuntimeError(f"size mismatch, got input ({input.shape[0]}), mat ({input.shape[0]}x{input.shape[1]}), vec ({vec.shape[0]})")
+    return matmul(input, vec)
 
 
-def outer(a: Tensor, b: Tensor) -> Tensor:
+def outer(input: Tensor, vec2: Tensor) -> Tensor:
     """All products of the elements of two vectors, ``(n,) (m,)`` to ``(n, m)``."""
-    _rank(a, 1, "outer", "self")
-    _rank(b, 1, "outer", "vec2")
-    return unsqueeze(a, 1) * unsqueeze(b, 0)
+    _rank(input, 1, "outer", "self")
+    _rank(vec2, 1, "outer", "vec2")
+    return unsqueeze(input, 1) * unsqueeze(vec2, 0)
 
 
 def _scaled(x: Tensor, factor: float) -> Tensor:
@@ -126,40 +128,40 @@ def _added(c: Tensor, product: Tensor, beta: float, alpha: float, name: str) -> 
     return _scaled(product, alpha) if beta == 0 else _scaled(c, beta) + _scaled(product, alpha)
 
 
-def addmm(c: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * c + alpha * (a @ b)``."""
-    return _added(c, mm(a, b), beta, alpha, "addmm")
+    return _added(input, mm(mat1, mat2), beta, alpha, "addmm")
 
 
-def addmv(c: Tensor, a: Tensor, x: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """``beta * c + alpha * (a @ x)`` for a vector ``x``."""
-    return _added(c, mv(a, x), beta, alpha, "addmv")
+def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """``beta * c + alpha * (a @ x)`` for a vector ``vec``."""
+    return _added(input, mv(mat, vec), beta, alpha, "addmv")
 
 
-def addr(c: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * c + alpha * outer(a, b)``."""
-    return _added(c, outer(a, b), beta, alpha, "addr")
+    return _added(input, outer(vec1, vec2), beta, alpha, "addr")
 
 
-def baddbmm(c: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * c + alpha * bmm(a, b)``."""
-    return _added(c, bmm(a, b), beta, alpha, "baddbmm")
+    return _added(input, bmm(batch1, batch2), beta, alpha, "baddbmm")
 
 
-def addbmm(c: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * c + alpha * bmm(a, b).sum(0)``."""
-    return _added(c, bmm(a, b).sum(0), beta, alpha, "addbmm")
+    return _added(input, bmm(batch1, batch2).sum(0), beta, alpha, "addbmm")
 
 
-def inner(a: Tensor, b: Tensor) -> Tensor:
+def inner(input: Tensor, other: Tensor) -> Tensor:
     """Products over the last dimensions of both."""
-    if a.ndim == 0 or b.ndim == 0:
-        return a * b
-    if a.shape[-1] != b.shape[-1]:
+    if input.ndim == 0 or other.ndim == 0:
+        return input * other
+    if input.shape[-1] != other.shape[-1]:
         raise RuntimeError(
-            f"inner() the last dimension must match on both input tensors but got shapes {list(a.shape)} and {list(b.shape)}"
+            f"inner() the last dimension must match on both input tensors but got shapes {list(input.shape)} and {list(other.shape)}"
         )
-    return tensordot(a, b, ([-1], [-1]))
+    return tensordot(input, other, ([-1], [-1]))
 
 
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
@@ -187,44 +189,44 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     return reshape(matmul(x, y), [*(a.shape[i] for i in free_a), *(b.shape[j] for j in free_b)])
 
 
-def kron(a: Tensor, b: Tensor) -> Tensor:
-    """Kronecker's product: every element of ``a`` times the whole of ``b``."""
-    n = max(a.ndim, b.ndim)
-    sa, sb = (1,) * (n - a.ndim) + a.shape, (1,) * (n - b.ndim) + b.shape
-    x = reshape(a, [k for s in sa for k in (s, 1)])
-    y = reshape(b, [k for s in sb for k in (1, s)])
+def kron(input: Tensor, other: Tensor) -> Tensor:
+    """Kronecker's product: every element of ``input`` times the whole of ``other``."""
+    n = max(input.ndim, other.ndim)
+    sa, sb = (1,) * (n - input.ndim) + input.shape, (1,) * (n - other.ndim) + other.shape
+    x = reshape(input, [k for s in sa for k in (s, 1)])
+    y = reshape(other, [k for s in sb for k in (1, s)])
     return reshape(x * y, [p * q for p, q in zip(sa, sb, strict=True)])
 
 
-def cross(a: Tensor, b: Tensor, dim: int | None = None) -> Tensor:
+def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     """The vector product along a dimension of size 3, the first such one unless ``dim`` is given."""
-    if a.ndim != b.ndim:
+    if input.ndim != other.ndim:
         raise RuntimeError("linalg.cross: inputs must have the same number of dimensions.")
     if dim is None:
-        fitting = [i for i, (n, m) in enumerate(zip(a.shape, b.shape, strict=True)) if n == m == 3]
+        fitting = [i for i, (n, m) in enumerate(zip(input.shape, other.shape, strict=True)) if n == m == 3]
         if not fitting:
             raise RuntimeError("no dimension of size 3 in input")
         dim = fitting[0]
-    at = wrap_dim(dim, a.ndim)
-    if a.shape[at] != 3 or b.shape[at] != 3:
-        raise RuntimeError(f"linalg.cross: inputs dimension {dim} must have length 3. Got {a.shape[at]} and {b.shape[at]}")
-    x, y = ([select(v, at, i) for i in range(3)] for v in (a, b))
+    at = wrap_dim(dim, input.ndim)
+    if input.shape[at] != 3 or other.shape[at] != 3:
+        raise RuntimeError(f"linalg.cross: inputs dimension {dim} must have length 3. Got {input.shape[at]} and {other.shape[at]}")
+    x, y = ([select(v, at, i) for i in range(3)] for v in (input, other))
     return stack([x[1] * y[2] - x[2] * y[1], x[2] * y[0] - x[0] * y[2], x[0] * y[1] - x[1] * y[0]], at)
 
 
-def matrix_power(x: Tensor, n: int) -> Tensor:
+def matrix_power(input: Tensor, n: int) -> Tensor:
     """Square matrices multiplied with themselves ``n`` times; negative powers are those of the inverse."""
-    square_matrices(x, "linalg.matrix_power")
+    square_matrices(input, "linalg.matrix_power")
     if n == 0:
-        return x * 0 + x.new_eye(x.shape[-1])
+        return input * 0 + input.new_eye(input.shape[-1])
     if n < 0:
-        x, n = x.inverse(), -n
+        input, n = input.inverse(), -n
     result: Tensor | None = None
     while n:
         if n & 1:
-            result = x if result is None else matmul(result, x)
+            result = input if result is None else matmul(result, input)
         n >>= 1
-        x = matmul(x, x) if n else x
+        input = matmul(input, input) if n else input
     assert result is not None
     return result
 
@@ -272,29 +274,34 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     return reshape(y, [n for n, drop in zip(y.shape, (first, last), strict=True) if not drop])
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``x W^T + b``: ``(*, in)`` with ``(out, in)`` and ``(out)`` to ``(*, out)``."""
-    _same_type(x, weight, "linear")
-    if x.shape[-1:] != weight.shape[-1:]:
+    _same_type(input, weight, "linear")
+    if input.shape[-1:] != weight.shape[-1:]:
         raise RuntimeError(
-            f"mat1 and mat2 shapes cannot be multiplied ({'x'.join(map(str, x.shape))} and {weight.shape[-1]}x{weight.shape[0] if weight.ndim > 1 else 1}): linear expects {weight.shape[-1]} features in the last dimension, got {x.shape[-1] if x.ndim else 'a number'}"
+            f"mat1 and mat2 shapes cannot be multiplied ({'x'.join(map(str, input.shape))} and {weight.shape[-1]}x{weight.shape[0] if weight.ndim > 1 else 1}): linear expects {weight.shape[-1]} features in the last dimension, got {input.shape[-1] if input.ndim else 'a number'}"
         )
-    rows = x if x.ndim <= 2 else reshape(x, (-1, x.shape[-1]))
+    rows = input if input.ndim <= 2 else reshape(input, (-1, input.shape[-1]))
     y = matmul(rows, transpose(weight, 0, 1) if weight.ndim > 1 else weight)
-    if x.ndim > 2:
-        y = reshape(y, (*x.shape[:-1], *weight.shape[:-1]))
+    if input.ndim > 2:
+        y = reshape(y, (*input.shape[:-1], *weight.shape[:-1]))
     return y if bias is None else y + bias
 
 
-def bilinear(x1: Tensor, x2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``x1^T W_k x2 + b_k``: ``(*, n)`` and ``(*, m)`` with ``(out, n, m)`` to ``(*, out)``."""
-    if x1.shape[:-1] != x2.shape[:-1]:
-        raise RuntimeError(f"bilinear(): input batch dimensions do not match: got {list(x1.shape)} and {list(x2.shape)}")
-    if (x1.shape[-1], x2.shape[-1]) != tuple(weight.shape[1:]):
-        raise RuntimeError(f"bilinear(): input sizes {x1.shape[-1]} and {x2.shape[-1]} do not match the weight {list(weight.shape)}")
-    rows1, rows2 = reshape(x1, (count(x1.shape[:-1]), x1.shape[-1])), reshape(x2, (count(x2.shape[:-1]), x2.shape[-1]))
+    if input1.shape[:-1] != input2.shape[:-1]:
+        raise RuntimeError(f"bilinear(): input batch dimensions do not match: got {list(input1.shape)} and {list(input2.shape)}")
+    if (input1.shape[-1], input2.shape[-1]) != tuple(weight.shape[1:]):
+        raise RuntimeError(
+            f"bilinear(): input sizes {input1.shape[-1]} and {input2.shape[-1]} do not match the weight {list(weight.shape)}"
+        )
+    rows1, rows2 = (
+        reshape(input1, (count(input1.shape[:-1]), input1.shape[-1])),
+        reshape(input2, (count(input2.shape[:-1]), input2.shape[-1])),
+    )
     half = tensordot(rows1, weight, ([1], [1]))  # (rows, out, m)
-    y = reshape(matmul(half, unsqueeze(rows2, -1)), (*x1.shape[:-1], weight.shape[0]))
+    y = reshape(matmul(half, unsqueeze(rows2, -1)), (*input1.shape[:-1], weight.shape[0]))
     return y if bias is None else y + bias
 
 

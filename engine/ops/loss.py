@@ -46,9 +46,9 @@ def _apply(op: Op, x: Tensor, dim: int) -> Tensor:
     return apply(op, x, dim=wrap_dim(dim, x.ndim)) if x.numel() and x.ndim else exp(x * 0) if op is _softmax else x * 0
 
 
-def softmax(x: Tensor, dim: int = -1, dtype: dtype | None = None) -> Tensor:
+def softmax(input: Tensor, dim: int = -1, dtype: dtype | None = None) -> Tensor:
     """``exp(x) / sum(exp(x))`` along ``dim``, without overflow."""
-    return _apply(_softmax, x if dtype is None else cast(x, dtype), dim)
+    return _apply(_softmax, input if dtype is None else cast(input, dtype), dim)
 
 
 def log_softmax(x: Tensor, dim: int = -1, dtype: dtype | None = None) -> Tensor:

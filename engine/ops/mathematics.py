@@ -53,23 +53,23 @@ _atan2 = elementwise("atan2", "a b", "arctan2", a=lambda g, a, b: g * b / (a * a
 _hypot = elementwise("hypot", "a b", "hypot", a=lambda g, a, y: g * a / y, b=lambda g, b, y: g * b / y)
 
 
-def atan2(a: Tensor, b: Tensor) -> Tensor:
+def atan2(input: Tensor, other: Tensor) -> Tensor:
     """The angle of the point ``(b, a)``, in (-pi, pi]."""
-    both_tensors("atan2", a, b)
-    return promoted(_atan2, a, b, floating=True)
+    both_tensors("atan2", input, other)
+    return promoted(_atan2, input, other, floating=True)
 
 
-def hypot(a: Tensor, b: Tensor) -> Tensor:
-    both_tensors("hypot", a, b)
-    return promoted(_hypot, a, b, floating=True)
+def hypot(input: Tensor, other: Tensor) -> Tensor:
+    both_tensors("hypot", input, other)
+    return promoted(_hypot, input, other, floating=True)
 
 
-def deg2rad(x: Tensor) -> Tensor:
-    return x * (math.pi / 180)
+def deg2rad(input: Tensor) -> Tensor:
+    return input * (math.pi / 180)
 
 
-def rad2deg(x: Tensor) -> Tensor:
-    return x * (180 / math.pi)
+def rad2deg(input: Tensor) -> Tensor:
+    return input * (180 / math.pi)
 
 
 # -- signs, parts and tests
@@ -91,61 +91,61 @@ _heaviside = elementwise("heaviside", "a b", lambda m, a, b: m.where(a == 0, b, 
 _nextafter = elementwise("nextafter", "a b", "nextafter", a=lambda g, a: g, b=lambda g: g * 0)
 
 
-def sgn(x: Tensor) -> Tensor:
-    return sign(x)
+def sgn(input: Tensor) -> Tensor:
+    return sign(input)
 
 
-def signbit(x: Tensor) -> Tensor:
+def signbit(input: Tensor) -> Tensor:
     """Whether the sign is negative; true for -0."""
-    return unary(_signbit, x, floating=False)
+    return unary(_signbit, input, floating=False)
 
 
-def frac(x: Tensor) -> Tensor:
+def frac(input: Tensor) -> Tensor:
     """What follows the decimal point, with the sign."""
-    if x.dtype.category != FLOAT:
-        raise RuntimeError(f"frac is not implemented for {x.dtype.legacy_name}")
-    return unary(_frac, x)
+    if input.dtype.category != FLOAT:
+        raise RuntimeError(f"frac is not implemented for {input.dtype.legacy_name}")
+    return unary(_frac, input)
 
 
-def isposinf(x: Tensor) -> Tensor:
-    return unary(_isposinf, x, floating=False)
+def isposinf(input: Tensor) -> Tensor:
+    return unary(_isposinf, input, floating=False)
 
 
-def isneginf(x: Tensor) -> Tensor:
-    return unary(_isneginf, x, floating=False)
+def isneginf(input: Tensor) -> Tensor:
+    return unary(_isneginf, input, floating=False)
 
 
-def copysign(a: Tensor, b: Any) -> Tensor:
-    """The magnitude of ``a`` with the sign of ``b``."""
-    tensor_argument(a, "copysign")
-    return promoted(_copysign, a, b, floating=True)
+def copysign(input: Tensor, other: Any) -> Tensor:
+    """The magnitude of ``input`` with the sign of ``other``."""
+    tensor_argument(input, "copysign")
+    return promoted(_copysign, input, other, floating=True)
 
 
-def nan_to_num(x: Tensor, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
+def nan_to_num(input: Tensor, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
     """NaN and infinities replaced: by default with 0 and the dtype's largest numbers."""
-    if x.dtype.category != FLOAT:
-        return x.clone()
-    return apply(_nan_to_num, x, nan=nan or 0.0, posinf=posinf, neginf=neginf)
+    if input.dtype.category != FLOAT:
+        return input.clone()
+    return apply(_nan_to_num, input, nan=nan or 0.0, posinf=posinf, neginf=neginf)
 
 
-def positive(x: Tensor) -> Tensor:
-    if x.dtype.category == BOOL:
+def positive(input: Tensor) -> Tensor:
+    if input.dtype.category == BOOL:
         raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
-    return x
+    return input
 
 
-def real(x: Tensor) -> Tensor:
+def real(input: Tensor) -> Tensor:
     """The tensor itself: all dtypes are real."""
-    return x
+    return input
 
 
-def isreal(x: Tensor) -> Tensor:
-    return logical_not(x.new_zeros(x.shape, dtype=None))
+def isreal(input: Tensor) -> Tensor:
+    return logical_not(input.new_zeros(input.shape, dtype=None))
 
 
-def angle(x: Tensor) -> Tensor:
+def angle(input: Tensor) -> Tensor:
     """Pi for negative numbers, else 0."""
-    y = x if x.dtype.category == FLOAT else x * 1.0
+    y = input if input.dtype.category == FLOAT else input * 1.0
     return (
         where(y < 0, math.pi, 0.0) + where(y.isnan(), y, 0.0) + y * 0
         if y.requires_grad
@@ -153,16 +153,16 @@ def angle(x: Tensor) -> Tensor:
     )
 
 
-def heaviside(a: Tensor, b: Tensor) -> Tensor:
-    """0 below zero, 1 above, ``b`` at zero."""
-    both_tensors("heaviside", a, b)
-    if a.dtype is not b.dtype:
+def heaviside(input: Tensor, values: Tensor) -> Tensor:
+    """0 below zero, 1 above, ``values`` at zero."""
+    both_tensors("heaviside", input, values)
+    if input.dtype is not values.dtype:
         raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
-    return promoted(_heaviside, a, b)
+    return promoted(_heaviside, input, values)
 
 
-def nextafter(a: Tensor, b: Tensor) -> Tensor:
-    return promoted(_nextafter, a, b)
+def nextafter(input: Tensor, other: Tensor) -> Tensor:
+    return promoted(_nextafter, input, other)
 
 
 # -- extremes, remainders, powers
@@ -182,72 +182,72 @@ _gcd, _lcm = elementwise("gcd", "a b", "gcd"), elementwise("lcm", "a b", "lcm")
 _shifts = {name: elementwise(f"bitwise_{name}", "a b", name) for name in ("left_shift", "right_shift")}
 
 
-def fmax(a: Tensor, b: Tensor) -> Tensor:
+def fmax(input: Tensor, other: Tensor) -> Tensor:
     """The greater of two elements, or the one that is not NaN."""
-    both_tensors("fmax", a, b)
-    return promoted(_fmax, a, b)
+    both_tensors("fmax", input, other)
+    return promoted(_fmax, input, other)
 
 
-def fmin(a: Tensor, b: Tensor) -> Tensor:
+def fmin(input: Tensor, other: Tensor) -> Tensor:
     """The smaller of two elements, or the one that is not NaN."""
-    both_tensors("fmin", a, b)
-    return promoted(_fmin, a, b)
+    both_tensors("fmin", input, other)
+    return promoted(_fmin, input, other)
 
 
-def fmod(a: Tensor, b: Any) -> Tensor:
-    """What is left of ``a`` after division, with the sign of ``a``."""
-    tensor_argument(a, "fmod")
-    if not is_tensor(b) and b == 0 and a.dtype.category != FLOAT:
+def fmod(input: Tensor, other: Any) -> Tensor:
+    """What is left of ``input`` after division, with the sign of ``input``."""
+    tensor_argument(input, "fmod")
+    if not is_tensor(other) and other == 0 and input.dtype.category != FLOAT:
         raise RuntimeError("ZeroDivisionError")
-    return promoted(_fmod, a, b)
+    return promoted(_fmod, input, other)
 
 
-def logaddexp(a: Tensor, b: Tensor) -> Tensor:
+def logaddexp(input: Tensor, other: Tensor) -> Tensor:
     """``log(exp(a) + exp(b))`` without overflow."""
-    both_tensors("logaddexp", a, b)
-    return promoted(_logaddexp, a, b)
+    both_tensors("logaddexp", input, other)
+    return promoted(_logaddexp, input, other)
 
 
-def logaddexp2(a: Tensor, b: Tensor) -> Tensor:
+def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
     """``log2(2^a + 2^b)`` without overflow."""
-    both_tensors("logaddexp2", a, b)
-    return promoted(_logaddexp2, a, b)
+    both_tensors("logaddexp2", input, other)
+    return promoted(_logaddexp2, input, other)
 
 
-def gcd(a: Tensor, b: Tensor) -> Tensor:
-    both_tensors("gcd", a, b)
-    return promoted(_gcd, a, b)
+def gcd(input: Tensor, other: Tensor) -> Tensor:
+    both_tensors("gcd", input, other)
+    return promoted(_gcd, input, other)
 
 
-def lcm(a: Tensor, b: Tensor) -> Tensor:
-    both_tensors("lcm", a, b)
-    return promoted(_lcm, a, b)
+def lcm(input: Tensor, other: Tensor) -> Tensor:
+    both_tensors("lcm", input, other)
+    return promoted(_lcm, input, other)
 
 
-def bitwise_left_shift(a: Any, b: Any) -> Tensor:
-    return promoted(_shifts["left_shift"], a, b)
+def bitwise_left_shift(input: Any, other: Any) -> Tensor:
+    return promoted(_shifts["left_shift"], input, other)
 
 
-def bitwise_right_shift(a: Any, b: Any) -> Tensor:
-    return promoted(_shifts["right_shift"], a, b)
+def bitwise_right_shift(input: Any, other: Any) -> Tensor:
+    return promoted(_shifts["right_shift"], input, other)
 
 
-def float_power(a: Any, b: Any) -> Tensor:
+def float_power(input: Any, exponent: Any) -> Tensor:
     """``a ** b`` in float64."""
-    if not is_tensor(a) and not is_tensor(b):
+    if not is_tensor(input) and not is_tensor(exponent):
         raise TypeError("float_power(): expected a Tensor as input or exponent")
-    a, b = (cast(v, float64) if is_tensor(v) else float(v) for v in (a, b))
-    return a**b
+    input, exponent = (cast(v, float64) if is_tensor(v) else float(v) for v in (input, exponent))
+    return input**exponent
 
 
-def ldexp(a: Tensor, b: Any) -> Tensor:
+def ldexp(input: Tensor, other: Any) -> Tensor:
     """``a 2^b``."""
-    both_tensors("ldexp", a, b)
-    return a * (2.0**b)
+    both_tensors("ldexp", input, other)
+    return input * (2.0**other)
 
 
-def true_divide(a: Any, b: Any) -> Tensor:
-    return div(a, b)
+def true_divide(input: Any, other: Any) -> Tensor:
+    return div(input, other)
 
 
 def rsub(a: Tensor, b: Any, alpha: float = 1) -> Tensor:
@@ -259,52 +259,52 @@ def rsub(a: Tensor, b: Any, alpha: float = 1) -> Tensor:
 # -- of three operands
 
 
-def lerp(a: Tensor, b: Tensor, weight: Any) -> Tensor:
+def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     """``a + weight * (b - a)``."""
-    if a.dtype is not b.dtype:
-        raise RuntimeError(f"expected dtype {a.dtype.legacy_name.lower()} for `end` but got dtype {b.dtype.legacy_name.lower()}")
-    return a + (b - a) * weight
+    if input.dtype is not end.dtype:
+        raise RuntimeError(f"expected dtype {input.dtype.legacy_name.lower()} for `end` but got dtype {end.dtype.legacy_name.lower()}")
+    return input + (end - input) * weight
 
 
-def addcmul(x: Tensor, a: Tensor, b: Tensor, *, value: float = 1) -> Tensor:
+def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
     """``x + value * a * b``."""
-    return add(x, a * b if value == 1 else a * b * value)
+    return add(input, tensor1 * tensor2 if value == 1 else tensor1 * tensor2 * value)
 
 
-def addcdiv(x: Tensor, a: Tensor, b: Tensor, *, value: float = 1) -> Tensor:
+def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
     """``x + value * a / b``."""
-    if a.dtype.category != FLOAT and b.dtype.category != FLOAT:
+    if tensor1.dtype.category != FLOAT and tensor2.dtype.category != FLOAT:
         raise RuntimeError("Integer division with addcdiv is no longer supported; convert to a floating dtype first")
-    return add(x, a / b * value)
+    return add(input, tensor1 / tensor2 * value)
 
 
 # -- equality
 
 
-def isclose(a: Tensor, b: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
+def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
     """``|a - b| <= atol + rtol * |b|``, element by element."""
-    both_tensors("isclose", a, b)
-    if a.dtype is not b.dtype:
-        raise RuntimeError(f"{a.dtype.legacy_name} did not match {b.dtype.legacy_name}")
+    both_tensors("isclose", input, other)
+    if input.dtype is not other.dtype:
+        raise RuntimeError(f"{input.dtype.legacy_name} did not match {other.dtype.legacy_name}")
     if rtol < 0 or atol < 0:
         raise RuntimeError(f"rtol and atol must be greater than or equal to zero, but got rtol={rtol} and atol={atol}")
-    broadcast_shapes(a.shape, b.shape)
-    close = a == b
-    if equal_nan and a.dtype.category == FLOAT:
-        close = close | (a.isnan() & b.isnan())
+    broadcast_shapes(input.shape, other.shape)
+    close = input == other
+    if equal_nan and input.dtype.category == FLOAT:
+        close = close | (input.isnan() & other.isnan())
     if rtol == 0 and atol == 0:
         return close
-    x, y = (v if v.dtype.category == FLOAT else cast(v, float64) for v in (a.detach(), b.detach()))
+    x, y = (v if v.dtype.category == FLOAT else cast(v, float64) for v in (input.detach(), other.detach()))
     return close | ((y - x).isfinite() & ((x - y).abs() <= y.abs() * rtol + atol))
 
 
-def allclose(a: Tensor, b: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
-    return bool(isclose(a, b, rtol, atol, equal_nan).all())
+def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
+    return bool(isclose(input, other, rtol, atol, equal_nan).all())
 
 
-def equal(a: Tensor, b: Tensor) -> bool:
+def equal(input: Tensor, other: Tensor) -> bool:
     """Whether both have the same shape and elements."""
-    return a.shape == b.shape and bool((a == b).all())
+    return input.shape == other.shape and bool((input == other).all())
 
 
 def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
@@ -314,11 +314,11 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     return like._wrap(np.asarray(np.isin(a, b, invert=invert))).to(like.device)
 
 
-def logit(x: Tensor, eps: float | None = None) -> Tensor:
-    """``log(x / (1 - x))``, of ``x`` limited to [eps, 1 - eps] if given."""
+def logit(input: Tensor, eps: float | None = None) -> Tensor:
+    """``log(x / (1 - x))``, of ``input`` limited to [eps, 1 - eps] if given."""
     if eps is not None:
-        x = (x if x.dtype.category == FLOAT else x * 1.0).clamp(eps, 1 - eps)
-    return unary(_logit, x)
+        input = (input if input.dtype.category == FLOAT else input * 1.0).clamp(eps, 1 - eps)
+    return unary(_logit, input)
 
 
 _logit = elementwise("logit", "x", lambda m, x: m.log(x / (1 - x)), x=lambda g, x: where((x < 0) | (x > 1), math.nan, g / (x * (1 - x))))
@@ -331,9 +331,9 @@ _xlogy = elementwise(
 )
 
 
-def xlogy(a: Any, b: Any) -> Tensor:
-    """``a log(b)``, 0 where ``a`` is 0."""
-    return promoted(_xlogy, a, b, floating=True)
+def xlogy(input: Any, other: Any) -> Tensor:
+    """``a log(b)``, 0 where ``input`` is 0."""
+    return promoted(_xlogy, input, other, floating=True)
 
 
 __all__ = [

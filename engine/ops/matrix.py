@@ -20,65 +20,65 @@ if TYPE_CHECKING:
     from engine.tensor import Tensor
 
 
-def matrix_rank(x: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None) -> Tensor:
+def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None) -> Tensor:
     """How many singular values exceed ``max(atol, rtol * the greatest)``."""
-    s = abs(eigvalsh(x.detach())) if hermitian else svdvals(x.detach())
+    s = abs(eigvalsh(A.detach())) if hermitian else svdvals(A.detach())
     if s.shape[-1] == 0:
         return sum(s, -1).long()
-    least, share = zero_limits(x, tol if atol is None else atol, rtol)
+    least, share = zero_limits(A, tol if atol is None else atol, rtol)
     xp = array_module(s._data)
     limit = xp.maximum(least, share * s._data.max(-1)) if s.numel() else xp.zeros(s.shape[:-1])
     return sum(s > s._wrap(xp.asarray(limit, s.dtype.numpy))[..., None], -1)
 
 
-def matrix_norm(x: Tensor, ord: Any = "fro", dim: Sequence[int] = (-2, -1), keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def matrix_norm(A: Tensor, ord: Any = "fro", dim: Sequence[int] = (-2, -1), keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """A norm of matrices: "fro", "nuc", inf, -inf, 1, -1, 2 or -2."""
-    x = x if dtype is None else x.to(dtype)
-    if x.dtype.category != FLOAT:
-        raise RuntimeError(f"linalg.matrix_norm: Expected a floating point or complex tensor as input. Got {x.dtype.legacy_name}")
-    if x.ndim < 2:
-        raise RuntimeError(f"linalg.matrix_norm: The input tensor A must have at least 2 dimensions. Got {x.ndim}.")
-    a, b = (wrap_dim(d, x.ndim) for d in dim)
+    A = A if dtype is None else A.to(dtype)
+    if A.dtype.category != FLOAT:
+        raise RuntimeError(f"linalg.matrix_norm: Expected a floating point or complex tensor as input. Got {A.dtype.legacy_name}")
+    if A.ndim < 2:
+        raise RuntimeError(f"linalg.matrix_norm: The input tensor A must have at least 2 dimensions. Got {A.ndim}.")
+    a, b = (wrap_dim(d, A.ndim) for d in dim)
     if a == b:
         raise RuntimeError(f"linalg.matrix_norm: dims must be different. Got ({dim[0]}, {dim[1]})")
     if ord == "fro":
-        return vector_norm(x, 2, (a, b), keepdim)
+        return vector_norm(A, 2, (a, b), keepdim)
     if ord in (math.inf, -math.inf, 1, -1):
         rows = math.isinf(ord)
         folded, rest = (b, a) if rows else (a, b)
-        totals = sum(abs(x), folded, keepdim=True)
+        totals = sum(abs(A), folded, keepdim=True)
         y = (amax if ord > 0 else amin)(totals, rest, keepdim=True)
         return y if keepdim else y.squeeze((a, b))
     if ord not in ("nuc", 2, -2):
         raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
-    s = svdvals(movedim(x, (a, b), (-2, -1)))
+    s = svdvals(movedim(A, (a, b), (-2, -1)))
     y = sum(s, -1) if ord == "nuc" else (amax if ord > 0 else amin)(s, -1)
-    return reshape(y, [1 if i in (a, b) else n for i, n in enumerate(x.shape)]) if keepdim else y
+    return reshape(y, [1 if i in (a, b) else n for i, n in enumerate(A.shape)]) if keepdim else y
 
 
-def linalg_norm(x: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def linalg_norm(input: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """A vector's or a matrix's norm, by the number of dimensions named."""
     if dim is None and ord is None:
-        return vector_norm(x, 2, None, keepdim, dtype=dtype)
+        return vector_norm(input, 2, None, keepdim, dtype=dtype)
     dims = [dim] if isinstance(dim, int) else dim
     if dims is not None and len(dims) not in (1, 2):
         raise RuntimeError(f"linalg.norm: If dim is specified, it must be of length 1 or 2. Got {list(dims)}")
-    if dims is None and x.ndim not in (1, 2):
-        raise RuntimeError(f"linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got {x.ndim}D.")
-    if (dims is None and x.ndim == 2) or (dims is not None and len(dims) == 2 and ord is not None):
-        return matrix_norm(x, ord, dims or (0, 1), keepdim, dtype=dtype)
+    if dims is None and input.ndim not in (1, 2):
+        raise RuntimeError(f"linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got {input.ndim}D.")
+    if (dims is None and input.ndim == 2) or (dims is not None and len(dims) == 2 and ord is not None):
+        return matrix_norm(input, ord, dims or (0, 1), keepdim, dtype=dtype)
     if isinstance(ord, str):
         raise RuntimeError(f"linalg.norm: Order {ord} not supported for a vector")
-    return vector_norm(x, 2 if ord is None else ord, dims, keepdim, dtype=dtype)
+    return vector_norm(input, 2 if ord is None else ord, dims, keepdim, dtype=dtype)
 
 
-def cond(x: Tensor, p: Any = None) -> Tensor:
+def cond(A: Tensor, p: Any = None) -> Tensor:
     """The condition number: of the singular values, or by the norm ``p``."""
     if p in (None, 2, -2):
-        s = svdvals(x)
+        s = svdvals(A)
         return s[..., 0] / s[..., -1] if p != -2 else s[..., -1] / s[..., 0]
-    square_matrices(x, f"linalg.cond with p={p}")
-    return matrix_norm(x, p) * matrix_norm(inv(x), p)
+    square_matrices(A, f"linalg.cond with p={p}")
+    return matrix_norm(A, p) * matrix_norm(inv(A), p)
 
 
 def vander(x: Tensor, *, N: int | None = None) -> Tensor:
@@ -97,15 +97,15 @@ def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     return sum(x * y, dim)
 
 
-def matrix_exp(x: Tensor) -> Tensor:
+def matrix_exp(A: Tensor) -> Tensor:
     """The exponential of square matrices, by scaling, a Taylor series of degree 18 and squaring."""
-    square_floats(x, "matrix_exp")
-    if x.shape[-1] == 0:
-        return x.clone()
-    size = float(matrix_norm(x.detach(), 1).max()) if x.numel() else 0.0
+    square_floats(A, "matrix_exp")
+    if A.shape[-1] == 0:
+        return A.clone()
+    size = float(matrix_norm(A.detach(), 1).max()) if A.numel() else 0.0
     halvings = max(0, math.ceil(math.log2(size)) + 1) if size > 0.5 else 0
-    scaled = x * 0.5**halvings
-    term = y = x * 0 + x.new_eye(x.shape[-1])
+    scaled = A * 0.5**halvings
+    term = y = A * 0 + A.new_eye(A.shape[-1])
     for k in range(1, 19):
         term = matmul(term, scaled) / k
         y = y + term

@@ -39,58 +39,58 @@ _flip: Op = Op(
 )
 
 
-def flip(x: Tensor, *given: Any, dims: Sequence[int] | None = None) -> Tensor:
+def flip(input: Tensor, *given: Any, dims: Sequence[int] | None = None) -> Tensor:
     """The elements in reverse along each of ``dims``."""
     dims = sizes(given) if dims is None else dims
-    return apply(_flip, x, dims=wrap_dims(dims, x.ndim)) if x.ndim else apply(_flip, x, dims=())
+    return apply(_flip, input, dims=wrap_dims(dims, input.ndim)) if input.ndim else apply(_flip, input, dims=())
 
 
-def fliplr(x: Tensor) -> Tensor:
-    if x.ndim < 2:
+def fliplr(input: Tensor) -> Tensor:
+    if input.ndim < 2:
         raise RuntimeError("Input must be >= 2-d.")
-    return flip(x, 1)
+    return flip(input, 1)
 
 
-def flipud(x: Tensor) -> Tensor:
-    if x.ndim < 1:
+def flipud(input: Tensor) -> Tensor:
+    if input.ndim < 1:
         raise RuntimeError("Input must be >= 1-d.")
-    return flip(x, 0)
+    return flip(input, 0)
 
 
-def rot90(x: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
+def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """Turned by 90 degrees ``k`` times in the plane of two dimensions, from the first towards the second."""
     if len(dims) != 2:
         raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
-    if x.ndim < 2:
-        raise RuntimeError(f"expected total dims >= 2, but got total dims = {x.ndim}")
+    if input.ndim < 2:
+        raise RuntimeError(f"expected total dims >= 2, but got total dims = {input.ndim}")
     for d in dims:
-        wrap_dim(d, x.ndim)
-    a, b = (wrap_dim(d, x.ndim) for d in dims)
+        wrap_dim(d, input.ndim)
+    a, b = (wrap_dim(d, input.ndim) for d in dims)
     if a == b:
         raise RuntimeError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}")
     turns = k % 4
     if turns == 1:
-        return transpose(flip(x, b), a, b)
-    return flip(x, (a, b)) if turns == 2 else flip(transpose(x, a, b), b) if turns == 3 else x.clone()
+        return transpose(flip(input, b), a, b)
+    return flip(input, (a, b)) if turns == 2 else flip(transpose(input, a, b), b) if turns == 3 else input.clone()
 
 
-def roll(x: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
+def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
     """Elements moved along dimensions, those pushed out coming in again; without ``dims``, along the flattened tensor."""
     steps = [shifts] if isinstance(shifts, int) else list(shifts)
     over = [] if dims is None else [dims] if isinstance(dims, int) else list(dims)
     if not steps:
         raise RuntimeError("`shifts` required")
     if not over and len(steps) == 1:
-        return reshape(roll(flatten(x), steps[0], 0), x.shape)
+        return reshape(roll(flatten(input), steps[0], 0), input.shape)
     if len(steps) != len(over):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(steps)}, dims:{len(over)}")
     for step, dim in zip(steps, over, strict=True):
-        if x.numel() == 0:
-            return x.clone()
-        at = wrap_dim(dim, x.ndim)
-        cut = x.shape[at] - step % x.shape[at]
-        x = cat([getitem(x, along(at, slice(cut, None))), getitem(x, along(at, slice(0, cut)))], at)
-    return x
+        if input.numel() == 0:
+            return input.clone()
+        at = wrap_dim(dim, input.ndim)
+        cut = input.shape[at] - step % input.shape[at]
+        input = cat([getitem(input, along(at, slice(cut, None))), getitem(input, along(at, slice(0, cut)))], at)
+    return input
 
 
 def _triangle(name: str) -> Op:
@@ -111,47 +111,47 @@ def _matrix(x: Tensor, name: str) -> None:
         raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
 
 
-def tril(x: Tensor, diagonal: int = 0) -> Tensor:
+def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """The lower triangles of matrices ``(..., n, m)``, zeros above ``diagonal``."""
-    _matrix(x, "tril")
-    return apply(_triangles["tril"], x, diagonal=diagonal)
+    _matrix(input, "tril")
+    return apply(_triangles["tril"], input, diagonal=diagonal)
 
 
-def triu(x: Tensor, diagonal: int = 0) -> Tensor:
+def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """The upper triangles of matrices ``(..., n, m)``, zeros below ``diagonal``."""
-    _matrix(x, "triu")
-    return apply(_triangles["triu"], x, diagonal=diagonal)
+    _matrix(input, "triu")
+    return apply(_triangles["triu"], input, diagonal=diagonal)
 
 
-def diag_embed(x: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """The last dimension on a diagonal of two new ones, zeros elsewhere."""
-    n = x.ndim + 1
+    n = input.ndim + 1
     a, b = wrap_dim(dim1, n), wrap_dim(dim2, n)
     if a == b:
         raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
-    k = np.arange(x.shape[-1])
-    size = x.shape[-1] + abs(offset)
+    k = np.arange(input.shape[-1])
+    size = input.shape[-1] + abs(offset)
     rows, columns = k + max(-offset, 0), k + max(offset, 0)
-    placed = spread(x, (Ellipsis, rows, columns), (*x.shape[:-1], size, size))
+    placed = spread(input, (Ellipsis, rows, columns), (*input.shape[:-1], size, size))
     return movedim(placed, (-2, -1), (a, b))
 
 
-def diag(x: Tensor, diagonal: int = 0) -> Tensor:
+def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     """A vector as a matrix with it on a diagonal, or a matrix's diagonal as a vector."""
-    if x.ndim not in (1, 2):
-        raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {x.ndim}D")
-    return x.diagonal(diagonal).clone() if x.ndim == 2 else diag_embed(x, diagonal)
+    if input.ndim not in (1, 2):
+        raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.ndim}D")
+    return input.diagonal(diagonal).clone() if input.ndim == 2 else diag_embed(input, diagonal)
 
 
-def diagflat(x: Tensor, offset: int = 0) -> Tensor:
-    return diag_embed(flatten(x), offset)
+def diagflat(input: Tensor, offset: int = 0) -> Tensor:
+    return diag_embed(flatten(input), offset)
 
 
-def trace(x: Tensor) -> Tensor:
+def trace(input: Tensor) -> Tensor:
     """The sum of a matrix's diagonal."""
-    if x.ndim != 2:
-        raise RuntimeError(f"trace: expected a matrix, got a tensor of {x.ndim} dimensions")
-    return diagonal(x).sum()
+    if input.ndim != 2:
+        raise RuntimeError(f"trace: expected a matrix, got a tensor of {input.ndim} dimensions")
+    return diagonal(input).sum()
 
 
 # -- sorting
@@ -173,44 +173,44 @@ def _argsort_kernel(out: Array, x: Array, dim: int, descending: bool) -> None:
     out[...] = x.shape[dim] - 1 - xp.flip(xp.argsort(xp.flip(x, dim), axis=dim, kind="stable"), dim)
 
 
-def argsort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
-    """The indices that sort ``x`` along ``dim``; equal elements keep their order."""
-    at = wrap_dim(dim, x.ndim)
-    return apply(_argsort, x.detach(), dim=at, descending=descending) if x.ndim else x.new_zeros((), dtype=int64)
+def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
+    """The indices that sort ``input`` along ``dim``; equal elements keep their order."""
+    at = wrap_dim(dim, input.ndim)
+    return apply(_argsort, input.detach(), dim=at, descending=descending) if input.ndim else input.new_zeros((), dtype=int64)
 
 
-def sort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> ValuesIndices:
+def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> ValuesIndices:
     """(values, indices) in order along ``dim``."""
-    index = argsort(x, dim, descending)
-    return ValuesIndices(gather(x, dim, index), index)
+    index = argsort(input, dim, descending)
+    return ValuesIndices(gather(input, dim, index), index)
 
 
-def msort(x: Tensor) -> Tensor:
-    return sort(x, 0).values
+def msort(input: Tensor) -> Tensor:
+    return sort(input, 0).values
 
 
-def topk(x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:
+def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:
     """The ``k`` greatest (or smallest) along ``dim``, in order, with their indices."""
-    at = wrap_dim(dim, x.ndim)
-    if not 0 <= k <= (x.shape[at] if x.ndim else 1):
-        raise RuntimeError(f"selected index k out of range: k={k} of {x.shape[at] if x.ndim else 1} element(s)")
-    index = argsort(x, dim, descending=largest)
-    index = narrow(index, at, 0, k) if x.ndim else index
-    return ValuesIndices(gather(x, at, index), index)
+    at = wrap_dim(dim, input.ndim)
+    if not 0 <= k <= (input.shape[at] if input.ndim else 1):
+        raise RuntimeError(f"selected index k out of range: k={k} of {input.shape[at] if input.ndim else 1} element(s)")
+    index = argsort(input, dim, descending=largest)
+    index = narrow(index, at, 0, k) if input.ndim else index
+    return ValuesIndices(gather(input, at, index), index)
 
 
-def kthvalue(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
+def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
     """The ``k``-th smallest along ``dim``, counted from 1, with its index."""
-    at = wrap_dim(dim, x.ndim)
-    n = x.shape[at] if x.ndim else 1
-    if x.ndim and n == 0:
+    at = wrap_dim(dim, input.ndim)
+    n = input.shape[at] if input.ndim else 1
+    if input.ndim and n == 0:
         raise IndexError(f"kthvalue(): Expected reduction dim {dim} to have non-zero size.")
     if not 1 <= k <= n:
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {dim}: k={k} of {n} element(s)")
-    if x.ndim == 0:
-        return ValuesIndices(x.clone(), argsort(x))
-    index = narrow(argsort(x, at), at, k - 1, 1)
-    values = gather(x, at, index)
+    if input.ndim == 0:
+        return ValuesIndices(input.clone(), argsort(input))
+    index = narrow(argsort(input, at), at, k - 1, 1)
+    values = gather(input, at, index)
     return ValuesIndices(values, index) if keepdim else ValuesIndices(values.squeeze(at), index.squeeze(at))
 
 
@@ -277,24 +277,24 @@ def searchsorted(
     return sorted_sequence._wrap(np.asarray(found, np.int32 if out_int32 else np.int64)).to(sorted_sequence.device)
 
 
-def bucketize(x: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False) -> Tensor:
+def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False) -> Tensor:
     """The bucket, between boundaries in order, that each element falls into."""
     if boundaries.ndim != 1:
         raise RuntimeError(f"boundaries tensor must be 1 dimension, but got dim({boundaries.ndim})")
-    return searchsorted(boundaries, x, out_int32=out_int32, right=right)
+    return searchsorted(boundaries, input, out_int32=out_int32, right=right)
 
 
-def bincount(x: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
+def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often each integer from 0 on occurs, or the sum of its weights."""
-    if x.dtype.category != INTEGER or x.ndim != 1 or bool((x < 0).any()):
-        raise RuntimeError(f"bincount only supports 1-d non-negative integral inputs, got {x.dtype.name} of {x.ndim} dimension(s)")
+    if input.dtype.category != INTEGER or input.ndim != 1 or bool((input < 0).any()):
+        raise RuntimeError(f"bincount only supports 1-d non-negative integral inputs, got {input.dtype.name} of {input.ndim} dimension(s)")
     if minlength < 0:
         raise RuntimeError("minlength should be >= 0")
-    xp = array_module(x._data)
+    xp = array_module(input._data)
     if weights is None:
-        return x._wrap(xp.bincount(x._data, minlength=minlength).astype(np.int64))
+        return input._wrap(xp.bincount(input._data, minlength=minlength).astype(np.int64))
     w = weights._data
-    return x._wrap(xp.bincount(x._data, w, minlength=minlength).astype(w.dtype if w.dtype.name == "float32" else np.float64))
+    return input._wrap(xp.bincount(input._data, w, minlength=minlength).astype(w.dtype if w.dtype.name == "float32" else np.float64))
 
 
 __all__ = [

@@ -40,57 +40,57 @@ _SOURCES = {
 }
 
 
-def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
     """Pads the last dimensions by ``pad`` = (left, right, top, bottom, ...), last dimension first; negative widths crop.
 
     ``mode`` is constant, reflect, replicate or circular. Raises NotImplementedError for another, RuntimeError for too wide a pad.
     """
     if len(pad) % 2:
         raise RuntimeError("Padding length must be divisible by 2")
-    if len(pad) // 2 > x.ndim:
+    if len(pad) // 2 > input.ndim:
         raise RuntimeError(
-            f"Padding length should be less than or equal to two times the input dimension but got padding length {len(pad)} and input of dimension {x.ndim}"
+            f"Padding length should be less than or equal to two times the input dimension but got padding length {len(pad)} and input of dimension {input.ndim}"
         )
-    widths = [(0, 0)] * x.ndim
+    widths = [(0, 0)] * input.ndim
     for i in range(len(pad) // 2):
-        widths[x.ndim - 1 - i] = (int(pad[2 * i]), int(pad[2 * i + 1]))
+        widths[input.ndim - 1 - i] = (int(pad[2 * i]), int(pad[2 * i + 1]))
     for dim, (a, b) in enumerate(widths):
-        if x.shape[dim] + a + b < 0:
+        if input.shape[dim] + a + b < 0:
             raise RuntimeError(
-                f"The input size {x.shape[dim]}, plus negative padding {a} and {b} resulted in a negative output size, which is invalid. Check dimension {dim} of your input."
+                f"The input size {input.shape[dim]}, plus negative padding {a} and {b} resulted in a negative output size, which is invalid. Check dimension {dim} of your input."
             )
     if mode == "constant":
-        return _padded(_cropped(x, widths), widths, value or 0)
+        return _padded(_cropped(input, widths), widths, value or 0)
     if mode not in _SOURCES:
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
     if value is not None:
         raise ValueError(f'Padding mode "{mode}" doesn\'t take in value argument')
-    if not (len(pad) // 2 + 1 <= x.ndim <= len(pad) // 2 + 2):
+    if not (len(pad) // 2 + 1 <= input.ndim <= len(pad) // 2 + 2):
         raise NotImplementedError(
             "Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now; "
-            f"got {len(pad)} widths for an input of {x.ndim} dimensions"
+            f"got {len(pad)} widths for an input of {input.ndim} dimensions"
         )
-    if 0 in x.shape[x.ndim - len(pad) // 2 - 1 :]:
+    if 0 in input.shape[input.ndim - len(pad) // 2 - 1 :]:
         raise RuntimeError(
-            f"Expected {x.ndim}D input with possibly 0 batch size and other non-zero dimensions for padding, but got: {list(x.shape)}"
+            f"Expected {input.ndim}D input with possibly 0 batch size and other non-zero dimensions for padding, but got: {list(input.shape)}"
         )
     for dim, (a, b) in enumerate(widths):
-        n = x.shape[dim]
+        n = input.shape[dim]
         if not (a or b):
             continue
         if (mode == "reflect" and max(a, b) >= n) or (mode == "circular" and max(a, b) > n):
             raise RuntimeError(
-                f"Padding size should be less than the corresponding input dimension, but got: padding ({a}, {b}) at dimension {dim} of input {list(x.shape)}"
+                f"Padding size should be less than the corresponding input dimension, but got: padding ({a}, {b}) at dimension {dim} of input {list(input.shape)}"
             )
         if mode != "circular" and n + a + b == 0:
             raise RuntimeError(f"input (size {n} at dimension {dim}) is too small; padding ({a}, {b}) leaves nothing")
     if mode == "circular":
-        x, widths = _cropped(x, widths), [(max(a, 0), max(b, 0)) for a, b in widths]
+        input, widths = _cropped(input, widths), [(max(a, 0), max(b, 0)) for a, b in widths]
     for dim, (a, b) in enumerate(widths):
         if a or b:
-            source = _SOURCES[mode](x.shape[dim], max(a, 0), max(b, 0))[max(-a, 0) :]
-            x = apply(_index, x, index=along(dim, on_device(source[: len(source) - max(-b, 0)], x)))
-    return x
+            source = _SOURCES[mode](input.shape[dim], max(a, 0), max(b, 0))[max(-a, 0) :]
+            input = apply(_index, input, index=along(dim, on_device(source[: len(source) - max(-b, 0)], input)))
+    return input
 
 
 def _cropped(x: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:
@@ -121,19 +121,19 @@ def repeat(x: Tensor, *repeats: Any) -> Tensor:
     return reshape(expand(reshape(x, interleaved), stretched), final)
 
 
-def tile(x: Tensor, *given: Any, dims: Sequence[int] | None = None) -> Tensor:
+def tile(input: Tensor, *given: Any, dims: Sequence[int] | None = None) -> Tensor:
     """``repeat``, with ones for the leading dimensions that are not named."""
     times = sizes(given) if dims is None else tuple(dims)
-    return repeat(x, (1,) * (x.ndim - len(times)) + times)
+    return repeat(input, (1,) * (input.ndim - len(times)) + times)
 
 
-def repeat_interleave(x: Tensor, repeats: Any, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
+def repeat_interleave(input: Tensor, repeats: Any, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
     """Each element so many times in a row, along ``dim`` or in the flattened tensor; ``repeats`` may differ from element to element."""
     if dim is None:
-        x, dim = flatten(x), 0
-    x = x if x.ndim else reshape(x, 1)
-    at = wrap_dim(dim, x.ndim)
-    n = x.shape[at]
+        input, dim = flatten(input), 0
+    input = input if input.ndim else reshape(input, 1)
+    at = wrap_dim(dim, input.ndim)
+    n = input.shape[at]
     if hasattr(repeats, "_data"):
         if repeats.dtype.category != INTEGER:
             raise RuntimeError("repeats has to be Long or Int tensor")
@@ -147,7 +147,7 @@ def repeat_interleave(x: Tensor, repeats: Any, dim: int | None = None, *, output
             f"repeats must have the same size as input along dim, but got repeats.size(0) = {times.size} and input.size({at}) = {n}"
         )
     rows = np.repeat(np.arange(n), times if times.ndim == 0 or times.size == n else times[0])
-    return apply(_index, x, index=along(at, on_device(rows, x)))
+    return apply(_index, input, index=along(at, on_device(rows, input)))
 
 
 __all__ = ["constant_pad_nd", "repeat_interleave", "tile"]

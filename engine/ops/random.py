@@ -136,17 +136,17 @@ def drawing_from(generator: Generator) -> Iterator[None]:
         default_generator.set_state(before)
 
 
-def multinomial(x: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Tensor:
+def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Tensor:
     """Indices drawn by the weights in each row ``(..., n)``: ``(..., num_samples)`` int64. Raises RuntimeError for weights that are none."""
-    if x.ndim not in (1, 2):
+    if input.ndim not in (1, 2):
         raise RuntimeError("prob_dist must be 1 or 2 dim")
-    if x.dtype.category != FLOAT:
-        raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {x.dtype.legacy_name}")
+    if input.dtype.category != FLOAT:
+        raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {input.dtype.legacy_name}")
     if num_samples <= 0:
         raise RuntimeError("cannot sample n_sample <= 0 samples")
-    if not replacement and num_samples > x.shape[-1]:
+    if not replacement and num_samples > input.shape[-1]:
         raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
-    weights = cast(x.detach(), float64)
+    weights = cast(input.detach(), float64)
     if not bool((weights.isfinite() & (weights >= 0)).all()):
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
     if bool((weights.sum(-1) <= 0).any()):
@@ -155,12 +155,12 @@ def multinomial(x: Tensor, num_samples: int, replacement: bool = False, *, gener
         races = uniform_like(weights, generator).clamp(min=1e-300).log() / weights.clamp(min=1e-300)
         return races.topk(num_samples).indices
     total = weights.cumsum(-1)
-    draws = uniform_like(total.new_zeros((*x.shape[:-1], num_samples)), generator) * total[..., -1:]
+    draws = uniform_like(total.new_zeros((*input.shape[:-1], num_samples)), generator) * total[..., -1:]
     return (draws.unsqueeze(-1) >= total.unsqueeze(-2)).sum(-1)
 
 
-def bernoulli(x: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
-    """Ones with the probabilities in ``x`` (or ``p`` everywhere), else zeros."""
-    if p is None and bool(((x < 0) | (x > 1)).any()):
+def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
+    """Ones with the probabilities in ``input`` (or ``p`` everywhere), else zeros."""
+    if p is None and bool(((input < 0) | (input > 1)).any()):
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got a probability outside of [0, 1]")
-    return cast(uniform_like(cast(x.detach(), x.dtype), generator) < (x.detach() if p is None else p), x.dtype)
+    return cast(uniform_like(cast(input.detach(), input.dtype), generator) < (input.detach() if p is None else p), input.dtype)

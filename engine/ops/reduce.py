@@ -81,57 +81,57 @@ def _reduce_all(op: Op, x: Tensor, dim: Dims, keepdim: bool) -> Tensor:
     return apply(op, x, dims=fold_dims(dim, x.ndim), keepdim=keepdim)
 
 
-def sum(x: Tensor, dim: Dims = None, keepdim: bool = False, dtype: dtype | None = None) -> Tensor:
+def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, dtype: dtype | None = None) -> Tensor:
     """Over the dimensions named, all by default; integers and bools add up as int64."""
     if dtype is not None:
-        x = cast(x, dtype)
-    elif x.dtype.category != FLOAT:
-        x = cast(x, int64)
-    return _reduce_all(_sum, x, dim, keepdim)
+        input = cast(input, dtype)
+    elif input.dtype.category != FLOAT:
+        input = cast(input, int64)
+    return _reduce_all(_sum, input, dim, keepdim)
 
 
-def nansum(x: Tensor, dim: Dims = None, keepdim: bool = False, dtype: dtype | None = None) -> Tensor:
+def nansum(input: Tensor, dim: Dims = None, keepdim: bool = False, dtype: dtype | None = None) -> Tensor:
     """``sum`` with NaN counted as zero."""
-    return sum(where(x.isnan(), 0, x) if x.dtype.category == FLOAT else x, dim, keepdim, dtype)
+    return sum(where(input.isnan(), 0, input) if input.dtype.category == FLOAT else input, dim, keepdim, dtype)
 
 
-def mean(x: Tensor, dim: Dims = None, keepdim: bool = False, dtype: dtype | None = None) -> Tensor:
+def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, dtype: dtype | None = None) -> Tensor:
     """Over the dimensions named, all by default. Raises RuntimeError for integers."""
     if dtype is not None:
-        x = cast(x, dtype)
-    if x.dtype.category != FLOAT:
+        input = cast(input, dtype)
+    if input.dtype.category != FLOAT:
         raise RuntimeError(
-            f"mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: {x.dtype.legacy_name}"
+            f"mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: {input.dtype.legacy_name}"
         )
-    return _reduce_all(_mean, x, dim, keepdim)
+    return _reduce_all(_mean, input, dim, keepdim)
 
 
-def nanmean(x: Tensor, dim: Dims = None, keepdim: bool = False, dtype: dtype | None = None) -> Tensor:
+def nanmean(input: Tensor, dim: Dims = None, keepdim: bool = False, dtype: dtype | None = None) -> Tensor:
     """The mean of what is not NaN."""
-    if x.dtype.category != FLOAT:
-        raise RuntimeError(f"nanmean(): expected input to have floating point or complex dtype but got {x.dtype.legacy_name}")
-    return nansum(x, dim, keepdim, dtype) / cast(sum(~x.isnan(), dim, keepdim), dtype or x.dtype)
+    if input.dtype.category != FLOAT:
+        raise RuntimeError(f"nanmean(): expected input to have floating point or complex dtype but got {input.dtype.legacy_name}")
+    return nansum(input, dim, keepdim, dtype) / cast(sum(~input.isnan(), dim, keepdim), dtype or input.dtype)
 
 
-def prod(x: Tensor, dim: int | None = None, keepdim: bool = False, dtype: dtype | None = None) -> Tensor:
+def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, dtype: dtype | None = None) -> Tensor:
     """Over one dimension, or all."""
-    x = cast(x, dtype) if dtype is not None else x if x.dtype.category == FLOAT else cast(x, int64)
-    dims = fold_dims(dim, x.ndim)
-    if not x.requires_grad:
-        return apply(_prod, x, dims=dims, keepdim=keepdim)
-    if x.numel() == 0:
-        return apply(_prod, x.detach(), dims=dims, keepdim=keepdim) + sum(x, dim, keepdim)  # of nothing, but with a history
-    shape = _folded(x.shape, dims, keepdim)
-    x = reshape(permute(x, [*(i for i in range(x.ndim) if i not in dims), *dims]), (*_folded(x.shape, dims, False), -1))
-    while x.shape[-1] > 1:  # by halves: unlike y / x, right at zeros, to any order of derivative
-        half = x.shape[-1] // 2
-        x = cat([x[..., :half] * x[..., half : 2 * half], x[..., 2 * half :]], -1)
-    return reshape(x, shape)
+    input = cast(input, dtype) if dtype is not None else input if input.dtype.category == FLOAT else cast(input, int64)
+    dims = fold_dims(dim, input.ndim)
+    if not input.requires_grad:
+        return apply(_prod, input, dims=dims, keepdim=keepdim)
+    if input.numel() == 0:
+        return apply(_prod, input.detach(), dims=dims, keepdim=keepdim) + sum(input, dim, keepdim)  # of nothing, but with a history
+    shape = _folded(input.shape, dims, keepdim)
+    input = reshape(permute(input, [*(i for i in range(input.ndim) if i not in dims), *dims]), (*_folded(input.shape, dims, False), -1))
+    while input.shape[-1] > 1:  # by halves: unlike y / x, right at zeros, to any order of derivative
+        half = input.shape[-1] // 2
+        input = cat([input[..., :half] * input[..., half : 2 * half], input[..., 2 * half :]], -1)
+    return reshape(input, shape)
 
 
-def count_nonzero(x: Tensor, dim: Dims = None) -> Tensor:
+def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
     """How many elements are not zero."""
-    return sum(ne(x, 0), dim)
+    return sum(ne(input, 0), dim)
 
 
 # -- extremes
@@ -150,25 +150,25 @@ def _extreme_dims(x: Tensor, dim: Dims, name: str) -> tuple[int, ...]:
     return dims
 
 
-def amax(x: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+def amax(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The greatest element; a gradient is shared by all that attain it."""
-    return apply(_amax, x, dims=_extreme_dims(x, dim, "amax"), keepdim=keepdim)
+    return apply(_amax, input, dims=_extreme_dims(input, dim, "amax"), keepdim=keepdim)
 
 
-def amin(x: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+def amin(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The smallest element; a gradient is shared by all that attain it."""
-    return apply(_amin, x, dims=_extreme_dims(x, dim, "amin"), keepdim=keepdim)
+    return apply(_amin, input, dims=_extreme_dims(input, dim, "amin"), keepdim=keepdim)
 
 
-def aminmax(x: Tensor, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """(smallest, greatest)."""
-    return amin(x, dim, keepdim), amax(x, dim, keepdim)
+    return amin(input, dim, keepdim), amax(input, dim, keepdim)
 
 
 def _test(op: Op) -> Callable[..., Tensor]:
-    def test(x: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        y = _reduce_all(op, x, dim, keepdim)
-        return cast(y, uint8) if x.dtype is uint8 else y
+    def test(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+        y = _reduce_all(op, input, dim, keepdim)
+        return cast(y, uint8) if input.dtype is uint8 else y
 
     test.__name__ = test.__qualname__ = op.name
     test.__doc__ = f"Whether {op.name} elements are true, over the dimensions named or all."
@@ -203,14 +203,14 @@ def _arg(op: Op, x: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     return apply(op, x.detach(), dim=wrap_dim(dim, x.ndim), keepdim=keepdim)
 
 
-def argmax(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """The index of the first greatest element, along ``dim`` or in the flattened tensor."""
-    return _arg(_argmax, x, dim, keepdim)
+    return _arg(_argmax, input, dim, keepdim)
 
 
-def argmin(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """The index of the first smallest element, along ``dim`` or in the flattened tensor."""
-    return _arg(_argmin, x, dim, keepdim)
+    return _arg(_argmin, input, dim, keepdim)
 
 
 def _extreme(x: Tensor, dim: int, keepdim: bool, arg: Callable[..., Tensor]) -> ValuesIndices:
@@ -226,22 +226,22 @@ def _whole(x: Tensor, name: str) -> None:
         )
 
 
-def max(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The greatest element; with ``dim`` the pair (values, indices); with a tensor the element-wise maximum."""
-    tensor_argument(x, "max")
+    tensor_argument(input, "max")
     if dim is None:
-        _whole(x, "max")
-        return amax(x)
-    return maximum(x, dim) if not isinstance(dim, int) else _extreme(x, dim, keepdim, argmax)
+        _whole(input, "max")
+        return amax(input)
+    return maximum(input, dim) if not isinstance(dim, int) else _extreme(input, dim, keepdim, argmax)
 
 
-def min(x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The smallest element; with ``dim`` the pair (values, indices); with a tensor the element-wise minimum."""
-    tensor_argument(x, "min")
+    tensor_argument(input, "min")
     if dim is None:
-        _whole(x, "min")
-        return amin(x)
-    return minimum(x, dim) if not isinstance(dim, int) else _extreme(x, dim, keepdim, argmin)
+        _whole(input, "min")
+        return amin(input)
+    return minimum(input, dim) if not isinstance(dim, int) else _extreme(input, dim, keepdim, argmin)
 
 
 # -- variance
@@ -254,62 +254,62 @@ def _correction(dim: Any, correction: float | None, unbiased: bool | None) -> tu
     return dim, (1 if correction is None else correction) if unbiased is None else int(unbiased)
 
 
-def var(x: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None) -> Tensor:
+def var(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None) -> Tensor:
     """The variance, divided by ``n - correction``, which is 1 unless given."""
-    return var_mean(x, dim, unbiased, keepdim, correction=correction)[0]
+    return var_mean(input, dim, unbiased, keepdim, correction=correction)[0]
 
 
-def std(x: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None) -> Tensor:
+def std(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None) -> Tensor:
     """The standard deviation, by ``n - correction``, which is 1 unless given."""
-    return sqrt(var(x, dim, unbiased, keepdim, correction=correction))
+    return sqrt(var(input, dim, unbiased, keepdim, correction=correction))
 
 
 def var_mean(
-    x: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
+    input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
 ) -> tuple[Tensor, Tensor]:
-    if x.dtype.category != FLOAT:
-        raise RuntimeError(f"std and var only support floating point and complex dtypes, got {x.dtype.name}")
+    if input.dtype.category != FLOAT:
+        raise RuntimeError(f"std and var only support floating point and complex dtypes, got {input.dtype.name}")
     dim, correction = _correction(dim, correction, unbiased)
-    centre = mean(x, dim, keepdim=True)
-    divisor = count([x.shape[d] for d in fold_dims(dim, x.ndim)]) - correction
-    squares = sum((x - centre).square(), dim, keepdim)
+    centre = mean(input, dim, keepdim=True)
+    divisor = count([input.shape[d] for d in fold_dims(dim, input.ndim)]) - correction
+    squares = sum((input - centre).square(), dim, keepdim)
     y = squares / divisor if divisor > 0 else squares / 0
     return y, centre if keepdim else reshape(centre, y.shape)
 
 
 def std_mean(
-    x: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
+    input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
 ) -> tuple[Tensor, Tensor]:
-    y, centre = var_mean(x, dim, unbiased, keepdim, correction=correction)
+    y, centre = var_mean(input, dim, unbiased, keepdim, correction=correction)
     return sqrt(y), centre
 
 
-def logsumexp(x: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
+def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """``log(sum(exp(x)))`` without overflow."""
-    x = x if x.dtype.category == FLOAT else x * 1.0
-    dims = fold_dims(dim, x.ndim)
-    if x.numel() == 0:
-        return log(sum(exp(x), dim, keepdim))
-    top = amax(x.detach(), dim, keepdim=True)
+    input = input if input.dtype.category == FLOAT else input * 1.0
+    dims = fold_dims(dim, input.ndim)
+    if input.numel() == 0:
+        return log(sum(exp(input), dim, keepdim))
+    top = amax(input.detach(), dim, keepdim=True)
     top = where(top.isfinite(), top, 0)
-    y = log(sum(exp(x - top), dim, keepdim=True)) + top
+    y = log(sum(exp(input - top), dim, keepdim=True)) + top
     return y if keepdim else reshape(y, _folded(y.shape, dims, False))
 
 
 # -- norms
 
 
-def norm(x: Tensor, p: Any = "fro", dim: Dims = None, keepdim: bool = False, dtype: dtype | None = None) -> Tensor:
+def norm(input: Tensor, p: Any = "fro", dim: Dims = None, keepdim: bool = False, dtype: dtype | None = None) -> Tensor:
     """The vector ``p``-norm over the dimensions named; "fro" is 2, "nuc" the sum of a matrix's singular values."""
     if dtype is not None:
-        x = cast(x, dtype)
-    if x.dtype.category != FLOAT:
-        raise RuntimeError(f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {x.dtype.legacy_name}")
+        input = cast(input, dtype)
+    if input.dtype.category != FLOAT:
+        raise RuntimeError(f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {input.dtype.legacy_name}")
     if p == "nuc":
-        matrices = x if dim is None else x.movedim(dim, (-2, -1))
+        matrices = input if dim is None else input.movedim(dim, (-2, -1))
         y: Tensor = sum(matrices.svdvals(), -1)
-        return reshape(y, _folded(x.shape, fold_dims(dim, x.ndim), True)) if keepdim else y
-    return vector_norm(x, 2 if p in ("fro", None) else p, dim, keepdim)
+        return reshape(y, _folded(input.shape, fold_dims(dim, input.ndim), True)) if keepdim else y
+    return vector_norm(input, 2 if p in ("fro", None) else p, dim, keepdim)
 
 
 def vector_norm(x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: dtype | None = None) -> Tensor:

@@ -57,16 +57,16 @@ def _whole_type(x: Tensor, d: dtype | None) -> Tensor:
     return cast(x, d) if d is not None else x if x.dtype.category == FLOAT else cast(x, int64)
 
 
-def cumsum(x: Tensor, dim: int, *, dtype: dtype | None = None) -> Tensor:
+def cumsum(input: Tensor, dim: int, *, dtype: dtype | None = None) -> Tensor:
     """The running sum along ``dim``."""
-    x, at = _whole_type(x, dtype), wrap_dim(dim, x.ndim)
-    return apply(_cumsum, x, dim=at) if x.ndim else x.clone()
+    input, at = _whole_type(input, dtype), wrap_dim(dim, input.ndim)
+    return apply(_cumsum, input, dim=at) if input.ndim else input.clone()
 
 
-def cumprod(x: Tensor, dim: int, *, dtype: dtype | None = None) -> Tensor:
+def cumprod(input: Tensor, dim: int, *, dtype: dtype | None = None) -> Tensor:
     """The running product along ``dim``."""
-    x, at = _whole_type(x, dtype), wrap_dim(dim, x.ndim)
-    return apply(_cumprod, x, dim=at) if x.ndim else x.clone()
+    input, at = _whole_type(input, dtype), wrap_dim(dim, input.ndim)
+    return apply(_cumprod, input, dim=at) if input.ndim else input.clone()
 
 
 def _leader_kernel(out: Array, x: Array, dim: int, greatest: bool) -> None:
@@ -89,51 +89,51 @@ def _running(x: Tensor, dim: int, greatest: bool) -> ValuesIndices:
     return ValuesIndices(gather(x, at, index), index)
 
 
-def cummax(x: Tensor, dim: int) -> ValuesIndices:
+def cummax(input: Tensor, dim: int) -> ValuesIndices:
     """The running maximum along ``dim`` and where it was attained last."""
-    return _running(x, dim, True)
+    return _running(input, dim, True)
 
 
-def cummin(x: Tensor, dim: int) -> ValuesIndices:
+def cummin(input: Tensor, dim: int) -> ValuesIndices:
     """The running minimum along ``dim`` and where it was attained last."""
-    return _running(x, dim, False)
+    return _running(input, dim, False)
 
 
-def logcumsumexp(x: Tensor, dim: int) -> Tensor:
+def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     """``log(cumsum(exp(x)))`` without overflow."""
-    at = wrap_dim(dim, x.ndim)
-    if x.ndim == 0 or x.numel() == 0:
-        return x.clone()
-    top = amax(x.detach(), at, keepdim=True)
+    at = wrap_dim(dim, input.ndim)
+    if input.ndim == 0 or input.numel() == 0:
+        return input.clone()
+    top = amax(input.detach(), at, keepdim=True)
     top = where(top.isfinite(), top, 0)
-    return log(cumsum(exp(x - top), at)) + top
+    return log(cumsum(exp(input - top), at)) + top
 
 
 # -- neighbours
 
 
-def diff(x: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None) -> Tensor:
+def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None) -> Tensor:
     """The ``n``-th differences of neighbours along ``dim``."""
-    if x.ndim == 0:
+    if input.ndim == 0:
         raise RuntimeError("diff expects input to be at least one-dimensional")
-    at = wrap_dim(dim, x.ndim)
-    parts = [p for p in (prepend, x, append) if p is not None]
+    at = wrap_dim(dim, input.ndim)
+    parts = [p for p in (prepend, input, append) if p is not None]
     for p in parts:
-        if p.ndim not in (x.ndim,):
+        if p.ndim not in (input.ndim,):
             raise RuntimeError("diff expects prepend or append to be the same dimension as input")
-        if any(a != b for i, (a, b) in enumerate(zip(p.shape, x.shape, strict=True)) if i != at):
+        if any(a != b for i, (a, b) in enumerate(zip(p.shape, input.shape, strict=True)) if i != at):
             raise RuntimeError(
-                f"diff expects the shape of tensor to prepend or append to match that of input except along the differencing dimension; got {list(p.shape)} and {list(x.shape)}"
+                f"diff expects the shape of tensor to prepend or append to match that of input except along the differencing dimension; got {list(p.shape)} and {list(input.shape)}"
             )
     if n < 0:
         raise RuntimeError(f"order must be non-negative but got {n}")
     if n == 0:
-        return x.clone()
-    x = cat(parts, at) if len(parts) > 1 else x
-    for _ in range(min(n, x.shape[at])):
-        ahead, behind = getitem(x, along(at, slice(1, None))), getitem(x, along(at, slice(0, max(x.shape[at] - 1, 0))))
-        x = ahead ^ behind if x.dtype.category == BOOL else ahead - behind
-    return x
+        return input.clone()
+    input = cat(parts, at) if len(parts) > 1 else input
+    for _ in range(min(n, input.shape[at])):
+        ahead, behind = getitem(input, along(at, slice(1, None))), getitem(input, along(at, slice(0, max(input.shape[at] - 1, 0))))
+        input = ahead ^ behind if input.dtype.category == BOOL else ahead - behind
+    return input
 
 
 def _spacing(y: Tensor, x: Any, dx: Any, dim: int) -> tuple[Any, int]:

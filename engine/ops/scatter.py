@@ -101,29 +101,29 @@ def _at_least_1d(*xs: Tensor) -> list[Tensor]:
     return [x if x.ndim else reshape(x, 1) for x in xs]
 
 
-def gather(x: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
+def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """``y[i][j] = x[i][index[i][j]]`` along ``dim``; a tensor of ``index``'s shape. Raises RuntimeError for an index out of range."""
-    at = _check_places(x, dim, index, "gather")
+    at = _check_places(input, dim, index, "gather")
     if index.numel() == 0:
-        return reshape(flatten(x)[:0], index.shape)
-    lifted, places = _at_least_1d(x, index)
+        return reshape(flatten(input)[:0], index.shape)
+    lifted, places = _at_least_1d(input, index)
     return reshape(apply(_gather, lifted, cast(places, int64), dim=at), index.shape)
 
 
-def take_along_dim(x: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """``gather`` with the other dimensions broadcast; without ``dim``, from the flattened tensor."""
     if indices.dtype.name != "int64":
         raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {indices.dtype.legacy_name}")
     if dim is None:
-        return gather(flatten(x), 0, flatten(indices))
-    if x.ndim != indices.ndim:
+        return gather(flatten(input), 0, flatten(indices))
+    if input.ndim != indices.ndim:
         raise RuntimeError(
-            f"torch.take_along_dim(): input and indices should have the same number of dimensions, but got {x.ndim} dimensions for input, and {indices.ndim} dimensions for indices"
+            f"torch.take_along_dim(): input and indices should have the same number of dimensions, but got {input.ndim} dimensions for input, and {indices.ndim} dimensions for indices"
         )
-    at = wrap_dim(dim, x.ndim)
-    full = broadcast_shapes((*x.shape[:at], 1, *x.shape[at + 1 :]), (*indices.shape[:at], 1, *indices.shape[at + 1 :]))
-    indices = where(indices < 0, indices + x.shape[at], indices)
-    stretched = [expand(t, (*full[:at], t.shape[at], *full[at + 1 :])) for t in (x, indices)]
+    at = wrap_dim(dim, input.ndim)
+    full = broadcast_shapes((*input.shape[:at], 1, *input.shape[at + 1 :]), (*indices.shape[:at], 1, *indices.shape[at + 1 :]))
+    indices = where(indices < 0, indices + input.shape[at], indices)
+    stretched = [expand(t, (*full[:at], t.shape[at], *full[at + 1 :])) for t in (input, indices)]
     return gather(stretched[0], at, stretched[1])
 
 
@@ -132,30 +132,30 @@ def _cut(src: Tensor, index: Tensor) -> Tensor:
     return getitem(src, tuple(slice(n) for n in index.shape)) if src.shape != index.shape else src
 
 
-def scatter(x: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Tensor:
-    """``x`` with ``y[i][index[i][j]] = src[i][j]`` along ``dim``; ``src`` a tensor or a number, ``reduce`` "add" or "multiply"."""
+def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Tensor:
+    """``input`` with ``y[i][index[i][j]] = src[i][j]`` along ``dim``; ``src`` a tensor or a number, ``reduce`` "add" or "multiply"."""
     src = value if src is None else src
     if reduce is not None:
         if reduce not in ("add", "multiply"):
             raise RuntimeError("reduce argument must be either add or multiply.")
-        source = src if hasattr(src, "_data") else x.new_full(index.shape, src)
-        return scatter_reduce(x, dim, index, source, "sum" if reduce == "add" else "prod")
+        source = src if hasattr(src, "_data") else input.new_full(index.shape, src)
+        return scatter_reduce(input, dim, index, source, "sum" if reduce == "add" else "prod")
     tensor = src if hasattr(src, "_data") else None
-    if tensor is not None and tensor.dtype is not x.dtype:
+    if tensor is not None and tensor.dtype is not input.dtype:
         raise RuntimeError(
-            f"scatter(): Expected self.dtype to be equal to src.dtype, got {x.dtype.legacy_name} and {tensor.dtype.legacy_name}"
+            f"scatter(): Expected self.dtype to be equal to src.dtype, got {input.dtype.legacy_name} and {tensor.dtype.legacy_name}"
         )
-    at = _check_places(x, dim, index, "scatter", tensor, whole=True)
+    at = _check_places(input, dim, index, "scatter", tensor, whole=True)
     if index.numel() == 0:
-        return x.clone()
-    lifted, places = _at_least_1d(x, index)
-    source = x.new_full(places.shape, src) if tensor is None else _cut(_at_least_1d(tensor)[0], places)
-    return reshape(apply(_scatter, lifted, source, cast(places, int64), dim=at), x.shape)
+        return input.clone()
+    lifted, places = _at_least_1d(input, index)
+    source = input.new_full(places.shape, src) if tensor is None else _cut(_at_least_1d(tensor)[0], places)
+    return reshape(apply(_scatter, lifted, source, cast(places, int64), dim=at), input.shape)
 
 
-def scatter_add(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    """``x`` with ``src[i][j]`` added at ``[i][index[i][j]]``."""
-    return scatter_reduce(x, dim, index, src, "sum", name="scatter_add")
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    """``input`` with ``src[i][j]`` added at ``[i][index[i][j]]``."""
+    return scatter_reduce(input, dim, index, src, "sum", name="scatter_add")
 
 
 def _at_ufunc(name: str) -> Callable[..., None]:
@@ -221,22 +221,24 @@ def _lowest(x: Tensor, reduce: str) -> Any:
 
 
 def scatter_reduce(
-    x: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True, name: str = "scatter_reduce"
+    input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True, name: str = "scatter_reduce"
 ) -> Tensor:
-    """``x`` combined with ``src[i][j]`` at ``[i][index[i][j]]``: "sum", "prod", "mean", "amax" or "amin", with or without what was there."""
+    """``input`` combined with ``src[i][j]`` at ``[i][index[i][j]]``: "sum", "prod", "mean", "amax" or "amin", with or without what was there."""
     if reduce not in ("sum", "prod", "mean", "amax", "amin"):
         raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
-    if src.dtype is not x.dtype:
-        raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype, got {x.dtype.legacy_name} and {src.dtype.legacy_name}")
-    at = _check_places(x, dim, index, name, src, whole=True)
+    if src.dtype is not input.dtype:
+        raise RuntimeError(
+            f"{name}(): Expected self.dtype to be equal to src.dtype, got {input.dtype.legacy_name} and {src.dtype.legacy_name}"
+        )
+    at = _check_places(input, dim, index, name, src, whole=True)
     if index.numel() == 0:
-        return x.clone()
-    lifted, places, source = _at_least_1d(x, index, src)
+        return input.clone()
+    lifted, places, source = _at_least_1d(input, index, src)
     places = cast(places, int64)
     source = _cut(source, places)
     if not include_self:
-        start = _NEUTRAL[reduce] if reduce in _NEUTRAL else _lowest(x, reduce)
-        lifted = apply(_scatter, lifted, x.new_full(places.shape, start), places, dim=at)
+        start = _NEUTRAL[reduce] if reduce in _NEUTRAL else _lowest(input, reduce)
+        lifted = apply(_scatter, lifted, input.new_full(places.shape, start), places, dim=at)
     if reduce in _extremes:
         y = apply(_extremes[reduce], lifted, source, places, dim=at)
     elif reduce == "prod":
@@ -244,11 +246,11 @@ def scatter_reduce(
     else:
         y = lifted + apply(_scatter_add, source, places, dim=at, shape=lifted.shape)
     if reduce == "mean":
-        ones = x.new_ones(places.shape)
+        ones = input.new_ones(places.shape)
         n = apply(_scatter_add, ones, places, dim=at, shape=lifted.shape) + (1 if include_self else 0)
         n = where(eq(n, 0), 1, n)
-        y = y.div(n, rounding_mode="floor" if x.dtype.category == INTEGER else None)
-    return reshape(cast(y, x.dtype), x.shape)
+        y = y.div(n, rounding_mode="floor" if input.dtype.category == INTEGER else None)
+    return reshape(cast(y, input.dtype), input.shape)
 
 
 __all__ = ["gather", "scatter", "scatter_add", "scatter_reduce", "take_along_dim"]

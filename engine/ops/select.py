@@ -84,14 +84,14 @@ def _inside(index: Tensor, n: int, name: str) -> None:
         raise IndexError(f"{name}(): index out of range: dimension of size {n}, got an index in [{values.min()}, {values.max()}]")
 
 
-def index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices along ``dim`` that a vector of indices names."""
-    at = wrap_dim(dim, x.ndim)
+    at = wrap_dim(dim, input.ndim)
     rows = _vector(index, "index_select")
-    if x.ndim == 0:
-        return x.clone() if rows.numel() == 1 else reshape(expand(reshape(x, 1), rows.numel()), -1)
-    _inside(rows, x.shape[at], "index_select")
-    return getitem(x, along(at, rows))
+    if input.ndim == 0:
+        return input.clone() if rows.numel() == 1 else reshape(expand(reshape(input, 1), rows.numel()), -1)
+    _inside(rows, input.shape[at], "index_select")
+    return getitem(input, along(at, rows))
 
 
 def _source(x: Tensor, at: int, index: Tensor, source: Tensor, name: str) -> Tensor:
@@ -113,21 +113,21 @@ def _source(x: Tensor, at: int, index: Tensor, source: Tensor, name: str) -> Ten
     return reshape(source, wanted)
 
 
-def index_add(x: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
-    """``x`` with ``alpha`` times slices of ``source`` added where the index points."""
-    at, rows = wrap_dim(dim, x.ndim), _vector(index, "index_add")
-    source = _source(x, at, rows, source, "index_add")
-    if x.ndim == 0:
-        return reshape(index_add(reshape(x, 1), 0, rows, source, alpha=alpha), ())
-    source = source if alpha == 1 else cast(source * alpha, x.dtype)
-    return cast(x + spread(source, along(at, plain_index(rows, x)), x.shape), x.dtype)
+def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
+    """``input`` with ``alpha`` times slices of ``source`` added where the index points."""
+    at, rows = wrap_dim(dim, input.ndim), _vector(index, "index_add")
+    source = _source(input, at, rows, source, "index_add")
+    if input.ndim == 0:
+        return reshape(index_add(reshape(input, 1), 0, rows, source, alpha=alpha), ())
+    source = source if alpha == 1 else cast(source * alpha, input.dtype)
+    return cast(input + spread(source, along(at, plain_index(rows, input)), input.shape), input.dtype)
 
 
-def index_copy(x: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
-    """``x`` with slices of ``source`` in the places that the index names."""
-    at, rows = wrap_dim(dim, x.ndim), _vector(index, "index_copy")
-    source = _source(x, at, rows, source, "index_copy")
-    return index_set(x, along(at, rows), source) if x.ndim else reshape(index_set(reshape(x, 1), rows, source), ())
+def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
+    """``input`` with slices of ``source`` in the places that the index names."""
+    at, rows = wrap_dim(dim, input.ndim), _vector(index, "index_copy")
+    source = _source(input, at, rows, source, "index_copy")
+    return index_set(input, along(at, rows), source) if input.ndim else reshape(index_set(reshape(input, 1), rows, source), ())
 
 
 def index_fill(x: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
@@ -140,14 +140,14 @@ def index_fill(x: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     return index_set(x, along(at, rows), v) if x.ndim else reshape(index_set(reshape(x, 1), rows, v), ())
 
 
-def take(x: Tensor, index: Tensor) -> Tensor:
+def take(input: Tensor, index: Tensor) -> Tensor:
     """Elements of the flattened tensor, in the shape of ``index``."""
     if index.dtype.name != "int64":
         raise RuntimeError(f"take(): Expected a long tensor for index, but got {index.dtype.legacy_name}")
-    if not x.numel() and index.numel():
+    if not input.numel() and index.numel():
         raise IndexError("take(): tried to take from an empty tensor")
-    _inside(index, x.numel(), "take")
-    return getitem(flatten(x), index) if index.ndim else reshape(getitem(flatten(x), reshape(index, 1)), ())
+    _inside(index, input.numel(), "take")
+    return getitem(flatten(input), index) if index.ndim else reshape(getitem(flatten(input), reshape(index, 1)), ())
 
 
 def put(x: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
@@ -168,20 +168,20 @@ def put(x: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> T
     return reshape(index_put(flatten(x), (flatten(index),), flatten(source), accumulate), x.shape)
 
 
-def select_scatter(x: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
-    """``x`` with ``src`` in the place of ``x.select(dim, index)``."""
-    at, shape = wrap_dim(dim, x.ndim), select(x, dim, index).shape
+def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
+    """``input`` with ``src`` in the place of ``x.select(dim, index)``."""
+    at, shape = wrap_dim(dim, input.ndim), select(input, dim, index).shape
     if src.shape != shape:
         raise RuntimeError(
             f"expected src to have a size equal to the slice of self. src size = {list(src.shape)}, slice size = {list(shape)}"
         )
-    return index_set(x, along(at, index), src)
+    return index_set(input, along(at, index), src)
 
 
-def slice_scatter(x: Tensor, src: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Tensor:
-    """``x`` with ``src`` in the place of the slice ``start:end:step`` of a dimension."""
-    at = wrap_dim(dim, x.ndim)
-    return index_set(x, along(at, slice(start, end, step)), src)
+def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Tensor:
+    """``input`` with ``src`` in the place of the slice ``start:end:step`` of a dimension."""
+    at = wrap_dim(dim, input.ndim)
+    return index_set(input, along(at, slice(start, end, step)), src)
 
 
 def _diagonal_set_kernel(out: Array, x: Array, value: Array, offset: int, dim1: int, dim2: int) -> None:
@@ -204,24 +204,26 @@ _diagonal_set: Op = Op(
 )
 
 
-def diagonal_scatter(x: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """``x`` with ``src`` on a diagonal."""
-    shape = diagonal(x, offset, dim1, dim2).shape
+def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """``input`` with ``src`` on a diagonal."""
+    shape = diagonal(input, offset, dim1, dim2).shape
     if src.shape != shape:
         raise RuntimeError(
             f"expected src to have a size equal to the slice of self. src size = {list(src.shape)}, slice size = {list(shape)}"
         )
-    return apply(_diagonal_set, x, cast(src, x.dtype), offset=offset, dim1=wrap_dim(dim1, x.ndim), dim2=wrap_dim(dim2, x.ndim))
+    return apply(
+        _diagonal_set, input, cast(src, input.dtype), offset=offset, dim1=wrap_dim(dim1, input.ndim), dim2=wrap_dim(dim2, input.ndim)
+    )
 
 
-def index_reduce(x: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True) -> Tensor:
+def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True) -> Tensor:
     """``scatter_reduce`` of whole slices: "prod", "mean", "amax" or "amin"."""
-    at, rows = wrap_dim(dim, x.ndim), _vector(index, "index_reduce")
-    source = _source(x, at, rows, source, "index_reduce")
-    if x.ndim == 0:
-        return reshape(index_reduce(reshape(x, 1), 0, rows, source, reduce, include_self=include_self), ())
-    places = expand(reshape(rows, [-1 if i == at else 1 for i in range(x.ndim)]), source.shape)
-    return scatter_reduce(x, at, places, source, reduce, include_self=include_self)
+    at, rows = wrap_dim(dim, input.ndim), _vector(index, "index_reduce")
+    source = _source(input, at, rows, source, "index_reduce")
+    if input.ndim == 0:
+        return reshape(index_reduce(reshape(input, 1), 0, rows, source, reduce, include_self=include_self), ())
+    places = expand(reshape(rows, [-1 if i == at else 1 for i in range(input.ndim)]), source.shape)
+    return scatter_reduce(input, at, places, source, reduce, include_self=include_self)
 
 
 # -- by a mask
@@ -244,12 +246,12 @@ def masked_fill(x: Tensor, mask: Tensor, value: Any) -> Tensor:
     return where(_mask(mask, "masked_fill"), cast(filled, x.dtype), x)
 
 
-def masked_select(x: Tensor, mask: Tensor) -> Tensor:
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements, in one dimension, where the mask holds; both broadcast."""
     if mask.dtype.category != BOOL:
         raise RuntimeError("masked_select: expected BoolTensor for mask")
-    shape = broadcast_shapes(x.shape, mask.shape)
-    spread_x, spread_mask = expand(x, shape), expand(mask, shape)
+    shape = broadcast_shapes(input.shape, mask.shape)
+    spread_x, spread_mask = expand(input, shape), expand(mask, shape)
     return getitem(spread_x, spread_mask) if shape else getitem(reshape(spread_x, 1), reshape(spread_mask, 1))
 
 
@@ -267,17 +269,17 @@ def masked_scatter(x: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     return reshape(index_set(flatten(full), flatten(at), flatten(source)[:n]), shape)
 
 
-def argwhere(x: Tensor) -> Tensor:
+def argwhere(input: Tensor) -> Tensor:
     """The indices of all elements that are not zero: ``(n, ndim)`` int64."""
-    if isinstance(x._data, MetaArray):
+    if isinstance(input._data, MetaArray):
         raise NotImplementedError("nonzero of a meta tensor has no shape")
-    found = array_module(x._data).argwhere(x._data) if x.ndim else np.zeros((int(bool(x)), 0), np.int64)
-    return x._wrap(found.astype(np.int64)).to(x.device)
+    found = array_module(input._data).argwhere(input._data) if input.ndim else np.zeros((int(bool(input)), 0), np.int64)
+    return input._wrap(found.astype(np.int64)).to(input.device)
 
 
-def nonzero(x: Tensor, *, as_tuple: bool = False) -> Any:
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """``argwhere``, or with ``as_tuple`` one vector per dimension."""
-    places = argwhere(x if x.ndim or not as_tuple else reshape(x, 1))
+    places = argwhere(input if input.ndim or not as_tuple else reshape(input, 1))
     return tuple(places[:, i] for i in range(places.shape[1])) if as_tuple else places
 
 

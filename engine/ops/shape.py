@@ -60,9 +60,9 @@ def resolve_shape(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
     raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}")
 
 
-def reshape(x: Tensor, *shape: Any) -> Tensor:
+def reshape(input: Tensor, *shape: Any) -> Tensor:
     """The same elements in another shape: a view where the memory layout allows, else a copy."""
-    return apply(_reshape, x, shape=resolve_shape(sizes(shape), x.numel()))
+    return apply(_reshape, input, shape=resolve_shape(sizes(shape), input.numel()))
 
 
 def view(x: Tensor, *shape: Any) -> Tensor:
@@ -97,82 +97,82 @@ def view_as(x: Tensor, other: Tensor) -> Tensor:
     return view(x, other.shape)
 
 
-def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Joins the dimensions from ``start_dim`` to ``end_dim`` into one."""
-    a, b = wrap_dim(start_dim, x.ndim), wrap_dim(end_dim, x.ndim)
+    a, b = wrap_dim(start_dim, input.ndim), wrap_dim(end_dim, input.ndim)
     if a > b:
         raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
-    return x if a == b and x.ndim else reshape(x, (*x.shape[:a], count(x.shape[a : b + 1]), *x.shape[b + 1 :]))
+    return input if a == b and input.ndim else reshape(input, (*input.shape[:a], count(input.shape[a : b + 1]), *input.shape[b + 1 :]))
 
 
-def ravel(x: Tensor) -> Tensor:
-    return reshape(x, -1) if x.numel() else reshape(x, 0)
+def ravel(input: Tensor) -> Tensor:
+    return reshape(input, -1) if input.numel() else reshape(input, 0)
 
 
-def unflatten(x: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
+def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """Splits one dimension into several; one size may be -1."""
-    at = wrap_dim(dim, x.ndim)
+    at = wrap_dim(dim, input.ndim)
     if not len(sizes):
         raise RuntimeError("unflatten: sizes must be non-empty")
-    n = x.shape[at]
+    n = input.shape[at]
     try:
         inner = resolve_shape(tuple(sizes), n)
     except RuntimeError:
         raise RuntimeError(
             f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {at} ({n}) in the input tensor"
         ) from None
-    return reshape(x, (*x.shape[:at], *inner, *x.shape[at + 1 :]))
+    return reshape(input, (*input.shape[:at], *inner, *input.shape[at + 1 :]))
 
 
-def unsqueeze(x: Tensor, dim: int) -> Tensor:
-    at = wrap_dim(dim, x.ndim + 1)
-    return reshape(x, (*x.shape[:at], 1, *x.shape[at:]))
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
+    at = wrap_dim(dim, input.ndim + 1)
+    return reshape(input, (*input.shape[:at], 1, *input.shape[at:]))
 
 
-def squeeze(x: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     """Drops dimensions of size 1: all of them, or those named."""
-    dims: Sequence[int] = range(x.ndim) if dim is None else wrap_dims(dim, x.ndim)
-    return reshape(x, tuple(n for i, n in enumerate(x.shape) if n != 1 or i not in dims))
+    dims: Sequence[int] = range(input.ndim) if dim is None else wrap_dims(dim, input.ndim)
+    return reshape(input, tuple(n for i, n in enumerate(input.shape) if n != 1 or i not in dims))
 
 
 # -- order of dimensions
 
 
-def permute(x: Tensor, *given: Any, dims: Sequence[int] | None = None) -> Tensor:
+def permute(input: Tensor, *given: Any, dims: Sequence[int] | None = None) -> Tensor:
     """The dimensions in another order."""
     order = sizes(given) if dims is None else tuple(dims)
-    if len(order) != x.ndim:
+    if len(order) != input.ndim:
         raise RuntimeError(
-            f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of dimensions i.e. input.dim() = {x.ndim} is not equal to len(dims) = {len(order)}"
+            f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of dimensions i.e. input.dim() = {input.ndim} is not equal to len(dims) = {len(order)}"
         )
-    order = tuple(wrap_dim(d, x.ndim) for d in order)
+    order = tuple(wrap_dim(d, input.ndim) for d in order)
     if len(set(order)) != len(order):
         raise RuntimeError("permute(): duplicate dims are not allowed.")
-    return apply(_permute, x, dims=order)
+    return apply(_permute, input, dims=order)
 
 
-def transpose(x: Tensor, dim0: int, dim1: int) -> Tensor:
-    order = list(range(x.ndim))
-    a, b = wrap_dim(dim0, x.ndim), wrap_dim(dim1, x.ndim)
-    if x.ndim:
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    order = list(range(input.ndim))
+    a, b = wrap_dim(dim0, input.ndim), wrap_dim(dim1, input.ndim)
+    if input.ndim:
         order[a], order[b] = b, a
-    return permute(x, order)
+    return permute(input, order)
 
 
-def t(x: Tensor) -> Tensor:
-    if x.ndim > 2:
-        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {x.ndim}D")
-    return transpose(x, 0, 1) if x.ndim == 2 else permute(x, list(range(x.ndim)))
+def t(input: Tensor) -> Tensor:
+    if input.ndim > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D")
+    return transpose(input, 0, 1) if input.ndim == 2 else permute(input, list(range(input.ndim)))
 
 
-def adjoint(x: Tensor) -> Tensor:
+def adjoint(input: Tensor) -> Tensor:
     """Matrices transposed, ``(..., n, m)`` to ``(..., m, n)``."""
-    if x.ndim == 1:
+    if input.ndim == 1:
         raise RuntimeError("tensor.adjoint() is only supported on matrices or batches of matrices. Got 1-D tensor.")
-    return transpose(x, -2, -1) if x.ndim else x
+    return transpose(input, -2, -1) if input.ndim else input
 
 
-def movedim(x: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+def movedim(input: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
     """Dimensions moved to other places; the others keep their order."""
     a, b = ([source] if isinstance(source, int) else source), ([destination] if isinstance(destination, int) else destination)
     if len(a) != len(b):
@@ -180,14 +180,14 @@ def movedim(x: Tensor, source: int | Sequence[int], destination: int | Sequence[
             f"movedim: Invalid source or destination dims: source ({a} dims) should contain the same number of dims as destination ({b} dims)"
         )
     try:
-        sources, targets = wrap_dims(a, x.ndim), wrap_dims(b, x.ndim)
+        sources, targets = wrap_dims(a, input.ndim), wrap_dims(b, input.ndim)
     except RuntimeError:
         raise RuntimeError(f"movedim: repeated dim in `source` ({a}) or `destination` ({b})") from None
-    order = [-1] * x.ndim
+    order = [-1] * input.ndim
     for s, d in zip(sources, targets, strict=True):
         order[d] = s
-    rest = iter(d for d in range(x.ndim) if d not in sources)
-    return permute(x, [next(rest) if d < 0 else d for d in order])
+    rest = iter(d for d in range(input.ndim) if d not in sources)
+    return permute(input, [next(rest) if d < 0 else d for d in order])
 
 
 # -- stretching
@@ -217,31 +217,31 @@ def expand_as(x: Tensor, other: Tensor) -> Tensor:
     return expand(x, other.shape)
 
 
-def broadcast_to(x: Tensor, size: Sequence[int]) -> Tensor:
-    return expand(x, size)
+def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
+    return expand(input, size)
 
 
 # -- parts
 
 
-def select(x: Tensor, dim: int, index: int) -> Tensor:
+def select(input: Tensor, dim: int, index: int) -> Tensor:
     """A view of what lies at ``index`` of ``dim``, without that dimension. Raises IndexError."""
-    if x.ndim == 0:
+    if input.ndim == 0:
         raise IndexError("select() cannot be applied to a 0-dim tensor.")
-    at = wrap_dim(dim, x.ndim)
-    if not -x.shape[at] <= index < x.shape[at]:
-        raise IndexError(f"select(): index {index} out of range for tensor of size {list(x.shape)} at dimension {at}")
-    return getitem(x, along(at, int(index)))
+    at = wrap_dim(dim, input.ndim)
+    if not -input.shape[at] <= index < input.shape[at]:
+        raise IndexError(f"select(): index {index} out of range for tensor of size {list(input.shape)} at dimension {at}")
+    return getitem(input, along(at, int(index)))
 
 
-def narrow(x: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
+def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
     """A view of ``length`` elements along ``dim`` from ``start``."""
-    if x.ndim == 0:
+    if input.ndim == 0:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
-    at = wrap_dim(dim, x.ndim)
+    at = wrap_dim(dim, input.ndim)
     if not isinstance(start, int) and (start.ndim or start.dtype.category != INTEGER):
         raise RuntimeError("start must be an 0-dim integral Tensor.")
-    n, start = x.shape[at], int(start)
+    n, start = input.shape[at], int(start)
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
     if not -n <= start <= n:
@@ -249,7 +249,7 @@ def narrow(x: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
     first = start + n if start < 0 else start
     if first + length > n:
         raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({n}).")
-    return getitem(x, along(at, slice(first, first + length)))
+    return getitem(input, along(at, slice(first, first + length)))
 
 
 _as_strided: Op = _view_op(
@@ -260,21 +260,21 @@ _as_strided: Op = _view_op(
 )
 
 
-def as_strided(x: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Tensor:
-    """A view of ``x``'s memory with sizes, strides and a start of one's own, in elements."""
+def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Tensor:
+    """A view of ``input``'s memory with sizes, strides and a start of one's own, in elements."""
     if len(size) != len(stride):
         raise RuntimeError("mismatch in length of strides and shape")
     if any(s < 0 for s in stride):
         raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}")
-    whole = x if x._base is None else x._base
-    offset = x.storage_offset() if storage_offset is None else storage_offset
+    whole = input if input._base is None else input._base
+    offset = input.storage_offset() if storage_offset is None else storage_offset
     if not whole.is_contiguous():
         raise NotImplementedError("as_strided of memory that is not contiguous")
     last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
     if count(size) and last >= whole.numel():
         raise RuntimeError(
-            f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset}, and itemsize {x.element_size()} requiring a "
-            f"storage size of {(last + 1) * x.element_size()} are out of bounds for storage of size {whole.nbytes}"
+            f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset}, and itemsize {input.element_size()} requiring a "
+            f"storage size of {(last + 1) * input.element_size()} are out of bounds for storage of size {whole.nbytes}"
         )
     return apply(_as_strided, whole, size=tuple(size), stride=tuple(stride), offset=offset)
 
@@ -300,12 +300,12 @@ _diagonal: Op = _view_op(
 )
 
 
-def diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """A view of the diagonal of two dimensions, which becomes the last dimension."""
-    a, b = wrap_dim(dim1, x.ndim), wrap_dim(dim2, x.ndim)
+    a, b = wrap_dim(dim1, input.ndim), wrap_dim(dim2, input.ndim)
     if a == b:
         raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
-    return apply(_diagonal, x, offset=offset, dim1=a, dim2=b)
+    return apply(_diagonal, input, offset=offset, dim1=a, dim2=b)
 
 
 def _unfold_infer(x: Any, dim: int, size: int, step: int) -> Spec:

@@ -55,11 +55,11 @@ _xlog1py = elementwise(
 )
 
 
-def polygamma(n: int, x: Tensor) -> Tensor:
+def polygamma(n: int, input: Tensor) -> Tensor:
     """The ``n``-th derivative of digamma."""
     if n < 0:
         raise RuntimeError("polygamma(n, x) does not support negative n.")
-    return digamma(x) if n == 0 else apply(_polygamma, x if x.is_floating_point() else x * 1.0, n=n)
+    return digamma(input) if n == 0 else apply(_polygamma, input if input.is_floating_point() else input * 1.0, n=n)
 
 
 def zeta(a: Any, b: Any) -> Tensor:
@@ -72,12 +72,12 @@ def xlog1py(a: Any, b: Any) -> Tensor:
     return promoted(_xlog1py, a, b, floating=True)
 
 
-def mvlgamma(x: Tensor, p: int) -> Tensor:
+def mvlgamma(input: Tensor, p: int) -> Tensor:
     """The logarithm of the multivariate gamma function of dimension ``p``."""
     if p < 1:
         raise RuntimeError("p has to be greater than or equal to 1")
-    x = x if x.is_floating_point() else x * 1.0
-    shifted = x.unsqueeze(-1) - x.new_tensor([i / 2 for i in range(p)])
+    input = input if input.is_floating_point() else input * 1.0
+    shifted = input.unsqueeze(-1) - input.new_tensor([i / 2 for i in range(p)])
     return lgamma(shifted).sum(-1) + p * (p - 1) / 4 * math.log(math.pi)
 
 

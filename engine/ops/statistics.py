@@ -22,56 +22,56 @@ if TYPE_CHECKING:
     from engine.tensor import Tensor
 
 
-def median(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """The lower median; with ``dim`` the pair (values, indices). NaN where there is one."""
     if dim is None:
-        if x.numel() == 0:
-            return x.new_full((), math.nan) if x.dtype.category == FLOAT else x.new_full((), np.iinfo(x.dtype.numpy).min)
-        return median(flatten(x), 0).values
-    if x.ndim and x.shape[wrap_dim(dim, x.ndim)] == 0:
+        if input.numel() == 0:
+            return input.new_full((), math.nan) if input.dtype.category == FLOAT else input.new_full((), np.iinfo(input.dtype.numpy).min)
+        return median(flatten(input), 0).values
+    if input.ndim and input.shape[wrap_dim(dim, input.ndim)] == 0:
         raise IndexError(f"median(): Expected reduction dim {dim} to have non-zero size.")
-    n = x.shape[dim] if x.ndim else 1
-    middle = kthvalue(x, (n + 1) // 2, dim, keepdim=True)
-    if x.dtype.category == FLOAT and x.ndim:
-        first = cast(x.isnan(), x.dtype).argmax(dim, keepdim=True)
-        holds = any_(x.isnan(), dim, keepdim=True)
+    n = input.shape[dim] if input.ndim else 1
+    middle = kthvalue(input, (n + 1) // 2, dim, keepdim=True)
+    if input.dtype.category == FLOAT and input.ndim:
+        first = cast(input.isnan(), input.dtype).argmax(dim, keepdim=True)
+        holds = any_(input.isnan(), dim, keepdim=True)
         index = where(holds, first, middle.indices)
-        middle = ValuesIndices(gather(x, dim, index), index)
-    return _kept(x, middle, dim, keepdim)
+        middle = ValuesIndices(gather(input, dim, index), index)
+    return _kept(input, middle, dim, keepdim)
 
 
 def _kept(x: Tensor, found: ValuesIndices, dim: int, keepdim: bool) -> ValuesIndices:
     return found if keepdim or not x.ndim else ValuesIndices(found.values.squeeze(dim), found.indices.squeeze(dim))
 
 
-def nanmedian(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """The median of what is not NaN."""
     if dim is None:
-        return nanmedian(flatten(x), 0).values if x.numel() else median(x)
-    if x.dtype.category != FLOAT or not x.ndim:
-        return median(x, dim, keepdim)
-    at = wrap_dim(dim, x.ndim)
-    known = sum(~x.isnan(), at, keepdim=True)
+        return nanmedian(flatten(input), 0).values if input.numel() else median(input)
+    if input.dtype.category != FLOAT or not input.ndim:
+        return median(input, dim, keepdim)
+    at = wrap_dim(dim, input.ndim)
+    known = sum(~input.isnan(), at, keepdim=True)
     middle = ((known + 1).div(2, rounding_mode="floor") - 1).clamp(min=0)
-    index = gather(argsort(x, at), at, middle)
-    return _kept(x, ValuesIndices(gather(x, at, index), index), at, keepdim)
+    index = gather(argsort(input, at), at, middle)
+    return _kept(input, ValuesIndices(gather(input, at, index), index), at, keepdim)
 
 
-def mode(x: Tensor, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
+def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
     """The most frequent element along ``dim``, the smallest of several, and the last place where it occurs."""
-    if x.ndim == 0:
-        return ValuesIndices(x.clone(), argsort(x))
-    at = wrap_dim(dim, x.ndim)
-    if x.shape[at] == 0:
+    if input.ndim == 0:
+        return ValuesIndices(input.clone(), argsort(input))
+    at = wrap_dim(dim, input.ndim)
+    if input.shape[at] == 0:
         raise IndexError(f"mode(): Expected reduction dim {dim} to have non-zero size.")
-    ordered = sort(x.detach(), at).values
+    ordered = sort(input.detach(), at).values
     same = unsqueeze(ordered, at) == unsqueeze(ordered, at + 1)  # (.., i, j, ..)
     times = sum(same, at)
     first = times.argmax(at, keepdim=True)
     value = gather(ordered, at, first)
-    positions = reshape(x.new_tensor(np.arange(x.shape[at]), dtype=int64), [-1 if i == at else 1 for i in range(x.ndim)])
-    index = amax(where(x.detach() == value, positions, -1), at, keepdim=True)
-    return _kept(x, ValuesIndices(gather(x, at, index), index), at, keepdim)
+    positions = reshape(input.new_tensor(np.arange(input.shape[at]), dtype=int64), [-1 if i == at else 1 for i in range(input.ndim)])
+    index = amax(where(input.detach() == value, positions, -1), at, keepdim=True)
+    return _kept(input, ValuesIndices(gather(input, at, index), index), at, keepdim)
 
 
 _BETWEEN = ("linear", "lower", "higher", "midpoint", "nearest")
@@ -117,44 +117,44 @@ def _quantile(x: Tensor, q: Any, dim: int | None, keepdim: bool, interpolation: 
     return y[0] if at_q.ndim == 0 else y
 
 
-def quantile(x: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear") -> Tensor:
+def quantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear") -> Tensor:
     """The ``q``-th quantiles (one number, or a vector of them, which becomes the first dimension); NaN where there is one."""
-    return _quantile(x, q, dim, keepdim, interpolation, False)
+    return _quantile(input, q, dim, keepdim, interpolation, False)
 
 
-def nanquantile(x: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear") -> Tensor:
+def nanquantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear") -> Tensor:
     """The quantiles of what is not NaN."""
-    return _quantile(x, q, dim, keepdim, interpolation, True)
+    return _quantile(input, q, dim, keepdim, interpolation, True)
 
 
-def histc(x: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
+def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     """How many elements fall into each of equal bins between ``min`` and ``max`` (those of the data, if both are equal)."""
     if bins <= 0:
         raise RuntimeError("bins must be > 0")
     if min > max:
         raise RuntimeError("max must be larger than min")
-    if x.dtype.category != FLOAT:
-        raise RuntimeError(f"\"histogram_cpu\" not implemented for '{x.dtype.legacy_name}'")
-    xp, values = array_module(x._data), x._data.reshape(-1)
+    if input.dtype.category != FLOAT:
+        raise RuntimeError(f"\"histogram_cpu\" not implemented for '{input.dtype.legacy_name}'")
+    xp, values = array_module(input._data), input._data.reshape(-1)
     if min == max and values.size:
         min, max = float(values.min()), float(values.max())
     if min == max:
         min, max = min - 1, max + 1
     if not (math.isfinite(min) and math.isfinite(max)):
         raise RuntimeError(f"range of [{min}, {max}] is not finite")
-    return x._wrap(xp.histogram(values, bins, (min, max))[0].astype(x.dtype.numpy))
+    return input._wrap(xp.histogram(values, bins, (min, max))[0].astype(input.dtype.numpy))
 
 
 # -- second moments
 
 
-def cov(x: Tensor, *, correction: int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None) -> Tensor:
+def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None) -> Tensor:
     """The covariances of variables in rows over observations in columns, each observation weighted."""
-    if x.ndim > 2:
-        raise RuntimeError(f"cov(): expected input to have two or fewer dimensions but got an input with {x.ndim} dimensions")
-    if x.dtype.name == "bool":
+    if input.ndim > 2:
+        raise RuntimeError(f"cov(): expected input to have two or fewer dimensions but got an input with {input.ndim} dimensions")
+    if input.dtype.name == "bool":
         raise RuntimeError("cov(): bool dtype is not supported for input")
-    rows = x if x.ndim == 2 else reshape(x, (1, -1))
+    rows = input if input.ndim == 2 else reshape(input, (1, -1))
     n = rows.shape[1]
     weights: Tensor | None = None
     for name, w, integral in (("fweights", fweights, True), ("aweights", aweights, False)):
@@ -189,11 +189,11 @@ def cov(x: Tensor, *, correction: int = 1, fweights: Tensor | None = None, aweig
     return reshape(y, ()) if y.numel() == 1 else y
 
 
-def corrcoef(x: Tensor) -> Tensor:
+def corrcoef(input: Tensor) -> Tensor:
     """Pearson's correlations of variables in rows."""
-    if x.ndim > 2:
-        raise RuntimeError(f"corrcoef(): expected input to have two or fewer dimensions but got an input with {x.ndim} dimensions")
-    c = cov(x)
+    if input.ndim > 2:
+        raise RuntimeError(f"corrcoef(): expected input to have two or fewer dimensions but got an input with {input.ndim} dimensions")
+    c = cov(input)
     if c.ndim == 0:
         return c / c
     spread = diagonal(c).sqrt()
@@ -203,9 +203,9 @@ def corrcoef(x: Tensor) -> Tensor:
 # -- distances
 
 
-def dist(x: Tensor, other: Tensor, p: float = 2) -> Tensor:
+def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     """The ``p``-norm of the difference."""
-    return vector_norm(x - other, p)
+    return vector_norm(input - other, p)
 
 
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Tensor:
@@ -220,15 +220,15 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_fo
     return vector_norm(unsqueeze(x1, -2) - unsqueeze(x2, -3), p, -1)
 
 
-def renorm(x: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
+def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     """Slices along ``dim`` whose ``p``-norm exceeds ``maxnorm`` scaled down to it."""
-    if x.ndim < 2:
-        raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {x.ndim} dimensions")
+    if input.ndim < 2:
+        raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {input.ndim} dimensions")
     if p <= 0 or maxnorm < 0:
         raise RuntimeError(f"renorm: expected p > 0 and maxnorm >= 0, got p={p} and maxnorm={maxnorm}")
-    at = wrap_dim(dim, x.ndim)
-    length = vector_norm(x, p, [i for i in range(x.ndim) if i != at], keepdim=True)
-    return x * where(length > maxnorm, maxnorm / (length + 1e-7), 1.0)
+    at = wrap_dim(dim, input.ndim)
+    length = vector_norm(input, p, [i for i in range(input.ndim) if i != at], keepdim=True)
+    return input * where(length > maxnorm, maxnorm / (length + 1e-7), 1.0)
 
 
 __all__ = [

@@ -40,20 +40,20 @@ _round = elementwise("round", "x", "rint", x=lambda g: g * 0)
 _trunc = elementwise("trunc", "x", "trunc", x=lambda g: g * 0)
 
 
-def neg(x: Tensor) -> Tensor:
-    if x.dtype.category == BOOL:
+def neg(input: Tensor) -> Tensor:
+    if input.dtype.category == BOOL:
         raise RuntimeError(
             "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
         )
-    return unary(_neg, x, floating=False)
+    return unary(_neg, input, floating=False)
 
 
 _Function = Callable[[Any], Any]
 
 
 def function(op: Op, floating: bool = True) -> _Function:
-    def apply_to(x: Tensor) -> Tensor:
-        return unary(op, x, floating)
+    def apply_to(input: Tensor) -> Tensor:
+        return unary(op, input, floating)
 
     apply_to.__name__ = apply_to.__qualname__ = op.name
     apply_to.__doc__ = f"``{op.name}`` of each element; a tensor of the same shape."
@@ -79,10 +79,10 @@ softplus: _Function = function(_softplus)
 
 
 def _rounding(op: Op) -> _Function:
-    def rounded(x: Tensor) -> Tensor:
-        if x.dtype.category == BOOL:
+    def rounded(input: Tensor) -> Tensor:
+        if input.dtype.category == BOOL:
             raise RuntimeError(f"\"{op.name}_vml_cpu\" not implemented for 'Bool'")
-        return unary(op, x) if x.dtype.category == FLOAT else clone(x)
+        return unary(op, input) if input.dtype.category == FLOAT else clone(input)
 
     rounded.__name__ = rounded.__qualname__ = op.name
     rounded.__doc__ = f"``{op.name}`` of each element; integers stay as they are."
@@ -92,23 +92,23 @@ def _rounding(op: Op) -> _Function:
 floor, ceil, trunc, _to_even = _rounding(_floor), _rounding(_ceil), _rounding(_trunc), _rounding(_round)
 
 
-def round(x: Tensor, *, decimals: int = 0) -> Tensor:
+def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """To the nearest integer, or to so many decimals; halves to even."""
     if decimals == 0:
-        return _to_even(x)
-    if x.dtype.category != FLOAT:
-        raise RuntimeError(f"\"round_vml_cpu\" not implemented for '{x.dtype.legacy_name}'")
+        return _to_even(input)
+    if input.dtype.category != FLOAT:
+        raise RuntimeError(f"\"round_vml_cpu\" not implemented for '{input.dtype.legacy_name}'")
     scale = 10.0 ** builtins.abs(decimals)
-    return _to_even(x * scale) / scale if decimals > 0 else _to_even(x / scale) * scale
+    return _to_even(input * scale) / scale if decimals > 0 else _to_even(input / scale) * scale
 
 
-def sign(x: Tensor) -> Tensor:
+def sign(input: Tensor) -> Tensor:
     """-1, 0 or 1."""
-    return clone(x) if x.dtype.category == BOOL else unary(_sign, x, floating=False)
+    return clone(input) if input.dtype.category == BOOL else unary(_sign, input, floating=False)
 
 
-def square(x: Tensor) -> Tensor:
-    return unary(_square, cast(x, dtypes.int64) if x.dtype.category == BOOL else x, floating=False)
+def square(input: Tensor) -> Tensor:
+    return unary(_square, cast(input, dtypes.int64) if input.dtype.category == BOOL else input, floating=False)
 
 
 __all__ = [

@@ -18,145 +18,145 @@ def _placed(x: Tensor, y: Tensor, inplace: bool) -> Tensor:
     return x._become(y) if inplace else y
 
 
-def relu_(x: Tensor) -> Tensor:
+def relu_(input: Tensor) -> Tensor:
     """In-place ``relu``."""
-    return x.relu_()
+    return input.relu_()
 
 
-def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """``x`` above zero, ``negative_slope x`` below (Maas et al., 2013)."""
-    return _placed(x, where(x > 0, x, x * negative_slope), inplace)
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """``input`` above zero, ``negative_slope x`` below (Maas et al., 2013)."""
+    return _placed(input, where(input > 0, input, input * negative_slope), inplace)
 
 
-def prelu(x: Tensor, weight: Tensor) -> Tensor:
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """``leaky_relu`` with a learned slope, one for all or one for each channel (He et al., 2015)."""
     if weight.ndim > 1:
         raise RuntimeError(f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.ndim}")
     if weight.numel() != 1:
-        if x.ndim == 0:
+        if input.ndim == 0:
             raise RuntimeError("Not allow zero-dim input tensor.")
-        channels = x.shape[1] if x.ndim > 1 else 1
+        channels = input.shape[1] if input.ndim > 1 else 1
         if channels != weight.numel():
             raise RuntimeError(
                 f"Mismatch of parameter numbers and input channel size. Found parameter numbers = {weight.numel()} and channel size = {channels}."
             )
-    slope = weight.reshape(1, -1, *(1,) * (x.ndim - 2)) if x.ndim > 1 else weight.reshape(-1 if x.ndim else ())
-    return where(x > 0, x, x * slope)
+    slope = weight.reshape(1, -1, *(1,) * (input.ndim - 2)) if input.ndim > 1 else weight.reshape(-1 if input.ndim else ())
+    return where(input > 0, input, input * slope)
 
 
-def rrelu(x: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False) -> Tensor:
+def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False) -> Tensor:
     """``leaky_relu`` with a random slope while training, the mean of the bounds else (Xu et al., 2015)."""
     if lower > upper:
         raise RuntimeError("Lower bound should be less than or equal to the upper bound")
-    slope = uniform_like(x) * (upper - lower) + lower if training else (lower + upper) / 2
-    return _placed(x, where(x > 0, x, x * slope), inplace)
+    slope = uniform_like(input) * (upper - lower) + lower if training else (lower + upper) / 2
+    return _placed(input, where(input > 0, input, input * slope), inplace)
 
 
-def elu(x: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """``x`` above zero, ``alpha (exp(x) - 1)`` below (Clevert et al., 2016)."""
-    return _placed(x, where(x > 0, x, expm1(clamp(x, max=0)) * alpha), inplace)
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """``input`` above zero, ``alpha (exp(x) - 1)`` below (Clevert et al., 2016)."""
+    return _placed(input, where(input > 0, input, expm1(clamp(input, max=0)) * alpha), inplace)
 
 
-def celu(x: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """``elu`` with a continuous derivative for any ``alpha`` (Barron, 2017)."""
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    return _placed(x, where(x > 0, x, expm1(clamp(x, max=0) / alpha) * alpha), inplace)
+    return _placed(input, where(input > 0, input, expm1(clamp(input, max=0) / alpha) * alpha), inplace)
 
 
-def selu(x: Tensor, inplace: bool = False) -> Tensor:
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """``elu`` scaled so that activations keep mean 0 and variance 1 (Klambauer et al., 2017)."""
     alpha, scale = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
-    return _placed(x, where(x > 0, x, expm1(clamp(x, max=0)) * alpha) * scale, inplace)
+    return _placed(input, where(input > 0, input, expm1(clamp(input, max=0)) * alpha) * scale, inplace)
 
 
-def silu(x: Tensor, inplace: bool = False) -> Tensor:
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """``x sigmoid(x)`` (Elfwing et al., 2017)."""
-    return _placed(x, x * sigmoid(x), inplace)
+    return _placed(input, input * sigmoid(input), inplace)
 
 
-def mish(x: Tensor, inplace: bool = False) -> Tensor:
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """``x tanh(softplus(x))`` (Misra, 2019)."""
-    return _placed(x, x * tanh(_softplus(x)), inplace)
+    return _placed(input, input * tanh(_softplus(input)), inplace)
 
 
-def gelu(x: Tensor, approximate: str = "none") -> Tensor:
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """``x Phi(x)`` with the normal distribution's ``Phi``, exact or by ``approximate="tanh"`` (Hendrycks and Gimpel, 2016)."""
     if approximate == "none":
-        return x * 0.5 * (erf(x * math.sqrt(0.5)) + 1)
+        return input * 0.5 * (erf(input * math.sqrt(0.5)) + 1)
     if approximate != "tanh":
         raise RuntimeError("approximate argument must be either none or tanh.")
-    return x * 0.5 * (tanh((x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)) + 1)
+    return input * 0.5 * (tanh((input + input * input * input * 0.044715) * math.sqrt(2 / math.pi)) + 1)
 
 
-def hardtanh(x: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
-    """``x`` limited to [min_val, max_val]; the gradient is zero at the limits."""
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+    """``input`` limited to [min_val, max_val]; the gradient is zero at the limits."""
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
-    if x.dtype.name == "bool":
+    if input.dtype.name == "bool":
         raise RuntimeError("Bool inputs not supported for hardtanh")
-    return _placed(x, where(x <= min_val, min_val, where(x >= max_val, max_val, x)).to(x.dtype), inplace)
+    return _placed(input, where(input <= min_val, min_val, where(input >= max_val, max_val, input)).to(input.dtype), inplace)
 
 
-def relu6(x: Tensor, inplace: bool = False) -> Tensor:
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """``min(max(x, 0), 6)``."""
-    return hardtanh(x, 0.0, 6.0, inplace)
+    return hardtanh(input, 0.0, 6.0, inplace)
 
 
-def hardsigmoid(x: Tensor, inplace: bool = False) -> Tensor:
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """``relu6(x + 3) / 6``."""
-    return _placed(x, relu6(x + 3) / 6, inplace)
+    return _placed(input, relu6(input + 3) / 6, inplace)
 
 
-def hardswish(x: Tensor, inplace: bool = False) -> Tensor:
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """``x relu6(x + 3) / 6`` (Howard et al., 2019)."""
-    return _placed(x, where(x <= -3, 0.0, where(x >= 3, x, x * (x + 3) / 6)), inplace)
+    return _placed(input, where(input <= -3, 0.0, where(input >= 3, input, input * (input + 3) / 6)), inplace)
 
 
-def hardshrink(x: Tensor, lambd: float = 0.5) -> Tensor:
-    """``x``, but zero in [-lambd, lambd]."""
-    return where((x >= -lambd) & (x <= lambd), 0, x)
+def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """``input``, but zero in [-lambd, lambd]."""
+    return where((input >= -lambd) & (input <= lambd), 0, input)
 
 
-def softshrink(x: Tensor, lambd: float = 0.5) -> Tensor:
-    """``x`` moved towards zero by ``lambd``, zero in [-lambd, lambd]."""
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """``input`` moved towards zero by ``lambd``, zero in [-lambd, lambd]."""
     if lambd < 0:
         raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd}.")
-    return where(x > lambd, x - lambd, where(x < -lambd, x + lambd, x * 0))
+    return where(input > lambd, input - lambd, where(input < -lambd, input + lambd, input * 0))
 
 
-def tanhshrink(x: Tensor) -> Tensor:
-    return x - tanh(x)
+def tanhshrink(input: Tensor) -> Tensor:
+    return input - tanh(input)
 
 
-def softsign(x: Tensor) -> Tensor:
+def softsign(input: Tensor) -> Tensor:
     """``x / (1 + |x|)``."""
-    return x / (x.abs() + 1)
+    return input / (input.abs() + 1)
 
 
-def softplus(x: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
-    """``log(1 + exp(beta x)) / beta``; ``x`` itself where ``beta x`` exceeds ``threshold``."""
-    scaled = x * beta
-    return where(scaled > threshold, x, _softplus(scaled) / beta)
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """``log(1 + exp(beta x)) / beta``; ``input`` itself where ``beta x`` exceeds ``threshold``."""
+    scaled = input * beta
+    return where(scaled > threshold, input, _softplus(scaled) / beta)
 
 
-def logsigmoid(x: Tensor) -> Tensor:
+def logsigmoid(input: Tensor) -> Tensor:
     """``log(sigmoid(x))``, without overflow."""
-    return -_softplus(-x)
+    return -_softplus(-input)
 
 
-def threshold(x: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
-    """``x`` above the threshold, else ``value``."""
-    return _placed(x, where(x > threshold, x, value).to(x.dtype), inplace)
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
+    """``input`` above the threshold, else ``value``."""
+    return _placed(input, where(input > threshold, input, value).to(input.dtype), inplace)
 
 
-def glu(x: Tensor, dim: int = -1) -> Tensor:
+def glu(input: Tensor, dim: int = -1) -> Tensor:
     """One half times the sigmoid of the other (Dauphin et al., 2017)."""
-    if x.ndim == 0:
+    if input.ndim == 0:
         raise RuntimeError("glu does not support scalars because halving size must be even")
-    if x.shape[dim] % 2:
-        raise RuntimeError(f"Halving dimension must be even, but dimension {dim} is size {x.shape[dim]}")
-    a, b = x.chunk(2, dim)
+    if input.shape[dim] % 2:
+        raise RuntimeError(f"Halving dimension must be even, but dimension {dim} is size {input.shape[dim]}")
+    a, b = input.chunk(2, dim)
     return a * sigmoid(b)
 
 
@@ -164,19 +164,19 @@ def _implicit(dim: int | None, ndim: int) -> int:
     return dim if dim is not None else 0 if ndim in (0, 1, 3) else 1
 
 
-def softmax(x: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None) -> Tensor:
+def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None) -> Tensor:
     """``exp(x) / sum(exp(x))`` along ``dim``, without overflow."""
-    return _softmaxes.softmax(x, _implicit(dim, x.ndim), dtype)
+    return _softmaxes.softmax(input, _implicit(dim, input.ndim), dtype)
 
 
-def softmin(x: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None) -> Tensor:
+def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None) -> Tensor:
     """``softmax(-x)``."""
-    return softmax(-x, dim, dtype=dtype)
+    return softmax(-input, dim, dtype=dtype)
 
 
-def log_softmax(x: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None) -> Tensor:
+def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None) -> Tensor:
     """``log(softmax(x))``, without its loss of precision."""
-    return _softmaxes.log_softmax(x, _implicit(dim, x.ndim), dtype)
+    return _softmaxes.log_softmax(input, _implicit(dim, input.ndim), dtype)
 
 
 def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:

@@ -69,24 +69,24 @@ def _named_padding(
 
 
 def conv1d(
-    x: Tensor, weight: Tensor, bias: Bias = None, stride: Ints = 1, padding: Ints | str = 0, dilation: Ints = 1, groups: int = 1
+    input: Tensor, weight: Tensor, bias: Bias = None, stride: Ints = 1, padding: Ints | str = 0, dilation: Ints = 1, groups: int = 1
 ) -> Tensor:
     """``(N, C, L)`` with ``(O, C/groups, K)`` to ``(N, O, L_out)``."""
-    return _convolution(x, weight, bias, stride, padding, dilation, groups, 1)
+    return _convolution(input, weight, bias, stride, padding, dilation, groups, 1)
 
 
 def conv2d(
-    x: Tensor, weight: Tensor, bias: Bias = None, stride: Ints = 1, padding: Ints | str = 0, dilation: Ints = 1, groups: int = 1
+    input: Tensor, weight: Tensor, bias: Bias = None, stride: Ints = 1, padding: Ints | str = 0, dilation: Ints = 1, groups: int = 1
 ) -> Tensor:
     """``(N, C, H, W)`` with ``(O, C/groups, KH, KW)`` to ``(N, O, H_out, W_out)``."""
-    return _convolution(x, weight, bias, stride, padding, dilation, groups, 2)
+    return _convolution(input, weight, bias, stride, padding, dilation, groups, 2)
 
 
 def conv3d(
-    x: Tensor, weight: Tensor, bias: Bias = None, stride: Ints = 1, padding: Ints | str = 0, dilation: Ints = 1, groups: int = 1
+    input: Tensor, weight: Tensor, bias: Bias = None, stride: Ints = 1, padding: Ints | str = 0, dilation: Ints = 1, groups: int = 1
 ) -> Tensor:
     """``(N, C, D, H, W)`` with ``(O, C/groups, KD, KH, KW)`` to ``(N, O, D_out, H_out, W_out)``."""
-    return _convolution(x, weight, bias, stride, padding, dilation, groups, 3)
+    return _convolution(input, weight, bias, stride, padding, dilation, groups, 3)
 
 
 def _transposed(
@@ -115,7 +115,7 @@ def _transposed(
 
 
 def conv_transpose1d(
-    x: Tensor,
+    input: Tensor,
     weight: Tensor,
     bias: Bias = None,
     stride: Ints = 1,
@@ -125,11 +125,11 @@ def conv_transpose1d(
     dilation: Ints = 1,
 ) -> Tensor:
     """``(N, C, L)`` with ``(C, O/groups, K)`` to ``(N, O, L_out)``: the gradient of ``conv1d`` with respect to its input."""
-    return _transposed(x, weight, bias, stride, padding, output_padding, groups, dilation, 1)
+    return _transposed(input, weight, bias, stride, padding, output_padding, groups, dilation, 1)
 
 
 def conv_transpose2d(
-    x: Tensor,
+    input: Tensor,
     weight: Tensor,
     bias: Bias = None,
     stride: Ints = 1,
@@ -139,11 +139,11 @@ def conv_transpose2d(
     dilation: Ints = 1,
 ) -> Tensor:
     """``(N, C, H, W)`` with ``(C, O/groups, KH, KW)`` to ``(N, O, H_out, W_out)``: the gradient of ``conv2d`` with respect to its input."""
-    return _transposed(x, weight, bias, stride, padding, output_padding, groups, dilation, 2)
+    return _transposed(input, weight, bias, stride, padding, output_padding, groups, dilation, 2)
 
 
 def conv_transpose3d(
-    x: Tensor,
+    input: Tensor,
     weight: Tensor,
     bias: Bias = None,
     stride: Ints = 1,
@@ -153,7 +153,7 @@ def conv_transpose3d(
     dilation: Ints = 1,
 ) -> Tensor:
     """``(N, C, D, H, W)`` with ``(C, O/groups, KD, KH, KW)`` to ``(N, O, D_out, H_out, W_out)``: the gradient of ``conv3d`` with respect to its input."""
-    return _transposed(x, weight, bias, stride, padding, output_padding, groups, dilation, 3)
+    return _transposed(input, weight, bias, stride, padding, output_padding, groups, dilation, 3)
 
 
 __all__ = ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]

@@ -25,14 +25,14 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     return (a / length_a * (b / length_b)).sum(dim)
 
 
-def pdist(x: Tensor, p: float = 2) -> Tensor:
+def pdist(input: Tensor, p: float = 2) -> Tensor:
     """The distances of all pairs of rows ``(n, d)``, in the order of the upper triangle: ``(n (n - 1) / 2,)``."""
-    if x.ndim != 2:
-        raise RuntimeError(f"pdist only supports 2D tensors, got: {x.ndim}D")
+    if input.ndim != 2:
+        raise RuntimeError(f"pdist only supports 2D tensors, got: {input.ndim}D")
     if p < 0:
         raise RuntimeError("pdist only supports non-negative p values")
-    rows, columns = np.triu_indices(x.shape[0], 1)
-    return vector_norm(x[(rows,)] - x[(columns,)], p, -1)
+    rows, columns = np.triu_indices(input.shape[0], 1)
+    return vector_norm(input[(rows,)] - input[(columns,)], p, -1)
 
 
 __all__ = ["cdist", "cosine_similarity", "pairwise_distance", "pdist"]

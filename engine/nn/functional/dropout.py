@@ -23,9 +23,9 @@ def _dropped(x: Tensor, like: Tensor, p: float, training: bool, inplace: bool) -
     return x._become(y) if inplace else y
 
 
-def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Zeroes elements with probability ``p`` and scales the others by ``1 / (1 - p)``, in training (Hinton et al., 2012)."""
-    return _dropped(x, x, p, training, inplace)
+    return _dropped(input, input, p, training, inplace)
 
 
 def _channels(x: Tensor, spatial: int) -> Tensor:
@@ -34,24 +34,24 @@ def _channels(x: Tensor, spatial: int) -> Tensor:
     return x.detach().reshape(*x.shape[:lead], -1)[..., :1].reshape(*x.shape[:lead], *(1,) * (x.ndim - lead))
 
 
-def dropout1d(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Zeroes whole channels of ``(N, C, L)`` or ``(C, L)`` with probability ``p``, in training."""
     _check(p)
-    if x.ndim not in (2, 3):
+    if input.ndim not in (2, 3):
         raise RuntimeError(
-            f"dropout1d: Expected 2D or 3D input, but received a {x.ndim}D input. Note that dropout1d exists to provide channel-wise dropout on inputs with 1 spatial dimension, a channel dimension, and an optional batch dimension (i.e. 2D or 3D inputs)."
+            f"dropout1d: Expected 2D or 3D input, but received a {input.ndim}D input. Note that dropout1d exists to provide channel-wise dropout on inputs with 1 spatial dimension, a channel dimension, and an optional batch dimension (i.e. 2D or 3D inputs)."
         )
-    return _dropped(x, _channels(x, 1), p, training, inplace)
+    return _dropped(input, _channels(input, 1), p, training, inplace)
 
 
-def dropout2d(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Zeroes whole channels of ``(N, C, H, W)`` with probability ``p``, in training (Tompson et al., 2014)."""
-    return _dropped(x, _channels(x, max(x.ndim - 2, 0)), p, training, inplace)
+    return _dropped(input, _channels(input, max(input.ndim - 2, 0)), p, training, inplace)
 
 
-def dropout3d(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Zeroes whole channels of ``(N, C, D, H, W)`` with probability ``p``, in training."""
-    return _dropped(x, _channels(x, 3), p, training, inplace)
+    return _dropped(input, _channels(input, 3), p, training, inplace)
 
 
 def _alpha_dropped(x: Tensor, like: Tensor, p: float, training: bool, inplace: bool) -> Tensor:
@@ -67,14 +67,14 @@ def _alpha_dropped(x: Tensor, like: Tensor, p: float, training: bool, inplace: b
     return x._become(y) if inplace else y
 
 
-def alpha_dropout(x: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
+def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
     """Dropout that keeps the mean and variance of ``selu`` activations (Klambauer et al., 2017)."""
-    return _alpha_dropped(x, x, p, training, inplace)
+    return _alpha_dropped(input, input, p, training, inplace)
 
 
-def feature_alpha_dropout(x: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
+def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
     """``alpha_dropout`` of whole channels."""
-    return _alpha_dropped(x, _channels(x, max(x.ndim - 2, 0)), p, training, inplace)
+    return _alpha_dropped(input, _channels(input, max(input.ndim - 2, 0)), p, training, inplace)
 
 
 __all__ = ["alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout"]

@@ -16,7 +16,7 @@ from engine.tensor import Tensor
 
 
 def mse_loss(
-    x: Tensor,
+    input: Tensor,
     target: Tensor,
     size_average: bool | None = None,
     reduce: bool | None = None,
@@ -24,13 +24,13 @@ def mse_loss(
     weight: Tensor | None = None,
 ) -> Tensor:
     """The mean of ``(x - target)^2``."""
-    same_shape(x, target, "mse_loss")
-    loss = (x - target).square()
+    same_shape(input, target, "mse_loss")
+    loss = (input - target).square()
     return reduced(loss if weight is None else loss * weight, reduction, size_average, reduce)
 
 
 def l1_loss(
-    x: Tensor,
+    input: Tensor,
     target: Tensor,
     size_average: bool | None = None,
     reduce: bool | None = None,
@@ -38,92 +38,92 @@ def l1_loss(
     weight: Tensor | None = None,
 ) -> Tensor:
     """The mean of ``|x - target|``."""
-    same_shape(x, target, "l1_loss")
-    loss = (x - target).abs()
+    same_shape(input, target, "l1_loss")
+    loss = (input - target).abs()
     return reduced(loss if weight is None else loss * weight, reduction, size_average, reduce)
 
 
 def smooth_l1_loss(
-    x: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean", beta: float = 1.0
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean", beta: float = 1.0
 ) -> Tensor:
     """Squared below ``beta``, absolute above (Girshick, 2015)."""
-    same_shape(x, target, "smooth_l1_loss")
+    same_shape(input, target, "smooth_l1_loss")
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
-    d = (x - target).abs()
+    d = (input - target).abs()
     return reduced(d if beta == 0 else where(d < beta, d * d * (0.5 / beta), d - 0.5 * beta), reduction, size_average, reduce)
 
 
 def binary_cross_entropy_with_logits(
-    x: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """Cross-entropy of ``sigmoid(x)`` with probabilities ``target``, without overflow."""
-    if x.shape != target.shape:
-        raise ValueError(f"Target size ({target.shape}) must be the same as input size ({x.shape})")
-    positive = _softplus(-x) if pos_weight is None else _softplus(-x) * pos_weight
-    loss = target * positive + (1 - target) * _softplus(x)
+    if input.shape != target.shape:
+        raise ValueError(f"Target size ({target.shape}) must be the same as input size ({input.shape})")
+    positive = _softplus(-input) if pos_weight is None else _softplus(-input) * pos_weight
+    loss = target * positive + (1 - target) * _softplus(input)
     return reduced(loss if weight is None else loss * weight, reduction, size_average, reduce)
 
 
-def huber_loss(x: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None) -> Tensor:
+def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None) -> Tensor:
     """Squared below ``delta``, absolute above (Huber, 1964)."""
-    same_shape(x, target, "huber_loss")
+    same_shape(input, target, "huber_loss")
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
-    d = (x - target).abs()
+    d = (input - target).abs()
     loss = where(d < delta, d * d * 0.5, (d - 0.5 * delta) * delta)
     return reduced(loss if weight is None else loss * weight, reduction)
 
 
 def binary_cross_entropy(
-    x: Tensor,
+    input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Cross-entropy of probabilities ``x`` with ``target``; logarithms end at -100. Raises RuntimeError for an ``x`` outside of [0, 1]."""
-    if x.shape != target.shape:
+    """Cross-entropy of probabilities ``input`` with ``target``; logarithms end at -100. Raises RuntimeError for an ``input`` outside of [0, 1]."""
+    if input.shape != target.shape:
         raise ValueError(
-            f"Using a target size ({target.shape}) that is different to the input size ({x.shape}) is deprecated. Please ensure they have the same size."
+            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) is deprecated. Please ensure they have the same size."
         )
-    if isinstance(x._data, np.ndarray) and x.numel() and not (float(x._data.min()) >= 0 and float(x._data.max()) <= 1):
+    if isinstance(input._data, np.ndarray) and input.numel() and not (float(input._data.min()) >= 0 and float(input._data.max()) <= 1):
         raise RuntimeError("all elements of input should be between 0 and 1")
-    loss = -(target * x.log().clamp(min=-100) + (1 - target) * (1 - x).log().clamp(min=-100))
+    loss = -(target * input.log().clamp(min=-100) + (1 - target) * (1 - input).log().clamp(min=-100))
     return reduced(loss if weight is None else loss * weight, reduction, size_average, reduce)
 
 
 def kl_div(
-    x: Tensor,
+    input: Tensor,
     target: Tensor,
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
     log_target: bool = False,
 ) -> Tensor:
-    """The divergence of log-probabilities ``x`` from ``target``; ``batchmean`` divides by the batch, as its definition does."""
+    """The divergence of log-probabilities ``input`` from ``target``; ``batchmean`` divides by the batch, as its definition does."""
     positive = target if log_target else where(target > 0, target, 1.0)
-    loss = target.exp() * (target - x) if log_target else target * (positive.log() - x)
+    loss = target.exp() * (target - input) if log_target else target * (positive.log() - input)
     if reduction == "batchmean":
-        return loss.sum() / x.shape[0] if x.ndim else loss
+        return loss.sum() / input.shape[0] if input.ndim else loss
     return reduced(loss, reduction, size_average, reduce)
 
 
 def nll_loss(
-    x: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, ignore_index: int = -100, reduce: bool | None = None,
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, ignore_index: int = -100, reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """Minus the log-probability of the target class: ``(N, C, ...)`` with int64 classes ``(N, ...)``; a mean weighted by ``weight (C)``."""
     if size_average is not None or reduce is not None:
         reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
-    if x.ndim == 0:
+    if input.ndim == 0:
         raise RuntimeError("nll_loss: Expected 1 or more dimensions (got 0)")
     if target.dtype.category == FLOAT:
         raise RuntimeError(f"nll_loss: expected class indices of an integer type as the target, got {target.dtype.name}")
-    batched = x if x.ndim > 1 else x.unsqueeze(0)
-    classes = target.long() if x.ndim > 1 else target.long().unsqueeze(0)
+    batched = input if input.ndim > 1 else input.unsqueeze(0)
+    classes = target.long() if input.ndim > 1 else target.long().unsqueeze(0)
     if (batched.shape[0], *batched.shape[2:]) != tuple(classes.shape):
         raise ValueError(f"Expected target size {[batched.shape[0], *batched.shape[2:]]}, got {list(classes.shape)}")
     kept = classes != ignore_index
@@ -136,39 +136,39 @@ def nll_loss(
         bad = next(int(t) for t in safe._data.ravel() if not 0 <= t < batched.shape[1])
         raise IndexError(f"Target {bad} is out of bounds: the input has {batched.shape[1]} classes.")
     picked = -gather(batched, 1, safe.unsqueeze(1)).squeeze(1)
-    w = kept.to(x.dtype) if weight is None else weight[safe] * kept.to(x.dtype)
+    w = kept.to(input.dtype) if weight is None else weight[safe] * kept.to(input.dtype)
     picked = where(kept, picked * w, 0)
     if reduction == "mean":
         return picked.sum() / w.sum()
-    return reduced(picked if x.ndim > 1 else picked.squeeze(0), reduction)
+    return reduced(picked if input.ndim > 1 else picked.squeeze(0), reduction)
 
 
 def cross_entropy(
-    x: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, ignore_index: int = -100, reduce: bool | None = None,
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, ignore_index: int = -100, reduce: bool | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean", label_smoothing: float = 0.0,
 ) -> Tensor:  # fmt: skip
-    """Cross-entropy of ``softmax(x)``, ``(N, C, ...)``, with classes ``(N, ...)`` or with probabilities of the shape of ``x``."""
+    """Cross-entropy of ``softmax(x)``, ``(N, C, ...)``, with classes ``(N, ...)`` or with probabilities of the shape of ``input``."""
     if size_average is not None or reduce is not None:
         reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
-    dim = 1 if x.ndim > 1 else 0
-    logp = log_softmax(x, dim)
+    dim = 1 if input.ndim > 1 else 0
+    logp = log_softmax(input, dim)
     if target.dtype.category == FLOAT:
-        same_shape(x, target, "cross_entropy")
-        probabilities = target * (1 - label_smoothing) + label_smoothing / x.shape[dim]
-        scaled = logp if weight is None else logp * weight.reshape(-1, *(1,) * (x.ndim - dim - 1))
+        same_shape(input, target, "cross_entropy")
+        probabilities = target * (1 - label_smoothing) + label_smoothing / input.shape[dim]
+        scaled = logp if weight is None else logp * weight.reshape(-1, *(1,) * (input.ndim - dim - 1))
         loss = -(probabilities * scaled).sum(dim)
-        return loss.sum() / (x.numel() // x.shape[dim]) if reduction == "mean" else reduced(loss, reduction)
+        return loss.sum() / (input.numel() // input.shape[dim]) if reduction == "mean" else reduced(loss, reduction)
     loss = nll_loss(logp, target, weight, ignore_index=ignore_index, reduction=reduction)
     if label_smoothing == 0:
         return loss
-    kept = (target != ignore_index).to(x.dtype)
-    w = x.new_ones(x.shape[dim]) if weight is None else weight
-    smooth = -(logp * w.reshape(-1, *(1,) * (x.ndim - dim - 1))).sum(dim) * kept
+    kept = (target != ignore_index).to(input.dtype)
+    w = input.new_ones(input.shape[dim]) if weight is None else weight
+    smooth = -(logp * w.reshape(-1, *(1,) * (input.ndim - dim - 1))).sum(dim) * kept
     if reduction == "mean":
         smooth = smooth.sum() / (w[where(target != ignore_index, target, 0)] * kept).sum()
     else:
         smooth = reduced(smooth, reduction)
-    return loss * (1 - label_smoothing) + smooth * (label_smoothing / x.shape[dim])
+    return loss * (1 - label_smoothing) + smooth * (label_smoothing / input.shape[dim])
 
 
 __all__ = [

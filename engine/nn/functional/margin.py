@@ -15,9 +15,9 @@ from engine.tensor import Tensor
 Flag = bool | None
 
 
-def soft_margin_loss(x: Tensor, target: Tensor, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean") -> Tensor:
+def soft_margin_loss(input: Tensor, target: Tensor, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean") -> Tensor:
     """``log(1 + exp(-target x))`` with targets of 1 and -1."""
-    return reduced(_softplus(-target * x), reduction, size_average, reduce)
+    return reduced(_softplus(-target * input), reduction, size_average, reduce)
 
 
 def margin_ranking_loss(
@@ -38,12 +38,12 @@ def margin_ranking_loss(
 
 
 def hinge_embedding_loss(
-    x: Tensor, target: Tensor, margin: float = 1.0, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean"
+    input: Tensor, target: Tensor, margin: float = 1.0, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean"
 ) -> Tensor:
-    """``x`` where the target is 1, ``max(0, margin - x)`` where it is -1."""
-    near = where(target == 1, x, 0)
-    far = where(target == -1, (margin - x).clamp_min(0), 0)
-    other = where((target != 1) & (target != -1), x + (margin - x).clamp_min(0), 0)
+    """``input`` where the target is 1, ``max(0, margin - x)`` where it is -1."""
+    near = where(target == 1, input, 0)
+    far = where(target == -1, (margin - input).clamp_min(0), 0)
+    other = where((target != 1) & (target != -1), input + (margin - input).clamp_min(0), 0)
     return reduced(near + far + other, reduction, size_average, reduce)
 
 
@@ -71,7 +71,7 @@ def cosine_embedding_loss(
 
 
 def multi_margin_loss(
-    x: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None, size_average: Flag = None, reduce: Flag = None,
+    input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None, size_average: Flag = None, reduce: Flag = None,
     reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """``sum_i max(0, margin - x[y] + x[i])^p / C`` over the classes other than the target's (Crammer and Singer, 2001)."""
@@ -80,10 +80,10 @@ def multi_margin_loss(
         raise ValueError("only p == 1 and p == 2 supported")
     if weight is not None and weight.ndim != 1:
         raise ValueError("weight must be one-dimensional")
-    rows = x if x.ndim == 2 else x.reshape(1, -1)
+    rows = input if input.ndim == 2 else input.reshape(1, -1)
     classes = target.reshape(-1)
-    if x.ndim > 2 or (x.ndim == 2 and x.shape[1] == 0):
-        raise RuntimeError(f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(x.shape)}")
+    if input.ndim > 2 or (input.ndim == 2 and input.shape[1] == 0):
+        raise RuntimeError(f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(input.shape)}")
     if target.ndim > 1 or classes.numel() != rows.shape[0]:
         raise RuntimeError(f"inconsistent target size, expected {rows.shape[0]} but got {list(target.shape)}")
     if weight is not None and weight.numel() != rows.shape[1]:
@@ -94,29 +94,31 @@ def multi_margin_loss(
     gaps = gaps if weight is None else gaps * weight[classes].unsqueeze(1)
     own = rows.detach().new_zeros(rows.shape).scatter(1, classes.unsqueeze(1), 1.0)
     loss = (gaps * (1 - own)).sum(1) / rows.shape[1]
-    return reduced(loss if x.ndim == 2 or reduction != "none" else loss.reshape(target.shape), reduction, size_average, reduce)
+    return reduced(loss if input.ndim == 2 or reduction != "none" else loss.reshape(target.shape), reduction, size_average, reduce)
 
 
-def multilabel_margin_loss(x: Tensor, target: Tensor, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean") -> Tensor:
+def multilabel_margin_loss(
+    input: Tensor, target: Tensor, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean"
+) -> Tensor:
     """The hinge over all pairs of a class that is a target (those before the first -1) and one that is not."""
     check_reduction(reduction)
-    if x.shape != target.shape or x.ndim > 2:
-        raise RuntimeError(f"inconsistent size {list(target.shape)} for argument target and input {list(x.shape)}")
-    rows, labels = x.reshape(-1, x.shape[-1] if x.ndim else 1), target.reshape(-1, x.shape[-1] if x.ndim else 1)
+    if input.shape != target.shape or input.ndim > 2:
+        raise RuntimeError(f"inconsistent size {list(target.shape)} for argument target and input {list(input.shape)}")
+    rows, labels = input.reshape(-1, input.shape[-1] if input.ndim else 1), target.reshape(-1, input.shape[-1] if input.ndim else 1)
     counted = (labels < 0).long().cumsum(1) == 0
     safe = where(counted, labels, 0)
-    weight = counted.to(x.dtype)
+    weight = counted.to(input.dtype)
     is_target = rows.detach().new_zeros(rows.shape).scatter_add(1, safe, weight).clamp(max=1)
     gaps = (1 - rows.gather(1, safe).unsqueeze(2) + rows.unsqueeze(1)).clamp_min(0)
     loss = (gaps * weight.unsqueeze(2) * (1 - is_target).unsqueeze(1)).sum((1, 2)) / rows.shape[1]
-    return reduced(loss.reshape(x.shape[:-1]) if reduction == "none" else loss, reduction, size_average, reduce)
+    return reduced(loss.reshape(input.shape[:-1]) if reduction == "none" else loss, reduction, size_average, reduce)
 
 
 def multilabel_soft_margin_loss(
-    x: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean"
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean"
 ) -> Tensor:
     """The mean over classes of the binary cross-entropies."""
-    loss = -(target * logsigmoid(x) + (1 - target) * logsigmoid(-x))
+    loss = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
     loss = loss if weight is None else loss * weight
     return reduced(loss.mean(-1), reduction, size_average, reduce)
 
@@ -158,12 +160,12 @@ def triplet_margin_loss(
 
 
 def poisson_nll_loss(
-    x: Tensor, target: Tensor, log_input: bool = True, full: bool = False, size_average: Flag = None, eps: float = 1e-8, reduce: Flag = None,
+    input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, size_average: Flag = None, eps: float = 1e-8, reduce: Flag = None,
     reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """Minus the log-likelihood of counts by a Poisson distribution of (log) rate ``x``; ``full`` adds Stirling's term."""
+    """Minus the log-likelihood of counts by a Poisson distribution of (log) rate ``input``; ``full`` adds Stirling's term."""
     check_reduction(reduction)
-    loss = x.exp() - target * x if log_input else x - target * (x + eps).log()
+    loss = input.exp() - target * input if log_input else input - target * (input + eps).log()
     if full:
         stirling = target * target.log() - target + (target * (2 * math.pi)).log() * 0.5
         loss = loss + where(target > 1, stirling, 0)
@@ -171,21 +173,21 @@ def poisson_nll_loss(
 
 
 def gaussian_nll_loss(
-    x: Tensor, target: Tensor, var: Tensor | float, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+    input: Tensor, target: Tensor, var: Tensor | float, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
 ) -> Tensor:
-    """Minus the log-likelihood by a normal distribution of mean ``x`` and variance ``var``, which counts as at least ``eps``."""
+    """Minus the log-likelihood by a normal distribution of mean ``input`` and variance ``var``, which counts as at least ``eps``."""
     check_reduction(reduction)
     if not isinstance(var, Tensor):
-        var = x.new_full(x.shape, var)
-    if var.shape != x.shape:
-        if var.shape == x.shape[:-1]:
+        var = input.new_full(input.shape, var)
+    if var.shape != input.shape:
+        if var.shape == input.shape[:-1]:
             var = var.unsqueeze(-1)
-        elif not (var.ndim == x.ndim and var.shape[:-1] == x.shape[:-1] and var.shape[-1] == 1):
+        elif not (var.ndim == input.ndim and var.shape[:-1] == input.shape[:-1] and var.shape[-1] == 1):
             raise ValueError("var is of incorrect size")
     if bool((var.detach() < 0).any()):
         raise ValueError("var has negative entry/entries")
     held = var + (var.detach().clamp(min=eps) - var.detach())
-    loss = (held.log() + (x - target).square() / held) * 0.5
+    loss = (held.log() + (input - target).square() / held) * 0.5
     return reduced(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction)
 
 

@@ -18,23 +18,23 @@ Ints = int | Sequence[int]
 
 
 def batch_norm(
-    x: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None, bias: Tensor | None = None,
+    input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None, bias: Tensor | None = None,
     training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
     """Standardizes each channel of ``(N, C, ...)`` over the batch, or by the running statistics (Ioffe and Szegedy, 2015)."""
-    if x.numel() == 0 and x.ndim < 2:
-        return x.clone()
-    if x.ndim < 2:
-        raise RuntimeError(f"batch_norm: expected an input of at least 2 dimensions (N, C, ...), got {list(x.shape)}")
+    if input.numel() == 0 and input.ndim < 2:
+        return input.clone()
+    if input.ndim < 2:
+        raise RuntimeError(f"batch_norm: expected an input of at least 2 dimensions (N, C, ...), got {list(input.shape)}")
     for name, v in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
-        if v is not None and v.numel() != x.shape[1]:
-            raise RuntimeError(f"{name} should contain {x.shape[1]} elements not {v.numel()}")
-    per_channel = (1, x.shape[1], *(1,) * (x.ndim - 2))
+        if v is not None and v.numel() != input.shape[1]:
+            raise RuntimeError(f"{name} should contain {input.shape[1]} elements not {v.numel()}")
+    per_channel = (1, input.shape[1], *(1,) * (input.ndim - 2))
     if training:
-        n = count(x.shape) // max(x.shape[1], 1)
+        n = count(input.shape) // max(input.shape[1], 1)
         if n == 1:
-            raise ValueError(f"Expected more than 1 value per channel when training, got input size {x.shape}")
-        y, mean, variance = standardize(x, (0, *range(2, x.ndim)), eps)
+            raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
+        y, mean, variance = standardize(input, (0, *range(2, input.ndim)), eps)
         if running_mean is not None and running_var is not None:
             with no_grad():
                 running_mean.copy_(running_mean * (1 - momentum) + mean.reshape(-1) * momentum)
@@ -42,29 +42,31 @@ def batch_norm(
     else:
         if running_mean is None or running_var is None:
             raise ValueError("Expected running_mean and running_var to be defined when training=False")
-        y = (x - running_mean.reshape(per_channel)) * (running_var + eps).rsqrt().reshape(per_channel)
+        y = (input - running_mean.reshape(per_channel)) * (running_var + eps).rsqrt().reshape(per_channel)
     y = y if weight is None else y * weight.reshape(per_channel)
     return y if bias is None else y + bias.reshape(per_channel)
 
 
-def group_norm(x: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
+def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
     """Standardizes each group of channels of each sample ``(N, C, *)`` (Wu and He, 2018)."""
-    if x.ndim < 2:
-        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {x.ndim}")
-    n, c = x.shape[:2]
+    if input.ndim < 2:
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}")
+    n, c = input.shape[:2]
     if num_groups <= 0:
         raise RuntimeError(f"Expected num groups to be greater than 0, got {num_groups}")
     if c % num_groups:
         raise RuntimeError(
-            f"Expected number of channels in input to be divisible by num_groups, but got input of shape {list(x.shape)} and num_groups={num_groups}"
+            f"Expected number of channels in input to be divisible by num_groups, but got input of shape {list(input.shape)} and num_groups={num_groups}"
         )
-    y, _, _ = standardize(x.reshape(n, num_groups, count(x.shape[1:]) // num_groups), (2,), eps)
-    y, per_channel = y.reshape(x.shape), (1, c, *(1,) * (x.ndim - 2))
+    y, _, _ = standardize(input.reshape(n, num_groups, count(input.shape[1:]) // num_groups), (2,), eps)
+    y, per_channel = y.reshape(input.shape), (1, c, *(1,) * (input.ndim - 2))
     y = y if weight is None else y * weight.reshape(per_channel)
     return y if bias is None else y + bias.reshape(per_channel)
 
 
-def layer_norm(x: Tensor, normalized_shape: Ints, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
+def layer_norm(
+    input: Tensor, normalized_shape: Ints, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+) -> Tensor:
     """Standardizes over the last dimensions, whose sizes are ``normalized_shape`` (Ba et al., 2016)."""
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     if not shape:
@@ -76,37 +78,37 @@ def layer_norm(x: Tensor, normalized_shape: Ints, weight: Tensor | None = None, 
             raise RuntimeError(
                 f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape {list(v.shape)} and normalized_shape = {list(shape)}"
             )
-    if tuple(x.shape[-len(shape) :]) != shape:
+    if tuple(input.shape[-len(shape) :]) != shape:
         raise RuntimeError(
-            f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but got input of size{list(x.shape)}"
+            f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but got input of size{list(input.shape)}"
         )
-    y, _, _ = standardize(x, tuple(range(x.ndim - len(shape), x.ndim)), eps)
+    y, _, _ = standardize(input, tuple(range(input.ndim - len(shape), input.ndim)), eps)
     y = y if weight is None else y * weight
     return y if bias is None else y + bias
 
 
 def instance_norm(
-    x: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None, weight: Tensor | None = None, bias: Tensor | None = None,
+    input: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None, weight: Tensor | None = None, bias: Tensor | None = None,
     use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
     """Standardizes each channel of each sample ``(N, C, *)`` (Ulyanov et al., 2016)."""
-    if use_input_stats and count(x.shape[2:]) == 1:
-        raise ValueError(f"Expected more than 1 spatial element when training, got input size {x.shape}")
+    if use_input_stats and count(input.shape[2:]) == 1:
+        raise ValueError(f"Expected more than 1 spatial element when training, got input size {input.shape}")
     if not use_input_stats:
-        return batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
-    n, c = x.shape[:2]
-    y, mean, variance = standardize(x, tuple(range(2, x.ndim)), eps)
+        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    n, c = input.shape[:2]
+    y, mean, variance = standardize(input, tuple(range(2, input.ndim)), eps)
     if running_mean is not None and running_var is not None:
-        size = count(x.shape[2:])
+        size = count(input.shape[2:])
         with no_grad():
             running_mean.copy_(running_mean * (1 - momentum) + mean.reshape(n, c).mean(0) * momentum)
             running_var.copy_(running_var * (1 - momentum) + variance.reshape(n, c).mean(0) * (momentum * size / (size - 1)))
-    per_channel = (1, c, *(1,) * (x.ndim - 2))
+    per_channel = (1, c, *(1,) * (input.ndim - 2))
     y = y if weight is None else y * weight.reshape(per_channel)
     return y if bias is None else y + bias.reshape(per_channel)
 
 
-def rms_norm(x: Tensor, normalized_shape: Ints, weight: Tensor | None = None, eps: float | None = None) -> Tensor:
+def rms_norm(input: Tensor, normalized_shape: Ints, weight: Tensor | None = None, eps: float | None = None) -> Tensor:
     """Divides by the root mean square over the last dimensions (Zhang and Sennrich, 2019)."""
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     if not shape:
@@ -117,28 +119,28 @@ def rms_norm(x: Tensor, normalized_shape: Ints, weight: Tensor | None = None, ep
         raise RuntimeError(
             f"Expected weight to be of same shape as normalized_shape, but got weight of shape {list(weight.shape)} and normalized_shape = {list(shape)}"
         )
-    if tuple(x.shape[-len(shape) :]) != shape:
+    if tuple(input.shape[-len(shape) :]) != shape:
         raise RuntimeError(
-            f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but got input of size{list(x.shape)}"
+            f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but got input of size{list(input.shape)}"
         )
-    least = float(np.finfo(x.dtype.numpy).eps) if eps is None else eps
-    y = x * (x.square().mean(tuple(range(x.ndim - len(shape), x.ndim)), keepdim=True) + least).rsqrt()
+    least = float(np.finfo(input.dtype.numpy).eps) if eps is None else eps
+    y = input * (input.square().mean(tuple(range(input.ndim - len(shape), input.ndim)), keepdim=True) + least).rsqrt()
     return y if weight is None else y * weight
 
 
-def local_response_norm(x: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
     """Divides by the energy of ``size`` neighbouring channels (Krizhevsky et al., 2012)."""
-    if x.ndim < 3:
-        raise ValueError(f"Expected 3D or higher dimensionality input (got {x.ndim} dimensions)")
-    if x.numel() == 0:
-        return x
-    squares = pad(x.square().reshape(x.shape[0], 1, x.shape[1], -1), (0, 0, size // 2, (size - 1) // 2))
-    return x / (avg_pool2d(squares, (size, 1), stride=1).reshape(x.shape) * alpha + k) ** beta
+    if input.ndim < 3:
+        raise ValueError(f"Expected 3D or higher dimensionality input (got {input.ndim} dimensions)")
+    if input.numel() == 0:
+        return input
+    squares = pad(input.square().reshape(input.shape[0], 1, input.shape[1], -1), (0, 0, size // 2, (size - 1) // 2))
+    return input / (avg_pool2d(squares, (size, 1), stride=1).reshape(input.shape) * alpha + k) ** beta
 
 
-def normalize(x: Tensor, p: float = 2.0, dim: int | tuple[int, ...] = 1, eps: float = 1e-12) -> Tensor:
-    """``x`` divided by its ``p``-norm along ``dim``, which counts as at least ``eps``."""
-    return x / vector_norm(x, p, dim, True).clamp(min=eps)
+def normalize(input: Tensor, p: float = 2.0, dim: int | tuple[int, ...] = 1, eps: float = 1e-12) -> Tensor:
+    """``input`` divided by its ``p``-norm along ``dim``, which counts as at least ``eps``."""
+    return input / vector_norm(input, p, dim, True).clamp(min=eps)
 
 
 __all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "normalize", "rms_norm"]

@@ -148,26 +148,26 @@ def _avg_pool(
 
 
 def avg_pool1d(
-    x: Tensor, kernel_size: Ints, stride: Any = None, padding: Ints = 0, ceil_mode: bool = False, count_include_pad: bool = True
+    input: Tensor, kernel_size: Ints, stride: Any = None, padding: Ints = 0, ceil_mode: bool = False, count_include_pad: bool = True
 ) -> Tensor:
     """The mean under each window, ``(N, C, L)`` to ``(N, C, L_out)``."""
-    return _avg_pool(x, kernel_size, stride, padding, ceil_mode, count_include_pad, None, 1)
+    return _avg_pool(input, kernel_size, stride, padding, ceil_mode, count_include_pad, None, 1)
 
 
 def avg_pool2d(
-    x: Tensor, kernel_size: Ints, stride: Any = None, padding: Ints = 0, ceil_mode: bool = False, count_include_pad: bool = True,
+    input: Tensor, kernel_size: Ints, stride: Any = None, padding: Ints = 0, ceil_mode: bool = False, count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
     """The mean under each window, ``(N, C, H, W)`` to ``(N, C, H_out, W_out)``."""
-    return _avg_pool(x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, 2)
+    return _avg_pool(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, 2)
 
 
 def avg_pool3d(
-    x: Tensor, kernel_size: Ints, stride: Any = None, padding: Ints = 0, ceil_mode: bool = False, count_include_pad: bool = True,
+    input: Tensor, kernel_size: Ints, stride: Any = None, padding: Ints = 0, ceil_mode: bool = False, count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
     """The mean under each window, ``(N, C, D, H, W)`` to ``(N, C, D_out, H_out, W_out)``."""
-    return _avg_pool(x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, 3)
+    return _avg_pool(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, 3)
 
 
 # -- adaptive
@@ -220,9 +220,9 @@ def _adaptive_max_pool(x: Tensor, output_size: Any, return_indices: bool, n: int
     return (y, index.reshape(y.shape)) if return_indices else y
 
 
-def adaptive_avg_pool1d(x: Tensor, output_size: Any) -> Tensor:
+def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     """Means over a grid of ``output_size`` cells."""
-    return _adaptive_avg_pool(x, output_size, 1)
+    return _adaptive_avg_pool(input, output_size, 1)
 
 
 def adaptive_max_pool1d(x: Tensor, output_size: Any, return_indices: bool = False) -> Any:
@@ -230,9 +230,9 @@ def adaptive_max_pool1d(x: Tensor, output_size: Any, return_indices: bool = Fals
     return _adaptive_max_pool(x, output_size, return_indices, 1)
 
 
-def adaptive_avg_pool2d(x: Tensor, output_size: Any) -> Tensor:
+def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     """Means over a grid of ``output_size`` cells."""
-    return _adaptive_avg_pool(x, output_size, 2)
+    return _adaptive_avg_pool(input, output_size, 2)
 
 
 def adaptive_max_pool2d(x: Tensor, output_size: Any, return_indices: bool = False) -> Any:
@@ -240,9 +240,9 @@ def adaptive_max_pool2d(x: Tensor, output_size: Any, return_indices: bool = Fals
     return _adaptive_max_pool(x, output_size, return_indices, 2)
 
 
-def adaptive_avg_pool3d(x: Tensor, output_size: Any) -> Tensor:
+def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     """Means over a grid of ``output_size`` cells."""
-    return _adaptive_avg_pool(x, output_size, 3)
+    return _adaptive_avg_pool(input, output_size, 3)
 
 
 def adaptive_max_pool3d(x: Tensor, output_size: Any, return_indices: bool = False) -> Any:
@@ -259,19 +259,19 @@ def _lp_pool(x: Tensor, norm_type: float, kernel_size: Ints, stride: Any, ceil_m
     return (mean.sign() * mean.abs().relu() * k) ** (1.0 / norm_type)
 
 
-def lp_pool1d(x: Tensor, norm_type: float, kernel_size: Ints, stride: Any = None, ceil_mode: bool = False) -> Tensor:
+def lp_pool1d(input: Tensor, norm_type: float, kernel_size: Ints, stride: Any = None, ceil_mode: bool = False) -> Tensor:
     """``(sum x^p)^(1/p)`` under each window of ``(N, C, L)``."""
-    return _lp_pool(x, norm_type, kernel_size, stride, ceil_mode, 1)
+    return _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 1)
 
 
-def lp_pool2d(x: Tensor, norm_type: float, kernel_size: Ints, stride: Any = None, ceil_mode: bool = False) -> Tensor:
+def lp_pool2d(input: Tensor, norm_type: float, kernel_size: Ints, stride: Any = None, ceil_mode: bool = False) -> Tensor:
     """``(sum x^p)^(1/p)`` under each window of ``(N, C, H, W)``."""
-    return _lp_pool(x, norm_type, kernel_size, stride, ceil_mode, 2)
+    return _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 2)
 
 
-def lp_pool3d(x: Tensor, norm_type: float, kernel_size: Ints, stride: Any = None, ceil_mode: bool = False) -> Tensor:
+def lp_pool3d(input: Tensor, norm_type: float, kernel_size: Ints, stride: Any = None, ceil_mode: bool = False) -> Tensor:
     """``(sum x^p)^(1/p)`` under each window of ``(N, C, D, H, W)``."""
-    return _lp_pool(x, norm_type, kernel_size, stride, ceil_mode, 3)
+    return _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 3)
 
 
 def _max_unpool(x: Tensor, indices: Tensor, kernel_size: Ints, stride: Any, padding: Ints, output_size: Any, n: int) -> Tensor:
@@ -293,19 +293,25 @@ def _max_unpool(x: Tensor, indices: Tensor, kernel_size: Ints, stride: Any, padd
     return flat.reshape(*lead, *out)
 
 
-def max_unpool1d(x: Tensor, indices: Tensor, kernel_size: Ints, stride: Any = None, padding: Ints = 0, output_size: Any = None) -> Tensor:
+def max_unpool1d(
+    input: Tensor, indices: Tensor, kernel_size: Ints, stride: Any = None, padding: Ints = 0, output_size: Any = None
+) -> Tensor:
     """Elements back at the places that ``max_pool1d`` took them from, zeros elsewhere."""
-    return _max_unpool(x, indices, kernel_size, stride, padding, output_size, 1)
+    return _max_unpool(input, indices, kernel_size, stride, padding, output_size, 1)
 
 
-def max_unpool2d(x: Tensor, indices: Tensor, kernel_size: Ints, stride: Any = None, padding: Ints = 0, output_size: Any = None) -> Tensor:
+def max_unpool2d(
+    input: Tensor, indices: Tensor, kernel_size: Ints, stride: Any = None, padding: Ints = 0, output_size: Any = None
+) -> Tensor:
     """Elements back at the places that ``max_pool2d`` took them from, zeros elsewhere."""
-    return _max_unpool(x, indices, kernel_size, stride, padding, output_size, 2)
+    return _max_unpool(input, indices, kernel_size, stride, padding, output_size, 2)
 
 
-def max_unpool3d(x: Tensor, indices: Tensor, kernel_size: Ints, stride: Any = None, padding: Ints = 0, output_size: Any = None) -> Tensor:
+def max_unpool3d(
+    input: Tensor, indices: Tensor, kernel_size: Ints, stride: Any = None, padding: Ints = 0, output_size: Any = None
+) -> Tensor:
     """Elements back at the places that ``max_pool3d`` took them from, zeros elsewhere."""
-    return _max_unpool(x, indices, kernel_size, stride, padding, output_size, 3)
+    return _max_unpool(input, indices, kernel_size, stride, padding, output_size, 3)
 
 
 __all__ = [

@@ -65,7 +65,7 @@ _RANKS = {
 
 
 def interpolate(
-    x: Tensor, size: int | Sequence[int] | None = None, scale_factor: float | Sequence[float] | None = None, mode: str = "nearest",
+    input: Tensor, size: int | Sequence[int] | None = None, scale_factor: float | Sequence[float] | None = None, mode: str = "nearest",
     align_corners: bool | None = None, recompute_scale_factor: bool | None = None, antialias: bool = False,
 ) -> Tensor:  # fmt: skip
     """``(N, C, *size)`` in another size: "nearest", "nearest-exact", "linear", "bilinear", "bicubic", "trilinear" or "area"."""
@@ -75,10 +75,10 @@ def interpolate(
         raise NotImplementedError(f"Input Error: the modes are {', '.join(_RANKS)} (got {mode})")
     if align_corners is not None and mode not in ("linear", "bilinear", "bicubic", "trilinear"):
         raise ValueError("align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear")
-    n = x.ndim - 2
-    if x.ndim not in _RANKS[mode]:
+    n = input.ndim - 2
+    if input.ndim not in _RANKS[mode]:
         raise NotImplementedError(
-            f"Input Error: Got {x.ndim}D input, but {mode} mode needs {' or '.join(f'{r}D' for r in _RANKS[mode])} input"
+            f"Input Error: Got {input.ndim}D input, but {mode} mode needs {' or '.join(f'{r}D' for r in _RANKS[mode])} input"
         )
     if (size is None) == (scale_factor is None):
         raise ValueError(
@@ -89,44 +89,44 @@ def interpolate(
         out = [size] * n if isinstance(size, int) else list(size)
         if len(out) != n:
             raise ValueError(
-                f"Input and output must have the same number of spatial dimensions, but got input with spatial dimensions of {list(x.shape[2:])} and output size of {out}."
+                f"Input and output must have the same number of spatial dimensions, but got input with spatial dimensions of {list(input.shape[2:])} and output size of {out}."
             )
     else:
         scales = [scale_factor] * n if isinstance(scale_factor, int | float) else list(scale_factor or ())
         if len(scales) != n:
             raise ValueError(
-                f"Input and scale_factor must have the same number of spatial dimensions, but got input with spatial dimensions of {list(x.shape[2:])} and scale_factor of shape {scales}."
+                f"Input and scale_factor must have the same number of spatial dimensions, but got input with spatial dimensions of {list(input.shape[2:])} and scale_factor of shape {scales}."
             )
-        out = [math.floor(k * s) for k, s in zip(x.shape[2:], scales, strict=True)]
+        out = [math.floor(k * s) for k, s in zip(input.shape[2:], scales, strict=True)]
         ratios = None if recompute_scale_factor else [1 / s for s in scales]
-    if min(out) < 1 or min(x.shape[2:]) < 1:
-        raise RuntimeError(f"Input and output sizes should be greater than 0, but got input {list(x.shape[2:])} and output {out}")
+    if min(out) < 1 or min(input.shape[2:]) < 1:
+        raise RuntimeError(f"Input and output sizes should be greater than 0, but got input {list(input.shape[2:])} and output {out}")
     if mode == "area":
-        return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[n - 1](x, tuple(out))
+        return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[n - 1](input, tuple(out))
     for axis, m in enumerate(out):
-        at, k = axis + 2, x.shape[axis + 2]
+        at, k = axis + 2, input.shape[axis + 2]
         total: Tensor | None = None
         for index, weight in _taps(mode, k, m, bool(align_corners), k / m if ratios is None else ratios[axis]):
-            part = x[along(at, index)]
+            part = input[along(at, index)]
             if weight is not None:
-                part = part * x.new_tensor(weight).reshape([-1 if i == at else 1 for i in range(x.ndim)])
+                part = part * input.new_tensor(weight).reshape([-1 if i == at else 1 for i in range(input.ndim)])
             total = part if total is None else total + part
         assert total is not None
-        x = total
-    return x
+        input = total
+    return input
 
 
-def upsample(x: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None) -> Tensor:
+def upsample(input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None) -> Tensor:
     """``interpolate`` under its older name."""
-    return interpolate(x, size, scale_factor, mode, align_corners)
+    return interpolate(input, size, scale_factor, mode, align_corners)
 
 
-def upsample_nearest(x: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
-    return interpolate(x, size, scale_factor, "nearest")
+def upsample_nearest(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
+    return interpolate(input, size, scale_factor, "nearest")
 
 
-def upsample_bilinear(x: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
-    return interpolate(x, size, scale_factor, "bilinear", True)
+def upsample_bilinear(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
+    return interpolate(input, size, scale_factor, "bilinear", True)
 
 
 __all__ = ["interpolate", "upsample", "upsample_bilinear", "upsample_nearest"]
