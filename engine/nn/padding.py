@@ -112,6 +112,11 @@ class CircularPad1d(_Pad):
 
     mode = "circular"
 
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim not in (self.n + 1, self.n + 2):
+            raise ValueError(f"expected {self.n + 1}D or {self.n + 2}D input (got {input.ndim}D input)")
+        return super().forward(input)
+
 
 class CircularPad2d(CircularPad1d):
     """Pads images by their other end."""

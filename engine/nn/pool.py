@@ -237,3 +237,5 @@ class AdaptiveMaxPool2d(_AdaptiveMaxPool):
 
 class AdaptiveMaxPool3d(_AdaptiveMaxPool):
     """The greatest elements of a grid of cells of ``(N, C, D, H, W)``."""
+
+    n = 3

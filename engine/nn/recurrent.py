@@ -50,12 +50,13 @@ class _Recurrent(Module):
     gates = 1
     states = 1
 
-    def _weights(self, suffix: str, in_size: int, hidden: int, bias: bool, device: Any, dtype: DType | None) -> None:
+    def _weights(self, suffix: str, in_size: int, hidden: int, bias: bool, device: Any, dtype: DType | None, proj: int = 0) -> None:
         rows, bound = self.gates * hidden, 1 / math.sqrt(hidden) if hidden else 0
         shapes = {
             f"weight_ih{suffix}": (rows, in_size),
-            f"weight_hh{suffix}": (rows, hidden),
+            f"weight_hh{suffix}": (rows, proj or hidden),
             **({f"bias_ih{suffix}": (rows,), f"bias_hh{suffix}": (rows,)} if bias else {}),
+            **({f"weight_hr{suffix}": (proj, hidden)} if proj else {}),
         }
         for name, shape in shapes.items():
             p = Parameter(empty(*shape, device=device, dtype=dtype))
@@ -71,38 +72,43 @@ class _Layer(_Recurrent):
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
-        device: Any = None, dtype: DType | None = None,
+        proj_size: int = 0, device: Any = None, dtype: DType | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        if hidden_size <= 0 or num_layers <= 0:
-            raise ValueError(f"hidden_size and num_layers must be greater than zero, got {hidden_size} and {num_layers}")
+        for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
+            if not isinstance(size, int):
+                raise TypeError(f"{name} should be of type int, got: {type(size).__name__}")
+            if size <= 0:
+                raise ValueError(f"{name} must be greater than zero, got {size}")
+        for name, flag in (("bias", bias), ("batch_first", batch_first), ("bidirectional", bidirectional)):
+            if not isinstance(flag, bool):
+                raise TypeError(f"{name} should be of type bool, got: {type(flag).__name__}")
+        if proj_size and (self.states == 1 or not 0 <= proj_size < hidden_size):
+            raise ValueError(f"proj_size is for LSTM, and has to be smaller than hidden_size and not negative, got {proj_size}")
         if not 0 <= dropout <= 1:
             raise ValueError(
                 f"dropout should be a number in range [0, 1] representing the probability of an element being zeroed, got {dropout}"
             )
         self.input_size, self.hidden_size, self.num_layers, self.bias = input_size, hidden_size, num_layers, bias
-        self.batch_first, self.dropout, self.bidirectional = batch_first, dropout, bidirectional
+        self.batch_first, self.dropout, self.bidirectional, self.proj_size = batch_first, dropout, bidirectional, proj_size
         for layer in range(num_layers):
             for suffix in self._suffixes(layer):
-                width = input_size if layer == 0 else hidden_size * len(self._suffixes(0))
-                self._weights(suffix, width, hidden_size, bias, device, dtype)
+                width = input_size if layer == 0 else (proj_size or hidden_size) * len(self._suffixes(0))
+                self._weights(suffix, width, hidden_size, bias, device, dtype, proj_size)
 
     def _suffixes(self, layer: int) -> list[str]:
         return [f"_l{layer}", f"_l{layer}_reverse"] if self.bidirectional else [f"_l{layer}"]
 
-    def forward(self, input: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    def forward(self, input: Tensor, hx: Any = None) -> tuple[Tensor, Any]:
         """The last layer's output at every step, and the last state of every layer ``(layers * directions, N, hidden)``."""
-        if input.ndim not in (2, 3):
-            raise RuntimeError(f"{type(self).__name__}: Expected input to be 2D or 3D, got {input.ndim}D tensor instead")
-        if input.shape[-1] != self.input_size:
-            raise RuntimeError(f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.shape[-1]}")
+        self._check(input, hx)
         batched = input.ndim == 3
         input = input.unsqueeze(1) if not batched else input.transpose(0, 1) if self.batch_first else input
-        count = self.num_layers * len(self._suffixes(0))
-        if state is None:
-            given: State = (input.new_zeros(count, input.shape[1], self.hidden_size),) * self.states
+        if hx is None:
+            count, widths = self.num_layers * len(self._suffixes(0)), (self.proj_size or self.hidden_size, self.hidden_size)
+            given: State = tuple(input.new_zeros(count, input.shape[1], w) for w in widths[: self.states])
         else:
-            given = tuple(s if batched else s.unsqueeze(1) for s in (state if isinstance(state, tuple) else (state,)))
+            given = tuple(s if batched else s.unsqueeze(1) for s in (hx if isinstance(hx, tuple) else (hx,)))
         last: list[State] = []
         for layer in range(self.num_layers):
             outputs = []
@@ -118,6 +124,31 @@ class _Layer(_Recurrent):
         ends = tuple(stack([s[i] for s in last]) if batched else stack([s[i] for s in last]).squeeze(1) for i in range(self.states))
         return input, ends if self.states > 1 else ends[0]
 
+    def _check(self, input: Tensor, hx: Any) -> None:
+        """Raises for an input or a state that does not fit, with PyTorch's types of error."""
+        name = type(self).__name__
+        if input.dtype is not self.weight_ih_l0.dtype:
+            raise ValueError(
+                f"{name} input dtype ({input.dtype}) does not match weight dtype ({self.weight_ih_l0.dtype}). Convert input: input.to({self.weight_ih_l0.dtype}), or convert model: model.to({input.dtype})"
+            )
+        if input.ndim not in (2, 3):
+            raise ValueError(f"{name}: Expected input to be 2D or 3D, got {input.ndim}D instead")
+        if input.shape[-1] != self.input_size:
+            raise RuntimeError(f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.shape[-1]}")
+        if hx is None:
+            return
+        given = hx if isinstance(hx, tuple) else (hx,)
+        batch = () if input.ndim == 2 else (input.shape[0 if self.batch_first else 1],)
+        count = self.num_layers * len(self._suffixes(0))
+        for i, s in enumerate(given):
+            if s.ndim != input.ndim:
+                raise RuntimeError(
+                    f"For {'batched 3-D' if batch else 'unbatched 2-D'} input, hx should also be {input.ndim}-D but got {s.ndim}-D tensor"
+                )
+            expected = (count, *batch, self.hidden_size if i or not self.proj_size else self.proj_size)
+            if tuple(s.shape) != expected:
+                raise RuntimeError(f"Expected hidden[{i}] size {expected}, got {list(s.shape)}")
+
     def _scan(self, x: Tensor, state: State, suffix: str) -> tuple[Tensor, State]:
         """One layer in one direction over ``(L, N, in)``: the inputs of all steps are multiplied at once."""
         step = self._step()
@@ -127,13 +158,16 @@ class _Layer(_Recurrent):
         outputs = []
         for t in range(len(x)):
             state = step(projected[len(x) - 1 - t if reverse else t], state, w, b)
+            if self.proj_size:
+                state = (linear(state[0], getattr(self, f"weight_hr{suffix}")), *state[1:])
             outputs.append(state[0])
         y = stack(outputs)
         return flip(y, 0) if reverse else y, state
 
     def extra_repr(self) -> str:
         options = (("num_layers", 1), ("bias", True), ("batch_first", False), ("dropout", 0.0), ("bidirectional", False))
-        return f"{self.input_size}, {self.hidden_size}" + "".join(
+        projected = f", proj_size={self.proj_size}" if self.proj_size else ""
+        return f"{self.input_size}, {self.hidden_size}{projected}" + "".join(
             f", {n}={getattr(self, n)}" for n, default in options if getattr(self, n) != default
         )
 
@@ -147,7 +181,7 @@ class RNN(_Layer):
     ) -> None:  # fmt: skip
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype)
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype)
         self.nonlinearity = nonlinearity
 
     def _step(self) -> Step:
@@ -180,14 +214,24 @@ class _Cell(_Recurrent):
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
         self._weights("", input_size, hidden_size, bias, device, dtype)
 
-    def forward(self, input: Tensor, state: Any = None) -> Any:
+    def forward(self, input: Tensor, hx: Any = None) -> Any:
+        name = type(self).__name__
+        if input.ndim not in (1, 2):
+            raise ValueError(f"{name}: Expected input to be 1D or 2D, got {input.ndim}D instead")
+        if input.shape[-1] != self.input_size:
+            raise RuntimeError(f"input has inconsistent input_size: got {input.shape[-1]}, expected {self.input_size}")
         given: State = (
-            (input.new_zeros(*input.shape[:-1], self.hidden_size),) * self.states
-            if state is None
-            else state
-            if isinstance(state, tuple)
-            else (state,)
+            (input.new_zeros(*input.shape[:-1], self.hidden_size),) * self.states if hx is None else hx if isinstance(hx, tuple) else (hx,)
         )
+        for i, s in enumerate(given):
+            if s.ndim not in (1, 2):
+                raise ValueError(
+                    f"{name}: Expected {'hx' if self.states > 1 else 'hidden'}{f'[{i}]' if self.states > 1 else ''} to be 1D or 2D, got {s.ndim}D instead"
+                )
+            if s.shape[-1] != self.hidden_size or s.shape[:-1] != input.shape[:-1]:
+                raise RuntimeError(
+                    f"hidden{i} has inconsistent hidden_size or batch: got {list(s.shape)}, expected {[*input.shape[:-1], self.hidden_size]}"
+                )
         projected = linear(input, self.weight_ih, self.bias_ih if self.bias else None)
         new = self._step()(projected, given, self.weight_hh, self.bias_hh if self.bias else None)
         return new if self.states > 1 else new[0]
@@ -197,10 +241,21 @@ class _Cell(_Recurrent):
 
 
 class RNNCell(_Cell):
-    """One step of an ``RNN`` with tanh."""
+    """One step of an ``RNN``."""
+
+    def __init__(
+        self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: Literal["tanh", "relu"] = "tanh", device: Any = None, dtype: DType | None = None
+    ) -> None:  # fmt: skip
+        super().__init__(input_size, hidden_size, bias, device, dtype)
+        self.nonlinearity = nonlinearity
 
     def _step(self) -> Step:
-        return _plain(tanh)
+        if self.nonlinearity not in ("tanh", "relu"):
+            raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")
+        return _plain(tanh if self.nonlinearity == "tanh" else relu)
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() + ("" if self.nonlinearity == "tanh" else f", nonlinearity={self.nonlinearity}")
 
 
 class LSTMCell(_Cell):

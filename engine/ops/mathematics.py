@@ -144,13 +144,9 @@ def isreal(input: Tensor) -> Tensor:
 
 
 def angle(input: Tensor) -> Tensor:
-    """Pi for negative numbers, else 0."""
+    """Pi for negative numbers, NaN for NaN, else 0; the gradient is zero."""
     y = input if input.dtype.category == FLOAT else input * 1.0
-    return (
-        where(y < 0, math.pi, 0.0) + where(y.isnan(), y, 0.0) + y * 0
-        if y.requires_grad
-        else cast(where(y.isnan(), y, where(y < 0, math.pi, 0.0)), y.dtype)
-    )
+    return where(y < 0, y * 0 + math.pi, where(y.isnan(), y, y * 0))
 
 
 def heaviside(input: Tensor, values: Tensor) -> Tensor:

@@ -20,44 +20,44 @@ if TYPE_CHECKING:
     from engine.tensor import Tensor
 
 
-def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None) -> Tensor:
+def matrix_rank(input: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None) -> Tensor:
     """How many singular values exceed ``max(atol, rtol * the greatest)``."""
-    s = abs(eigvalsh(A.detach())) if hermitian else svdvals(A.detach())
+    s = abs(eigvalsh(input.detach())) if hermitian else svdvals(input.detach())
     if s.shape[-1] == 0:
         return sum(s, -1).long()
-    least, share = zero_limits(A, tol if atol is None else atol, rtol)
+    least, share = zero_limits(input, tol if atol is None else atol, rtol)
     xp = array_module(s._data)
     limit = xp.maximum(least, share * s._data.max(-1)) if s.numel() else xp.zeros(s.shape[:-1])
     return sum(s > s._wrap(xp.asarray(limit, s.dtype.numpy))[..., None], -1)
 
 
-def matrix_norm(A: Tensor, ord: Any = "fro", dim: Sequence[int] = (-2, -1), keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """A norm of matrices: "fro", "nuc", inf, -inf, 1, -1, 2 or -2."""
-    A = A if dtype is None else A.to(dtype)
-    if A.dtype.category != FLOAT:
-        raise RuntimeError(f"linalg.matrix_norm: Expected a floating point or complex tensor as input. Got {A.dtype.legacy_name}")
-    if A.ndim < 2:
-        raise RuntimeError(f"linalg.matrix_norm: The input tensor A must have at least 2 dimensions. Got {A.ndim}.")
-    a, b = (wrap_dim(d, A.ndim) for d in dim)
+def matrix_norm(input: Tensor, ord: Any = "fro", dim: Sequence[int] = (-2, -1), keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """input norm of matrices: "fro", "nuc", inf, -inf, 1, -1, 2 or -2."""
+    input = input if dtype is None else input.to(dtype)
+    if input.dtype.category != FLOAT:
+        raise RuntimeError(f"linalg.matrix_norm: Expected a floating point or complex tensor as input. Got {input.dtype.legacy_name}")
+    if input.ndim < 2:
+        raise RuntimeError(f"linalg.matrix_norm: The input tensor A must have at least 2 dimensions. Got {input.ndim}.")
+    a, b = (wrap_dim(d, input.ndim) for d in dim)
     if a == b:
         raise RuntimeError(f"linalg.matrix_norm: dims must be different. Got ({dim[0]}, {dim[1]})")
     if ord == "fro":
-        return vector_norm(A, 2, (a, b), keepdim)
+        return vector_norm(input, 2, (a, b), keepdim)
     if ord in (math.inf, -math.inf, 1, -1):
         rows = math.isinf(ord)
         folded, rest = (b, a) if rows else (a, b)
-        totals = sum(abs(A), folded, keepdim=True)
+        totals = sum(abs(input), folded, keepdim=True)
         y = (amax if ord > 0 else amin)(totals, rest, keepdim=True)
         return y if keepdim else y.squeeze((a, b))
     if ord not in ("nuc", 2, -2):
         raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
-    s = svdvals(movedim(A, (a, b), (-2, -1)))
+    s = svdvals(movedim(input, (a, b), (-2, -1)))
     y = sum(s, -1) if ord == "nuc" else (amax if ord > 0 else amin)(s, -1)
-    return reshape(y, [1 if i in (a, b) else n for i, n in enumerate(A.shape)]) if keepdim else y
+    return reshape(y, [1 if i in (a, b) else n for i, n in enumerate(input.shape)]) if keepdim else y
 
 
 def linalg_norm(input: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """A vector's or a matrix's norm, by the number of dimensions named."""
+    """input vector's or a matrix's norm, by the number of dimensions named."""
     if dim is None and ord is None:
         return vector_norm(input, 2, None, keepdim, dtype=dtype)
     dims = [dim] if isinstance(dim, int) else dim
@@ -72,13 +72,13 @@ def linalg_norm(input: Tensor, ord: Any = None, dim: Any = None, keepdim: bool =
     return vector_norm(input, 2 if ord is None else ord, dims, keepdim, dtype=dtype)
 
 
-def cond(A: Tensor, p: Any = None) -> Tensor:
+def cond(input: Tensor, p: Any = None) -> Tensor:
     """The condition number: of the singular values, or by the norm ``p``."""
     if p in (None, 2, -2):
-        s = svdvals(A)
+        s = svdvals(input)
         return s[..., 0] / s[..., -1] if p != -2 else s[..., -1] / s[..., 0]
-    square_matrices(A, f"linalg.cond with p={p}")
-    return matrix_norm(A, p) * matrix_norm(inv(A), p)
+    square_matrices(input, f"linalg.cond with p={p}")
+    return matrix_norm(input, p) * matrix_norm(inv(input), p)
 
 
 def vander(x: Tensor, *, N: int | None = None) -> Tensor:
@@ -97,15 +97,15 @@ def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     return sum(x * y, dim)
 
 
-def matrix_exp(A: Tensor) -> Tensor:
+def matrix_exp(input: Tensor) -> Tensor:
     """The exponential of square matrices, by scaling, a Taylor series of degree 18 and squaring."""
-    square_floats(A, "matrix_exp")
-    if A.shape[-1] == 0:
-        return A.clone()
-    size = float(matrix_norm(A.detach(), 1).max()) if A.numel() else 0.0
+    square_floats(input, "matrix_exp")
+    if input.shape[-1] == 0:
+        return input.clone()
+    size = float(matrix_norm(input.detach(), 1).max()) if input.numel() else 0.0
     halvings = max(0, math.ceil(math.log2(size)) + 1) if size > 0.5 else 0
-    scaled = A * 0.5**halvings
-    term = y = A * 0 + A.new_eye(A.shape[-1])
+    scaled = input * 0.5**halvings
+    term = y = input * 0 + input.new_eye(input.shape[-1])
     for k in range(1, 19):
         term = matmul(term, scaled) / k
         y = y + term

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from engine.creation import zeros_like
 from engine.modes import enable_grad, no_grad
 from engine.ops.join import cat
 from engine.optim.optimizer import Optimizer, Params, check_range
+from engine.optim.wolfe import Point, strong_wolfe
 from engine.tensor import Tensor
 
 _CURVATURE = 1e-10  # pairs of less positive curvature are not remembered
@@ -17,19 +18,26 @@ _CURVATURE = 1e-10  # pairs of less positive curvature are not remembered
 class LBFGS(Optimizer):
     """Limited-memory BFGS (Nocedal, 1980): ``step(closure)`` runs up to ``max_iter`` iterations, calling ``closure`` for each.
 
-    All parameters are one group. Steps have the length ``lr``; there is no line search.
+    All parameters are one group. Steps have the length ``lr``, or one that ``line_search_fn="strong_wolfe"`` finds.
     """
 
     def __init__(
         self, params: Params, lr: float = 1, max_iter: int = 20, max_eval: int | None = None, tolerance_grad: float = 1e-7, tolerance_change: float = 1e-9,
-        history_size: int = 100, line_search_fn: None = None,
+        history_size: int = 100, line_search_fn: Literal["strong_wolfe"] | None = None,
     ) -> None:  # fmt: skip
         check_range("learning rate", lr)
-        if line_search_fn is not None:
-            raise NotImplementedError(f"LBFGS runs without a line search here: expected line_search_fn=None, got {line_search_fn!r}")
+        if line_search_fn not in (None, "strong_wolfe"):
+            raise RuntimeError(f"only 'strong_wolfe' is supported as line_search_fn, got {line_search_fn!r}")
         most = max_iter * 5 // 4 if max_eval is None else max_eval
         tolerances = {"tolerance_grad": tolerance_grad, "tolerance_change": tolerance_change}
-        defaults = {"lr": lr, "max_iter": max_iter, "max_eval": most, **tolerances, "history_size": history_size, "line_search_fn": None}
+        defaults = {
+            "lr": lr,
+            "max_iter": max_iter,
+            "max_eval": most,
+            **tolerances,
+            "history_size": history_size,
+            "line_search_fn": line_search_fn,
+        }
         super().__init__(params, defaults)
         if len(self.param_groups) != 1:
             raise ValueError("LBFGS doesn't support per-parameter options (parameter groups)")
@@ -65,6 +73,24 @@ class LBFGS(Optimizer):
                 state[name] = [*state[name], value][-size:]
             state["H_diag"] = curvature / float(y.dot(y))
 
+    def _search(self, evaluate: Callable[[], tuple[Any, float, Tensor]], state: dict[str, Any], start: Point) -> tuple[float, Tensor, int]:
+        """Moves to the point that the line search finds; the loss and gradient there, and how many evaluations it took."""
+        origin = [p.detach().clone() for p in self._params]
+
+        def at(length: float) -> tuple[float, Tensor]:
+            for p, x in zip(self._params, origin, strict=True):
+                p.copy_(x)
+            self._move(state["d"], length)
+            _, loss, g = evaluate()
+            return loss, g
+
+        found, evaluations = strong_wolfe(at, state["t"], state["d"], start)
+        for p, x in zip(self._params, origin, strict=True):
+            p.copy_(x)
+        state["t"] = found.t
+        self._move(state["d"], found.t)
+        return found.loss, found.gradient, evaluations
+
     @no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Minimizes the loss that ``closure`` recomputes, with its gradients; the loss before the first iteration."""
@@ -91,13 +117,18 @@ class LBFGS(Optimizer):
                 self._remember(g, state, group["history_size"])
                 state["d"], state["t"] = self._direction(g, state), group["lr"]
             state["prev_flat_grad"], before = g, loss
-            if float(g.dot(state["d"])) > -group["tolerance_change"]:
+            slope = float(g.dot(state["d"]))
+            if slope > -group["tolerance_change"]:
                 break
-            self._move(state["d"], state["t"])
-            if iteration == group["max_iter"]:
-                break
-            _, loss, g = evaluate()
-            evaluations += 1
+            if group["line_search_fn"] is not None:
+                loss, g, tried = self._search(evaluate, state, Point(0.0, loss, g, slope))
+                evaluations += tried
+            else:
+                self._move(state["d"], state["t"])
+                if iteration == group["max_iter"]:
+                    break
+                _, loss, g = evaluate()
+                evaluations += 1
             small = (
                 float((state["d"] * state["t"]).abs().max()) <= group["tolerance_change"] or abs(loss - before) < group["tolerance_change"]
             )

@@ -6,6 +6,7 @@ op, through ``launch``, writing in place.
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
@@ -38,6 +39,8 @@ def downhill(p: Array, g: Array, weight_decay: float, maximize: bool) -> Array:
 
 def check_range(name: str, value: float, low: float = 0.0, below: float | None = None) -> None:
     """Raises ValueError, naming the hyperparameter, for a value out of range."""
+    if isinstance(value, Tensor) and value.numel() != 1:
+        raise ValueError(f"{name}: a tensor must be 1-element, got one of size {list(value.shape)}")
     if not low <= value or (below is not None and not value < below):
         raise ValueError(f"Invalid {name}: {value}")
 
@@ -72,7 +75,19 @@ class Optimizer:
         """Adds a group; what it leaves out comes from the defaults. Raises ValueError for a parameter that is in a group already."""
         given = param_group["params"]
         params = [given] if isinstance(given, Tensor) else list(given)
+        named = [isinstance(p, tuple) for p in params]
+        if any(named) and not all(named):
+            raise ValueError("all optimizer params should be with/without names. Some param names are missing")
+        if any(named):
+            param_group = {**param_group, "param_names": [name for name, _ in params]}
+            params = [p for _, p in params]
+        if self.param_groups and ("param_names" in param_group) != ("param_names" in self.param_groups[0]):
+            raise ValueError("all optimizer param groups should be with/without names")
         held = {id(p) for group in self.param_groups for p in group["params"]}
+        if len({id(p) for p in params}) != len(params):
+            warnings.warn(
+                "optimizer contains a parameter group with duplicate parameters; in future, this will cause an error", stacklevel=3
+            )
         for p in params:
             if not isinstance(p, Tensor):
                 raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}")

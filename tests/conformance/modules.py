@@ -113,7 +113,7 @@ def check_errors(info: Any) -> int:
     for training in (True, False):
         for i, bad in enumerate(info.module_error_inputs_func(info, "cpu", torch.float64, requires_grad=True, training=training)):
             built, inputs = bad.module_error_input.constructor_input, bad.module_error_input.forward_input
-            refusal = _refusal(lambda: _use(info.module_cls, built, inputs, lambda m: m.double()))
+            refusal = _refusal(info.module_cls, (built.args, built.kwargs), inputs and (inputs.args, inputs.kwargs))
             if refusal is None:
                 continue
             what = f"error input {i}: PyTorch {type(refusal).__name__} ({refusal})"
@@ -122,29 +122,21 @@ def check_errors(info: Any) -> int:
                 calls = ours((tuple(inputs.args), dict(inputs.kwargs))) if inputs is not None else None
             except Unsupported:
                 continue
-            cls = resolve(info)
-
-            def mine() -> Any:
-                m = cls(*arguments[0], **arguments[1]).double()
-                return m(*calls[0], **calls[1]) if calls is not None else m
-
-            got = _refusal(mine)
+            got = _refusal(resolve(info), arguments, calls)
             assert got is not None, f"{what}, got a result"
             assert isinstance(got, type(refusal)), f"{what}, got {type(got).__name__}: {got}"
             checked += 1
     return checked
 
 
-def _use(cls: Any, built: Any, inputs: Any, prepare: Any) -> Any:
-    m = prepare(cls(*built.args, **built.kwargs))
-    return m(*inputs.args, **inputs.kwargs) if inputs is not None else m
-
-
-def _refusal(call: Any) -> Exception | None:
+def _refusal(cls: Any, built: Any, inputs: Any) -> Exception | None:
+    """The error of making a module and applying it, if there is one."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            call()
+            module = cls(*built[0], **built[1]).double()
+            if inputs is not None:
+                module(*inputs[0], **inputs[1])
         except Exception as error:
             return error
     return None

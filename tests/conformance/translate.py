@@ -14,7 +14,7 @@ try:
 except ImportError:  # the tests skip, with a reason
     torch = None
 
-TOLERANCE = {"float64": 1e-7, "float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
+TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
 
 
 class Unsupported(Exception):
@@ -50,6 +50,16 @@ def ours(value: Any, made: dict[int, Any] | None = None) -> Any:
         return engine.Size(value)
     if isinstance(value, torch.nn.PairwiseDistance):
         return engine.nn.PairwiseDistance(value.norm, value.eps, value.keepdim)
+    if isinstance(value, torch.nn.LayerNorm):
+        return engine.nn.LayerNorm(value.normalized_shape, value.eps, bias=value.bias is not None)
+    if isinstance(value, torch.nn.TransformerEncoderLayer):
+        attention = value.self_attn
+        return engine.nn.TransformerEncoderLayer(
+            attention.embed_dim, attention.num_heads, value.linear1.out_features, value.dropout.p, ours(value.activation), value.norm1.eps, attention.batch_first,
+            value.norm_first, value.linear1.bias is not None,
+        )  # fmt: skip
+    if callable(value) and not isinstance(value, type) and hasattr(engine.nn.functional, getattr(value, "__name__", "")):
+        return getattr(engine.nn.functional, value.__name__)
     if isinstance(value, complex):
         raise Unsupported("complex numbers")
     if isinstance(value, tuple) and hasattr(value, "_fields"):

@@ -59,9 +59,9 @@ def _named_padding(
     if padding == "valid":
         return x, (0,) * len(kernel)
     if padding != "same":
-        raise ValueError(f"Invalid padding string {padding!r}, should be one of 'valid', 'same'")
+        raise RuntimeError(f"Invalid padding string {padding!r}, should be one of 'valid', 'same'")
     if any(s != 1 for s in stride):
-        raise ValueError("padding='same' is not supported for strided convolutions")
+        raise RuntimeError("padding='same' is not supported for strided convolutions")
     total = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
     if any(t % 2 for t in total):
         x = pad(x, [w for t in reversed(total) for w in (0, t % 2)])

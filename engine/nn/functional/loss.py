@@ -10,6 +10,7 @@ from engine.dtypes import FLOAT
 from engine.nn.functional.reduction import reduced, same_shape
 from engine.ops.elementwise import where
 from engine.ops.loss import log_softmax
+from engine.ops.mathematics import xlogy
 from engine.ops.scatter import gather
 from engine.ops.unary import softplus as _softplus
 from engine.tensor import Tensor
@@ -104,8 +105,7 @@ def kl_div(
     log_target: bool = False,
 ) -> Tensor:
     """The divergence of log-probabilities ``input`` from ``target``; ``batchmean`` divides by the batch, as its definition does."""
-    positive = target if log_target else where(target > 0, target, 1.0)
-    loss = target.exp() * (target - input) if log_target else target * (positive.log() - input)
+    loss = target.exp() * (target - input) if log_target else xlogy(target, target) - target * input
     if reduction == "batchmean":
         return loss.sum() / input.shape[0] if input.ndim else loss
     return reduced(loss, reduction, size_average, reduce)
@@ -124,8 +124,16 @@ def nll_loss(
         raise RuntimeError(f"nll_loss: expected class indices of an integer type as the target, got {target.dtype.name}")
     batched = input if input.ndim > 1 else input.unsqueeze(0)
     classes = target.long() if input.ndim > 1 else target.long().unsqueeze(0)
+    if batched.shape[0] != (classes.shape[0] if classes.ndim else 1):
+        raise ValueError(
+            f"Expected input batch_size ({batched.shape[0]}) to match target batch_size ({classes.shape[0] if classes.ndim else 1})."
+        )
     if (batched.shape[0], *batched.shape[2:]) != tuple(classes.shape):
-        raise ValueError(f"Expected target size {[batched.shape[0], *batched.shape[2:]]}, got {list(classes.shape)}")
+        raise RuntimeError(f"Expected target size {[batched.shape[0], *batched.shape[2:]]}, got {list(classes.shape)}")
+    if weight is not None and tuple(weight.shape) != (batched.shape[1],):
+        raise RuntimeError(
+            f"weight tensor should be defined either for all {batched.shape[1]} classes or no classes but got weight tensor of shape: {list(weight.shape)}"
+        )
     kept = classes != ignore_index
     safe = where(kept, classes, 0)
     if (
@@ -150,10 +158,16 @@ def cross_entropy(
     """Cross-entropy of ``softmax(x)``, ``(N, C, ...)``, with classes ``(N, ...)`` or with probabilities of the shape of ``input``."""
     if size_average is not None or reduce is not None:
         reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
+    if not 0 <= label_smoothing <= 1:
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     dim = 1 if input.ndim > 1 else 0
+    if target.dtype.category != FLOAT and target.shape == input.shape and input.ndim > 1:
+        raise RuntimeError(f"Expected floating point type for target with class probabilities, got {target.dtype.legacy_name}")
     logp = log_softmax(input, dim)
     if target.dtype.category == FLOAT:
         same_shape(input, target, "cross_entropy")
+        if ignore_index >= 0:
+            raise RuntimeError("ignore_index is not supported for floating point target")
         probabilities = target * (1 - label_smoothing) + label_smoothing / input.shape[dim]
         scaled = logp if weight is None else logp * weight.reshape(-1, *(1,) * (input.ndim - dim - 1))
         loss = -(probabilities * scaled).sum(dim)

@@ -31,11 +31,13 @@ def batch_norm(
             raise RuntimeError(f"{name} should contain {input.shape[1]} elements not {v.numel()}")
     per_channel = (1, input.shape[1], *(1,) * (input.ndim - 2))
     if training:
+        if eps <= 0:
+            raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
         n = count(input.shape) // max(input.shape[1], 1)
         if n == 1:
             raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
         y, mean, variance = standardize(input, (0, *range(2, input.ndim)), eps)
-        if running_mean is not None and running_var is not None:
+        if running_mean is not None and running_var is not None and n:
             with no_grad():
                 running_mean.copy_(running_mean * (1 - momentum) + mean.reshape(-1) * momentum)
                 running_var.copy_(running_var * (1 - momentum) + variance.reshape(-1) * (momentum * n / max(n - 1, 1)))
