@@ -151,7 +151,7 @@ def _points(start: Any, end: Any, steps: int, d: DType) -> Any:
     step = (end - start) / (steps - 1) if steps > 1 else 0.0
     if d.numpy == np.float32:
         step = np.float32(step)
-    k = np.arange(steps)
+    k: Any = np.arange(steps)
     half = k < steps // 2 if steps > 1 else k < 1
     wide = np.float32 if isinstance(step, np.float32) else np.float64
     return np.where(half, wide(start) + step * k.astype(wide), wide(end) - step * (steps - 1 - k).astype(wide))

@@ -39,6 +39,7 @@ class Node:
         self.results: dict[int, tuple[Array, list[int], int]] | None = None
         self.outputs: list[weakref.ref[Tensor]] = []
         self.hooks: dict[int, Hooks] | None = None
+        self.shapes: list[tuple[tuple[int, ...], Any, Any]] = []
         tensor = state.tensor
         wanted: set[int] = set()
         for name, x in zip(op.inputs, inputs, strict=False):

@@ -12,6 +12,7 @@ from engine.ops import index as indexing
 from engine.ops import pad as padding
 from engine.ops import shape as shaping
 from engine.ops import special as specials
+from engine.ops.dims import sizes
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -155,7 +156,7 @@ class Methods:
 
     def sum_to_size(self: Any, *size: Any) -> Tensor:
         """Summed over the dimensions along which ``size`` would be broadcast."""
-        wanted = shaping.sizes(size)
+        wanted = sizes(size)
         lead = self.ndim - len(wanted)
         if lead < 0 or any(n not in (1, m) for n, m in zip(wanted, self.shape[lead:], strict=True)):
             raise RuntimeError(f"size {{{list(wanted)}}} is not expandable to size {{{list(self.shape)}}}.")

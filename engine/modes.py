@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-class State:
-    """Whether ops are recorded; ``tensor`` is the class of results, set by ``engine.tensor``."""
+class State(threading.local):
+    """Whether ops are recorded, in each thread for itself; ``tensor`` is the class of results, set by ``engine.tensor``."""
 
     enabled = True
     tensor: type[Tensor]
@@ -25,7 +26,7 @@ state = State()
 
 def results_are(tensor: type[Tensor]) -> None:
     """Tells what class the results of ops are of; called once, by the module that defines it."""
-    state.tensor = tensor
+    State.tensor = tensor
 
 
 def tensor_class() -> type[Tensor]:

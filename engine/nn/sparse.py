@@ -35,7 +35,7 @@ class Embedding(Module):
         """A layer whose rows are given: ``(num_embeddings, embedding_dim)``."""
         if embeddings.ndim != 2:
             raise AssertionError(f"Embeddings parameter is expected to be 2-dimensional, got {embeddings.ndim}D")
-        layer = cls(*embeddings.shape, _weight=embeddings, **options)
+        layer = cls(embeddings.shape[0], embeddings.shape[1], _weight=embeddings, **options)
         layer.weight.requires_grad = not freeze
         return layer
 

@@ -79,14 +79,14 @@ _inv: Op = Op(
     ["x"],
     infer=lambda x: (x.shape, x.dtype),
     kernel=lambda out, x: out.__setitem__(..., _lapack("inv", lambda la: la.inv)(x)),
-    vjps={"x": lambda g, y: -matmul(_mT(y), matmul(g, _mT(y)))},
+    vjps={"x": lambda g, y: matmul(_mT(y), matmul(g, _mT(y))).neg()},
 )
 _solve: Op = Op(
     "solve",
     ["a", "b"],
     infer=lambda a, b: (b.shape, b.dtype),
     kernel=lambda out, a, b: out.__setitem__(..., _lapack("solve", lambda la: la.solve)(a, b)),
-    vjps={"a": lambda g, a, y: -matmul(apply(_solve, _mT(a), g), _mT(y)), "b": lambda g, a: apply(_solve, _mT(a), g)},
+    vjps={"a": lambda g, a, y: matmul(apply(_solve, _mT(a), g), _mT(y)).neg(), "b": lambda g, a: apply(_solve, _mT(a), g)},
 )
 
 
@@ -162,7 +162,7 @@ _slogdet: Op = Op(
     ["x"],
     infer=lambda x: [(x.shape[:-2], x.dtype), (x.shape[:-2], x.dtype)],
     kernel=_slogdet_kernel,
-    vjps={"x": lambda g, g1, x: unsqueeze(unsqueeze(g, -1), -1) * _mT(inv(x))},
+    vjps={"x": lambda g, g1, x: unsqueeze(unsqueeze(g, -1), -1).mul(_mT(inv(x)))},
     differentiable=2,
 )
 

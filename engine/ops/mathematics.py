@@ -24,24 +24,24 @@ from engine.ops.elementwise import (
     unary,
     where,
 )
-from engine.ops.unary import exp, function, log, rsqrt, sign, trunc
+from engine.ops.unary import Function, exp, function, log, rsqrt, sign, trunc
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
 
 # -- trigonometric and hyperbolic
 
-acos = function(elementwise("acos", "x", "arccos", x=lambda g, x: -g * rsqrt(1 - x * x)))
-asin = function(elementwise("asin", "x", "arcsin", x=lambda g, x: g * rsqrt(1 - x * x)))
-atan = function(elementwise("atan", "x", "arctan", x=lambda g, x: g / (x * x + 1)))
-tan = function(elementwise("tan", "x", "tan", x=lambda g, y: g * (y * y + 1)))
-acosh = function(elementwise("acosh", "x", "arccosh", x=lambda g, x: g * rsqrt(x * x - 1)))
-asinh = function(elementwise("asinh", "x", "arcsinh", x=lambda g, x: g * rsqrt(x * x + 1)))
-atanh = function(elementwise("atanh", "x", "arctanh", x=lambda g, x: g / (1 - x * x)))
-sinh = function(elementwise("sinh", "x", "sinh", x=lambda g, x: g * cosh(x)))
-cosh = function(elementwise("cosh", "x", "cosh", x=lambda g, x: g * sinh(x)))
-exp2 = function(elementwise("exp2", "x", "exp2", x=lambda g, y: g * y * math.log(2)))
-sinc = function(elementwise("sinc", "x", lambda m, x: m.sinc(x), x=lambda g, x: g * _sinc_slope(x)))
+acos: Function = function(elementwise("acos", "x", "arccos", x=lambda g, x: -g * rsqrt(1 - x * x)))
+asin: Function = function(elementwise("asin", "x", "arcsin", x=lambda g, x: g * rsqrt(1 - x * x)))
+atan: Function = function(elementwise("atan", "x", "arctan", x=lambda g, x: g / (x * x + 1)))
+tan: Function = function(elementwise("tan", "x", "tan", x=lambda g, y: g * (y * y + 1)))
+acosh: Function = function(elementwise("acosh", "x", "arccosh", x=lambda g, x: g * rsqrt(x * x - 1)))
+asinh: Function = function(elementwise("asinh", "x", "arcsinh", x=lambda g, x: g * rsqrt(x * x + 1)))
+atanh: Function = function(elementwise("atanh", "x", "arctanh", x=lambda g, x: g / (1 - x * x)))
+sinh: Function = function(elementwise("sinh", "x", "sinh", x=lambda g, x: g * cosh(x)))
+cosh: Function = function(elementwise("cosh", "x", "cosh", x=lambda g, x: g * sinh(x)))
+exp2: Function = function(elementwise("exp2", "x", "exp2", x=lambda g, y: g * y * math.log(2)))
+sinc: Function = function(elementwise("sinc", "x", lambda m, x: m.sinc(x), x=lambda g, x: g * _sinc_slope(x)))
 
 
 def _sinc_slope(x: Tensor) -> Tensor:

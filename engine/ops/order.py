@@ -259,7 +259,7 @@ def searchsorted(
         raise RuntimeError(f"side can only be 'left' or 'right' but got {side}")
     if side == "left" and right:
         raise RuntimeError("side and right can't be set to opposites, got side of left while right was True")
-    where = "right" if right or side == "right" else "left"
+    where: Any = "right" if right or side == "right" else "left"
     if sorter is not None:
         sorted_sequence = gather(sorted_sequence, -1, sorter)
     rows = sorted_sequence.detach().cpu().numpy()

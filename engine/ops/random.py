@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -56,23 +57,29 @@ class Generator:
 
 
 default_generator = Generator()
+_local = threading.local()
+
+
+def current_generator() -> Generator:
+    """The generator that draws where none is named: the default one, outside of ``drawing_from``."""
+    return getattr(_local, "generator", None) or default_generator
 
 
 def manual_seed(seed: int) -> Generator:
     """Makes every draw from here on repeatable; returns the default generator."""
-    return default_generator.manual_seed(seed)
+    return current_generator().manual_seed(seed)
 
 
 def initial_seed() -> int:
-    return default_generator.initial_seed()
+    return current_generator().initial_seed()
 
 
 def get_rng_state() -> list[int]:
-    return default_generator.get_state()
+    return current_generator().get_state()
 
 
 def set_rng_state(state: list[int]) -> None:
-    default_generator.set_state(state)
+    current_generator().set_state(state)
 
 
 def _randint_kernel(out: Array, x: Array, low: int, high: int, seed: int, stream: int, start: int) -> None:
@@ -98,24 +105,24 @@ def _words_each(x: Tensor) -> int:
 
 def uniform_like(x: Tensor, generator: Generator | None = None) -> Tensor:
     """Uniform numbers in [0, 1) in the shape, dtype and device of ``x``."""
-    return apply(_uniform, x.detach(), **(generator or default_generator).take(x.numel(), _words_each(x)))
+    return apply(_uniform, x.detach(), **(generator or current_generator()).take(x.numel(), _words_each(x)))
 
 
 def normal_like(x: Tensor, generator: Generator | None = None) -> Tensor:
     """Standard normal numbers in the shape, dtype and device of ``x``."""
-    return apply(_normal, x.detach(), **(generator or default_generator).take(x.numel(), _words_each(x)))
+    return apply(_normal, x.detach(), **(generator or current_generator()).take(x.numel(), _words_each(x)))
 
 
 def randint_like(x: Tensor, low: int, high: int, generator: Generator | None = None) -> Tensor:
     """Integers from ``low`` up to but not including ``high``."""
     if high <= low:
         raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
-    return apply(_randint, x.detach(), low=low, high=high, **(generator or default_generator).take(x.numel(), 2))
+    return apply(_randint, x.detach(), low=low, high=high, **(generator or current_generator()).take(x.numel(), 2))
 
 
 def permutation(n: int, generator: Generator | None = None) -> np.ndarray[Any, np.dtype[np.int64]]:
     """A random order of ``range(n)``: the order of as many 64-bit words."""
-    g = (generator or default_generator).take(n, 2)
+    g = (generator or current_generator()).take(n, 2)
     w = philox.words(np, g["seed"], g["stream"], g["start"], 2 * n).reshape(n, 2)
     return np.argsort(w[:, 0] << np.uint64(32) | w[:, 1], kind="stable")
 
@@ -127,13 +134,13 @@ def dropout_mask(x: Tensor, p: float) -> Tensor:
 
 @contextmanager
 def drawing_from(generator: Generator) -> Iterator[None]:
-    """Inside, the default generator draws the numbers of ``generator``; afterwards it goes on where it was."""
-    before = default_generator.get_state()
-    default_generator.set_state(generator.get_state())
+    """Inside, in this thread, ``generator`` stands for the default generator, which goes on afterwards where it was."""
+    before = getattr(_local, "generator", None)
+    _local.generator = generator
     try:
         yield
     finally:
-        default_generator.set_state(before)
+        _local.generator = before
 
 
 def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Tensor:

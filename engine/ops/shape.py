@@ -349,7 +349,7 @@ _unview: Op = Op(
     kernel=_unview_kernel,
     vjps={"g": lambda g, view_op, view_attrs: apply(_VIEWS[view_op], g, **view_attrs)},
 )
-_VIEWS = {op.name: op for op in (_as_strided, _diagonal, _unfold)}
+_VIEWS: dict[str, Op] = {op.name: op for op in (_as_strided, _diagonal, _unfold)}
 """The views whose gradient ``unview`` sends back."""
 
 __all__ = [

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from engine.backend import special_module
+from engine.dispatch import Op
 from engine.graph import apply
 from engine.ops.elementwise import elementwise, promoted, where
 from engine.ops.mathematics import exp2, logit, sinc, xlogy
 from engine.ops.reduce import logsumexp
-from engine.ops.unary import exp, expm1, function, log, log1p, round, sign
+from engine.ops.unary import Function, exp, expm1, function, log, log1p, round, sign
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -25,27 +26,27 @@ def _special(name: str, slope: Callable[..., Any] | None = None) -> Callable[[Te
 
 _SCIPY = {"lgamma": "gammaln", "digamma": "psi", "bessel_j0": "j0", "bessel_j1": "j1", "bessel_y0": "y0", "bessel_y1": "y1"}
 
-erf = _special("erf", lambda g, x: g * exp(-x * x) * (2 / math.sqrt(math.pi)))
-erfc = _special("erfc", lambda g, x: -g * exp(-x * x) * (2 / math.sqrt(math.pi)))
-erfinv = _special("erfinv", lambda g, y: g * exp(y * y) * (math.sqrt(math.pi) / 2))
-erfcx = _special("erfcx", lambda g, x, y: g * (x * y * 2 - 2 / math.sqrt(math.pi)))
-ndtr = _special("ndtr", lambda g, x: g * exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi)))
-ndtri = _special("ndtri", lambda g, y: g * exp(y * y * 0.5) * math.sqrt(2 * math.pi))
-log_ndtr = _special("log_ndtr", lambda g, x: g / erfcx(x * -math.sqrt(0.5)) * math.sqrt(2 / math.pi))
-lgamma = _special("lgamma", lambda g, x: g * digamma(x))
-digamma = _special("digamma", lambda g, x: g * polygamma(1, x))
-i0 = _special("i0", lambda g, x: g * i1(x))
-i0e = _special("i0e", lambda g, x, y: g * (i1e(x) - sign(x) * y))
-i1 = _special("i1", lambda g, x, y: g * where(x == 0, 0.5, i0(x) - y / where(x == 0, 1, x)))
-i1e = _special("i1e", lambda g, x, y: g * where(x == 0, 0.5, i0e(x) - y * (sign(x) + 1 / where(x == 0, 1, x))))
-entr = _special("entr", lambda g, x: g * (-log(x) - 1))
+erf: Function = _special("erf", lambda g, x: g * exp(-x * x) * (2 / math.sqrt(math.pi)))
+erfc: Function = _special("erfc", lambda g, x: -g * exp(-x * x) * (2 / math.sqrt(math.pi)))
+erfinv: Function = _special("erfinv", lambda g, y: g * exp(y * y) * (math.sqrt(math.pi) / 2))
+erfcx: Function = _special("erfcx", lambda g, x, y: g * (x * y * 2 - 2 / math.sqrt(math.pi)))
+ndtr: Function = _special("ndtr", lambda g, x: g * exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi)))
+ndtri: Function = _special("ndtri", lambda g, y: g * exp(y * y * 0.5) * math.sqrt(2 * math.pi))
+log_ndtr: Function = _special("log_ndtr", lambda g, x: g / erfcx(x * -math.sqrt(0.5)) * math.sqrt(2 / math.pi))
+lgamma: Function = _special("lgamma", lambda g, x: g * digamma(x))
+digamma: Function = _special("digamma", lambda g, x: g * polygamma(1, x))
+i0: Function = _special("i0", lambda g, x: g * i1(x))
+i0e: Function = _special("i0e", lambda g, x, y: g * (i1e(x) - sign(x) * y))
+i1: Function = _special("i1", lambda g, x, y: g * where(x == 0, 0.5, i0(x) - y / where(x == 0, 1, x)))
+i1e: Function = _special("i1e", lambda g, x, y: g * where(x == 0, 0.5, i0e(x) - y * (sign(x) + 1 / where(x == 0, 1, x))))
+entr: Function = _special("entr", lambda g, x: g * (-log(x) - 1))
 bessel_j0, bessel_j1, bessel_y0, bessel_y1 = (_special(f"bessel_{name}") for name in ("j0", "j1", "y0", "y1"))
 expit = function(elementwise("expit", "x", lambda m, x: special_module(x).expit(x), x=lambda g, y: g * y * (1 - y)))
 
-_polygamma = elementwise(
+_polygamma: Op = elementwise(
     "polygamma", "x", lambda m, x, n: special_module(x).polygamma(n, x), x=lambda g, x, n: g * apply(_polygamma, x, n=n + 1)
 )
-_zeta = elementwise("zeta", "a b", lambda m, a, b: special_module(a).zeta(a, b), b=lambda g, a, b: -g * a * promoted(_zeta, a + 1, b))
+_zeta: Op = elementwise("zeta", "a b", lambda m, a, b: special_module(a).zeta(a, b), b=lambda g, a, b: -g * a * promoted(_zeta, a + 1, b))
 _xlog1py = elementwise(
     "xlog1py",
     "a b",

@@ -48,10 +48,10 @@ def neg(input: Tensor) -> Tensor:
     return unary(_neg, input, floating=False)
 
 
-_Function = Callable[[Any], Any]
+Function = Callable[[Any], Any]
 
 
-def function(op: Op, floating: bool = True) -> _Function:
+def function(op: Op, floating: bool = True) -> Function:
     def apply_to(input: Tensor) -> Tensor:
         return unary(op, input, floating)
 
@@ -60,25 +60,25 @@ def function(op: Op, floating: bool = True) -> _Function:
     return apply_to
 
 
-abs: _Function = function(_abs, floating=False)
-relu: _Function = function(_relu, floating=False)
-sqrt: _Function = function(_sqrt)
-rsqrt: _Function = function(_rsqrt)
-reciprocal: _Function = function(_reciprocal)
-exp: _Function = function(_exp)
-expm1: _Function = function(_expm1)
-log: _Function = function(_log)
-log1p: _Function = function(_log1p)
-log2: _Function = function(_log2)
-log10: _Function = function(_log10)
-sin: _Function = function(_sin)
-cos: _Function = function(_cos)
-tanh: _Function = function(_tanh)
-sigmoid: _Function = function(_sigmoid)
-softplus: _Function = function(_softplus)
+abs: Function = function(_abs, floating=False)
+relu: Function = function(_relu, floating=False)
+sqrt: Function = function(_sqrt)
+rsqrt: Function = function(_rsqrt)
+reciprocal: Function = function(_reciprocal)
+exp: Function = function(_exp)
+expm1: Function = function(_expm1)
+log: Function = function(_log)
+log1p: Function = function(_log1p)
+log2: Function = function(_log2)
+log10: Function = function(_log10)
+sin: Function = function(_sin)
+cos: Function = function(_cos)
+tanh: Function = function(_tanh)
+sigmoid: Function = function(_sigmoid)
+softplus: Function = function(_softplus)
 
 
-def _rounding(op: Op) -> _Function:
+def _rounding(op: Op) -> Function:
     def rounded(input: Tensor) -> Tensor:
         if input.dtype.category == BOOL:
             raise RuntimeError(f"\"{op.name}_vml_cpu\" not implemented for 'Bool'")

@@ -46,6 +46,8 @@ def check_range(name: str, value: float, low: float = 0.0, below: float | None =
 
 
 def check_betas(betas: tuple[float, float]) -> None:
+    if not isinstance(betas, tuple | list) or len(betas) != 2 or isinstance(betas[0], Tensor) != isinstance(betas[1], Tensor):
+        raise ValueError(f"betas must be either both floats or both Tensors, got {betas!r}")
     for i, beta in enumerate(betas):
         check_range(f"beta parameter at index {i}", beta, below=1.0)
 

@@ -10,9 +10,12 @@ from engine.nn.functional.margin import *
 from engine.nn.functional.normalization import *
 from engine.nn.functional.pooling import *
 from engine.nn.functional.resize import *
-from engine.nn.functional.sizes import tuple_of
+from engine.nn.functional.sizes import tuple_of as tuple_of
 from engine.nn.functional.sparse import *
 from engine.nn.functional.vision import *
-from engine.ops.linalg import bilinear, linear
-from engine.ops.pad import pad
-from engine.ops.unary import relu, sigmoid, tanh
+from engine.ops.linalg import bilinear as bilinear
+from engine.ops.linalg import linear as linear
+from engine.ops.pad import pad as pad
+from engine.ops.unary import relu as relu
+from engine.ops.unary import sigmoid as sigmoid
+from engine.ops.unary import tanh as tanh

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from engine.nn.functional.activation import logsigmoid
 from engine.nn.functional.distance import pairwise_distance
@@ -172,9 +173,7 @@ def poisson_nll_loss(
     return reduced(loss, reduction, size_average, reduce)
 
 
-def gaussian_nll_loss(
-    input: Tensor, target: Tensor, var: Tensor | float, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
-) -> Tensor:
+def gaussian_nll_loss(input: Tensor, target: Tensor, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> Tensor:
     """Minus the log-likelihood by a normal distribution of mean ``input`` and variance ``var``, which counts as at least ``eps``."""
     check_reduction(reduction)
     if not isinstance(var, Tensor):

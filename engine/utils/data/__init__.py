@@ -2,10 +2,12 @@
 
 from engine.utils.data.collate import default_collate, default_convert
 from engine.utils.data.dataset import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset, random_split
+from engine.utils.data.fetch import WorkerInfo
 from engine.utils.data.loader import DataLoader
 from engine.utils.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, SubsetRandomSampler
+from engine.utils.data.workers import get_worker_info
 
 __all__ = [
     "BatchSampler", "ConcatDataset", "DataLoader", "Dataset", "IterableDataset", "RandomSampler", "Sampler", "SequentialSampler", "Subset",
-    "SubsetRandomSampler", "TensorDataset", "default_collate", "default_convert", "random_split",
+    "SubsetRandomSampler", "TensorDataset", "WorkerInfo", "default_collate", "default_convert", "get_worker_info", "random_split",
 ]  # fmt: skip
