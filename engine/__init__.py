@@ -1,6 +1,6 @@
 """Tensors, autograd, layers, optimizers and data loaders on NumPy and CuPy, with PyTorch's names: ``import engine as torch``."""
 
-from engine import autograd, dtypes, linalg, nn, optim, special, utils
+from engine import autograd, distributions, dtypes, linalg, nn, optim, sparse, special, utils
 from engine.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from engine.backend import device
 from engine.creation import (
@@ -76,6 +76,7 @@ from engine.legacy import (
 )  # fmt: skip
 from engine.ops.random import Generator, default_generator, get_rng_state, initial_seed, manual_seed, set_rng_state
 from engine.serialization import load, save
+from engine.sparse import sparse_coo_tensor, spmm
 from engine.tensor import Size, Tensor
 
 __version__ = "0.1.0"

@@ -71,6 +71,7 @@ class Methods:
     __rmul__ = elementwise.mul
     __sub__ = elementwise.sub
     __truediv__ = elementwise.div
+    __div__ = elementwise.div
     __floordiv__ = elementwise.floor_divide
     __mod__ = elementwise.remainder
     __pow__ = elementwise.pow

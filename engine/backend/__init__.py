@@ -130,7 +130,7 @@ def shares_memory(a: Array, b: Array) -> bool:
     """Whether writing to one array could be seen in the other; of arrays without elements, always."""
     if isinstance(a, MetaArray) or isinstance(b, MetaArray):
         return True
-    return np.may_share_memory(a, b) if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) else array_module(a).may_share_memory(a, b)
+    return type(a) is type(b) and bool(array_module(a).may_share_memory(a, b))
 
 
 def is_writeable(x: Array) -> bool:

@@ -67,7 +67,7 @@ _index_put: Op = Op(
 
 def spread(g: Tensor, index: Any, shape: tuple[int, ...]) -> Tensor:
     """Zeros of ``shape`` with ``g`` added at ``index``, a place named twice counting twice."""
-    return apply(_index_put, g, index=index, shape=tuple(shape))
+    return apply(_index_put, g, index=plain_index(index, g), shape=tuple(shape))
 
 
 def _plain(part: Any) -> Any:

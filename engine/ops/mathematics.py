@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine.backend import array_module
 from engine.dispatch import broadcast_shapes
 from engine.dtypes import BOOL, FLOAT, float64
 from engine.graph import apply
@@ -306,8 +307,9 @@ def equal(input: Tensor, other: Tensor) -> bool:
 def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
     """Whether each element is among others."""
     like = elements if is_tensor(elements) else test_elements
-    a, b = (v.detach().cpu().numpy() if is_tensor(v) else np.asarray(v) for v in (elements, test_elements))
-    return like._wrap(np.asarray(np.isin(a, b, invert=invert))).to(like.device)
+    xp = array_module(like._data)
+    a, b = (v._data if is_tensor(v) else xp.asarray(v) for v in (elements, test_elements))
+    return like._wrap(xp.asarray(xp.isin(a, b, invert=invert)))
 
 
 def logit(input: Tensor, eps: float | None = None) -> Tensor:

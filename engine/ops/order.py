@@ -219,29 +219,32 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Val
 
 def unique(x: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:
     """The distinct elements (or slices of ``dim``) in order; on request where each element went and how often each occurs."""
-    array = x.detach().cpu().numpy()
-    found, inverse, counts = np.unique(array, return_inverse=True, return_counts=True, axis=dim)
+    array = x._data
+    found, inverse, counts = array_module(array).unique(array, return_inverse=True, return_counts=True, axis=dim)
     return _with_extras(x, found, inverse.reshape(array.shape if dim is None else -1), counts, return_inverse, return_counts)
 
 
 def unique_consecutive(x: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:
     """``unique`` of neighbours only: equal elements in a row become one."""
-    array = x.detach().cpu().numpy()
-    rows = array.reshape(-1) if dim is None else np.moveaxis(array, dim, 0)
+    array = x._data
+    xp = array_module(array)
+    rows = array.reshape(-1) if dim is None else xp.moveaxis(array, dim, 0)
     n = rows.shape[0]
-    changed = (rows[1:] != rows[:-1]).reshape(n - 1, -1).any(1) if n > 1 else np.zeros(0, bool)
-    starts = np.concatenate([[0], np.flatnonzero(changed) + 1]).astype(np.int64)[: max(n, 0)]
-    inverse = np.concatenate([[0], np.cumsum(changed)]).astype(np.int64)[:n]
-    counts = np.diff(np.append(starts, n))
-    found = rows[starts] if dim is None else np.moveaxis(rows[starts], 0, dim)
+    first = xp.ones(n, bool)
+    if n > 1:
+        first[1:] = (rows[1:] != rows[:-1]).reshape(n - 1, -1).any(1)
+    starts = xp.flatnonzero(first)
+    inverse = xp.cumsum(first) - 1
+    counts = xp.diff(xp.append(starts, xp.asarray(n)))
+    found = rows[starts] if dim is None else xp.moveaxis(rows[starts], 0, dim)
     return _with_extras(x, found, inverse.reshape(array.shape) if dim is None else inverse, counts, return_inverse, return_counts)
 
 
 def _with_extras(x: Tensor, found: Any, inverse: Any, counts: Any, return_inverse: bool, return_counts: bool) -> Any:
-    parts = [np.ascontiguousarray(found)]
+    parts = [array_module(found).ascontiguousarray(found)]
     parts += [inverse.astype(np.int64)] if return_inverse else []
     parts += [counts.astype(np.int64)] if return_counts else []
-    results = tuple(x._wrap(p).to(x.device) for p in parts)
+    results = tuple(x._wrap(p) for p in parts)
     return results if len(results) > 1 else results[0]
 
 
@@ -262,19 +265,20 @@ def searchsorted(
     where: Any = "right" if right or side == "right" else "left"
     if sorter is not None:
         sorted_sequence = gather(sorted_sequence, -1, sorter)
-    rows = sorted_sequence.detach().cpu().numpy()
-    wanted = values.detach().cpu().numpy() if hasattr(values, "_data") else np.asarray(values)
+    rows = sorted_sequence._data
+    xp = array_module(rows)
+    wanted = values._data if hasattr(values, "_data") else xp.asarray(values)
     if rows.ndim > 1 and rows.shape[:-1] != wanted.shape[:-1]:
         raise RuntimeError(
             f"boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and input value tensor must match, but we got boundaries tensor {list(rows.shape)} and input value tensor {list(wanted.shape)}"
         )
     if rows.ndim <= 1:
-        found = np.searchsorted(rows.reshape(-1), wanted, where)
+        found = xp.searchsorted(rows.reshape(-1), wanted, where)
     else:
-        found = np.zeros(wanted.shape, np.int64)
+        found = xp.zeros(wanted.shape, np.int64)
         for at in np.ndindex(rows.shape[:-1]):
-            found[at] = np.searchsorted(rows[at], wanted[at], where)
-    return sorted_sequence._wrap(np.asarray(found, np.int32 if out_int32 else np.int64)).to(sorted_sequence.device)
+            found[at] = xp.searchsorted(rows[at], wanted[at], where)
+    return sorted_sequence._wrap(xp.asarray(found, np.int32 if out_int32 else np.int64))
 
 
 def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False) -> Tensor:

@@ -70,12 +70,20 @@ def cumprod(input: Tensor, dim: int, *, dtype: dtype | None = None) -> Tensor:
 
 
 def _leader_kernel(out: Array, x: Array, dim: int, greatest: bool) -> None:
-    """The index of the last element that no earlier one exceeds; a NaN stays the leader."""
+    """The index of the last element that no earlier one exceeds; a NaN stays the leader.
+
+    By doubling: after the step of width ``w``, each place knows the leader of the ``2 w`` elements that end there (Hillis and Steele, 1986).
+    """
     xp = array_module(out)
-    top = (xp.maximum if greatest else xp.minimum).accumulate(x, axis=dim)
-    leads = (x == top) | (x != x)
-    positions = xp.arange(x.shape[dim]).reshape([-1 if i == dim else 1 for i in range(x.ndim)])
-    out[...] = xp.maximum.accumulate(xp.where(leads, positions, 0), axis=dim)
+    n = x.shape[dim]
+    out[...] = xp.arange(n).reshape([-1 if i == dim else 1 for i in range(x.ndim)])
+    width = 1
+    while width < n:
+        mine, theirs = out[along(dim, slice(width, None))], out[along(dim, slice(0, n - width))]
+        a, b = xp.take_along_axis(x, mine, dim), xp.take_along_axis(x, theirs, dim)
+        ahead = (a >= b) if greatest else (a <= b)
+        mine[...] = xp.where((a != a) | (ahead & (b == b)), mine, theirs.copy())
+        width *= 2
 
 
 _leader = Op("leader", ["x"], infer=lambda x, dim, greatest: (x.shape, np.int64), kernel=_leader_kernel)

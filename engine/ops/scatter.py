@@ -11,7 +11,7 @@ from engine.backend import Array, array_module
 from engine.dispatch import Op, broadcast_shapes
 from engine.dtypes import BOOL, INTEGER, int64
 from engine.graph import apply
-from engine.ops.dims import wrap_dim
+from engine.ops.dims import along, wrap_dim
 from engine.ops.elementwise import cast, eq, where
 from engine.ops.index import getitem
 from engine.ops.shape import expand, flatten, reshape
@@ -158,10 +158,16 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     return scatter_reduce(input, dim, index, src, "sum", name="scatter_add")
 
 
-def _at_ufunc(name: str) -> Callable[..., None]:
+def _combined(name: str) -> Callable[..., None]:
+    """Slice after slice along ``dim``: within one no place occurs twice, so any ufunc will do, also those without an ``at`` on the GPU."""
+
     def kernel(out: Array, x: Array, src: Array, index: Array, dim: int) -> None:
         out[...] = x
-        getattr(array_module(out), name).at(out, _grid(index, dim), src)
+        combine = getattr(array_module(out), name)
+        for k in range(index.shape[dim]):
+            one = along(dim, slice(k, k + 1))
+            places = _grid(index[one], dim)
+            out[places] = combine(out[places], src[one])
 
     return kernel
 
@@ -178,7 +184,7 @@ def _extreme_op(name: str, ufunc: str) -> Op:
         name,
         ["x", "src", "index"],
         infer=lambda x, src, index, dim: (x.shape, x.dtype),
-        kernel=_at_ufunc(ufunc),
+        kernel=_combined(ufunc),
         vjps={
             "x": lambda g, x, src, index, y, dim: _extreme_vjp(g, x, x, src, index, y, dim, False),
             "src": lambda g, x, src, index, y, dim: _extreme_vjp(g, src, x, src, index, y, dim, True),
@@ -201,7 +207,7 @@ _products: Op = Op(
     "scatter_prod",
     ["x", "src", "index"],
     infer=lambda x, src, index, dim: (x.shape, x.dtype),
-    kernel=_at_ufunc("multiply"),
+    kernel=_combined("multiply"),
     vjps={
         "x": lambda g, x, src, index, dim: g * apply(_products, x.new_ones(x.shape), src, index, dim=dim),
         "src": lambda g, x, src, index, y, dim: _product_vjp(g, x, src, index, y, dim),

@@ -32,7 +32,7 @@ def apart(*size: int) -> Tensor:
 Sample = tuple[Callable[..., Any], list[Tensor]]
 SAMPLES: dict[str, list[Sample]] = {
     "to": [(lambda x: x.float().double() * 0 + x, [normal(2, 3)])],
-    "move": [(lambda x: x.to("cpu"), [normal(2)])],
+    "move": [(lambda x: x.to("cpu").to(x.device), [normal(2)])],
     "clone": [(lambda x: x.clone(), [normal(2, 3)])],
     "add": [(torch.add, [normal(2, 3), normal(3)]), (lambda a: a + 2, [normal(2)])],
     "sub": [(torch.sub, [normal(2, 1), normal(2, 3)]), (lambda a: 2 - a, [normal(2)])],
@@ -70,17 +70,21 @@ SAMPLES: dict[str, list[Sample]] = {
     "ceil": [(torch.ceil, [apart(6)])],
     "round": [(torch.round, [apart(6)])],
     "trunc": [(torch.trunc, [apart(6)])],
-    "where": [(lambda a, b: torch.where(MASK, a, b), [normal(2, 3), normal(3)])],
+    "where": [(lambda a, b: torch.where(MASK.to(a.device), a, b), [normal(2, 3), normal(3)])],
     "clamp": [(lambda x: x.clamp(-0.5, 0.6), [apart(6)]), (lambda x: x.clamp(min=0.1), [apart(6)])],
     "reshape": [(lambda x: x.reshape(3, 2), [normal(2, 3)]), (lambda x: x.t().reshape(6), [normal(2, 3)])],
     "permute": [(lambda x: x.permute(2, 0, 1), [normal(2, 3, 4)])],
     "expand": [(lambda x: x.expand(4, 2, 3), [normal(2, 1)])],
     "flip": [(lambda x: torch.flip(x, [1]), [normal(2, 3)])],
     "slice": [(lambda x: x[1, ::2], [normal(2, 5)]), (lambda x: x[..., None, -1], [normal(2, 3)])],
-    "index": [(lambda x: x[INDEX], [normal(3, 2)]), (lambda x: x[MASK], [normal(2, 3)]), (lambda x: x[:, [0, 0, 2]], [normal(2, 3)])],
+    "index": [
+        (lambda x: x[INDEX.to(x.device)], [normal(3, 2)]),
+        (lambda x: x[MASK.to(x.device)], [normal(2, 3)]),
+        (lambda x: x[:, [0, 0, 2]], [normal(2, 3)]),
+    ],
     "index_put": [(lambda x: torch.cat([x, x])[2:], [normal(2, 3)])],
-    "gather": [(lambda x: torch.gather(x, 1, INDEX), [normal(2, 3)])],
-    "scatter_add": [(lambda x: torch.gather(x, 0, INDEX % 2) * x, [normal(2, 3)])],
+    "gather": [(lambda x: torch.gather(x, 1, INDEX.to(x.device)), [normal(2, 3)])],
+    "scatter_add": [(lambda x: torch.gather(x, 0, INDEX.to(x.device) % 2) * x, [normal(2, 3)])],
     "cat2": [(lambda a, b: torch.cat([a, b], 1), [normal(2, 3), normal(2, 1)])],
     "cat3": [(lambda a, b, c: torch.stack([a, b, c], 1), [normal(2, 3), normal(2, 3), normal(2, 3)])],
     "pad": [(lambda x: F.pad(x, [1, 2, 0, 1]), [normal(2, 3)]), (lambda x: F.pad(x, [1, 1, 1, 1], "reflect"), [normal(1, 1, 3, 3)])],
@@ -119,20 +123,90 @@ SAMPLES: dict[str, list[Sample]] = {
     "softmax": [(lambda x: torch.softmax(x, 1), [normal(2, 4)])],
     "log_softmax": [(lambda x: torch.log_softmax(x, 0), [normal(3, 2)])],
 }
+
+
+def between(low: float, high: float, *size: int) -> Tensor:
+    return torch.tensor(_rng.uniform(low, high, size=size))
+
+
+def spread(n: int) -> Tensor:
+    """A matrix far from singular, its singular values apart."""
+    return torch.tensor(np.diag(np.arange(1.0, n + 1)) * 2 + _rng.normal(size=(n, n)) * 0.3)
+
+
+PLACES = torch.tensor(np.array([[0, 1, 1], [2, 0, 2]]))
+S = torch.special
+SAMPLES |= {
+    **{name: [(getattr(torch, name), [normal(3)])] for name in ("asinh", "atan", "cosh", "sinh", "exp2", "erf", "erfc", "sinc")},
+    **{name: [(getattr(torch, name), [between(-0.9, 0.9, 4)])] for name in ("acos", "asin", "atanh", "erfinv", "tan")},
+    **{name: [(getattr(S, name), [between(0.2, 2.5, 4)])] for name in ("digamma", "entr", "erfcx", "expit", "i0", "i0e", "i1", "i1e", "log_ndtr", "ndtr")
+       if hasattr(S, name)},
+    **{name: [(getattr(torch, name), [normal(2, 3), normal(3)])] for name in ("hypot", "logaddexp", "logaddexp2", "atan2")},
+    **{name: [(getattr(torch, name), [apart(2, 3), apart(2, 3) + 0.1])] for name in ("fmax", "fmin")},
+    "acosh": [(torch.acosh, [between(1.5, 3, 3)])],
+    "ndtri": [(S.ndtri, [between(0.1, 0.9, 3)])],
+    "lgamma": [(torch.lgamma, [between(0.5, 4, 3)])],
+    "digamma": [(torch.digamma, [between(0.5, 4, 3)])],
+    "polygamma": [(lambda x: torch.polygamma(1, x), [between(0.5, 4, 3)])],
+    "zeta": [(lambda q: S.zeta(q * 0 + 2.5, q), [between(1, 4, 3)])],
+    "logit": [(torch.logit, [between(0.1, 0.9, 3)])],
+    "xlogy": [(torch.xlogy, [normal(2, 3), positive(3)])],
+    "xlog1py": [(S.xlog1py, [normal(2, 3), positive(3)])],
+    "fmod": [(torch.fmod, [apart(2, 3), positive(2, 3) + 5])],
+    "frac": [(torch.frac, [apart(6)])],
+    "copysign": [(torch.copysign, [apart(2, 3), apart(2, 3) + 0.1])],
+    "nan_to_num": [(torch.nan_to_num, [normal(3)])],
+    "nextafter": [(lambda a: torch.nextafter(a, a + 1), [normal(3)])],
+    "div_floor": [(lambda a, b: torch.div(a, b, rounding_mode="floor") + a, [apart(2, 3), positive(3)])],
+    "div_trunc": [(lambda a, b: torch.div(a, b, rounding_mode="trunc") + b, [apart(2, 3), positive(3)])],
+    "clamp_min": [(lambda x, lo: x.clamp(min=lo), [apart(2, 3), apart(3) + 0.1])],
+    "clamp_max": [(lambda x, hi: x.clamp(max=hi), [apart(2, 3), apart(3) + 0.1])],
+    "cumprod": [(lambda x: x.cumprod(1), [positive(2, 4)]), (lambda x: (x * torch.tensor([1.0, 0.0, 1.0]).to(x.device)).cumprod(0), [positive(3)])],
+    "as_strided": [(lambda x: x.as_strided((3, 2), (1, 2), 1), [normal(6)])],
+    "diagonal": [(lambda x: x.diagonal(1, 0, 2), [normal(3, 2, 4)])],
+    "unfold": [(lambda x: x.unfold(1, 3, 2), [normal(2, 7)])],
+    "unview": [(lambda x: x.diagonal() ** 2, [normal(3, 3)])],
+    "diagonal_set": [(lambda x, v: torch.diagonal_scatter(x, v), [normal(3, 3), normal(3)])],
+    "index_set": [(lambda x, v: torch.select_scatter(x, v, 0, 1), [normal(3, 2), normal(2)])],
+    "copy_slices": [(lambda x, v: _written(x, v), [normal(3, 4), normal(2, 2)])],
+    "scatter": [(lambda x, v: x.scatter(0, PLACES.to(x.device), v), [normal(3, 3), normal(2, 3)])],
+    "scatter_amax": [(lambda x, v: x.scatter_reduce(0, PLACES.to(x.device), v, "amax"), [apart(3, 3), apart(2, 3) + 0.1])],
+    "scatter_amin": [(lambda x, v: x.scatter_reduce(0, PLACES.to(x.device), v, "amin", include_self=False), [apart(3, 3), apart(2, 3) + 0.1])],
+    "scatter_prod": [(lambda x, v: x.scatter_reduce(0, PLACES.to(x.device), v, "prod"), [normal(3, 3), normal(2, 3)])],
+    "det": [(torch.det, [spread(3)])],
+    "slogdet": [(lambda x: torch.slogdet(x).logabsdet, [spread(3)])],
+    "inv": [(torch.inverse, [spread(3)])],
+    "pinv": [(torch.pinverse, [normal(4, 3)]), (torch.pinverse, [normal(3, 4)])],
+    "solve": [(torch.linalg.solve, [spread(3), normal(3, 2)])],
+    "cholesky": [(lambda x: torch.linalg.cholesky(x @ x.mT), [spread(3)])],
+    "eigh": [(lambda x: torch.linalg.eigh(x + x.mT).eigenvalues, [spread(3)]), (lambda x: torch.linalg.eigh(x + x.mT).eigenvectors.abs(), [spread(3)])],
+    "svd": [(torch.linalg.svdvals, [normal(4, 3)]), (lambda x: torch.linalg.svd(x, full_matrices=False).U.abs(), [normal(4, 3)])],
+}  # fmt: skip
+
+
+def _written(x: Tensor, v: Tensor) -> Tensor:
+    """``v`` written into a view of a view of a copy of ``x``."""
+    y = x * 1
+    y.t()[1:3][:, :2] = v
+    return y * y
+
+
 COMPOSITES: dict[str, Sample] = {
     "prod": (lambda x: x.prod(1), [normal(2, 3, 2)]),
     "prod_of_zero": (torch.prod, [torch.tensor([2.0, 0.0, 3.0], dtype=torch.float64)]),
     "linear": (F.linear, [normal(2, 5, 3), normal(4, 3), normal(4)]),
     "layer_norm": (lambda x, w, b: F.layer_norm(x, (4,), w, b), [normal(3, 4), normal(4), normal(4)]),
     "batch_norm": (lambda x, w, b: F.batch_norm(x, None, None, w, b, True), [normal(5, 3, 2, 2), normal(3), normal(3)]),
-    "cross_entropy": (lambda x: F.cross_entropy(x, torch.tensor([1, 0, 2]), label_smoothing=0.1), [normal(3, 4)]),
+    "cross_entropy": (lambda x: F.cross_entropy(x, torch.tensor([1, 0, 2]).to(x.device), label_smoothing=0.1), [normal(3, 4)]),
     "weighted_nll": (
-        lambda x: F.nll_loss(torch.log_softmax(x, 1), torch.tensor([1, -100, 2]), torch.tensor([0.5, 2.0, 1.0]).double()),
+        lambda x: F.nll_loss(
+            torch.log_softmax(x, 1), torch.tensor([1, -100, 2]).to(x.device), torch.tensor([0.5, 2.0, 1.0]).double().to(x.device)
+        ),
         [normal(3, 3)],
     ),
     "bce": (lambda x, t: F.binary_cross_entropy_with_logits(x, t), [normal(4), positive(4)]),
     "smooth_l1": (lambda x, t: F.smooth_l1_loss(x, t), [apart(6), apart(6) * 3]),
-    "gelu": (F.gelu, [normal(4)]),
+    "gelu": (lambda x: F.gelu(x, "tanh"), [normal(4)]),
     "var": (lambda x: x.var(1), [normal(2, 4)]),
     "logsumexp": (lambda x: x.logsumexp(1), [normal(2, 4)]),
     "adaptive_avg_pool2d": (lambda x: F.adaptive_avg_pool2d(x, (2, 3)), [normal(1, 2, 5, 5)]),
@@ -145,3 +219,40 @@ COMPOSITES: dict[str, Sample] = {
     "kl_div": (lambda x: F.kl_div(torch.log_softmax(x, 1), torch.softmax(x.flip(0), 1), "batchmean"), [normal(2, 3)]),
     "max_dim": (lambda x: x.max(1).values, [apart(3, 4)]),
 }
+VALUES: dict[str, Sample] = {
+    "cummax": (lambda x: x.cummax(0).indices, [normal(4, 3)]),
+    "argsort": (lambda x: x.argsort(1, descending=True), [normal(2, 5)]),
+    "nonzero": (lambda x: (x > 0).nonzero(), [normal(3, 3)]),
+    "masked_select": (lambda x: x.masked_select(x > 0), [normal(3, 3)]),
+    "unique": (lambda x: x.round().unique(), [normal(3, 3)]),
+    "searchsorted": (lambda x: torch.searchsorted(x.sort().values, x[:2]), [normal(5)]),
+    "bincount": (lambda x: x.abs().long().bincount(minlength=4), [normal(9)]),
+    "histc": (lambda x: x.histc(4, -1, 1), [normal(9)]),
+    "median": (lambda x: x.median(1).values, [normal(3, 5)]),
+    "mode": (lambda x: x.round().mode(1).values, [normal(3, 5)]),
+    "quantile": (lambda x: x.quantile(0.3, 1), [normal(3, 5)]),
+    "isin": (lambda x: torch.isin(x.round(), x.round()[:1]), [normal(3, 5)]),
+    "integers": (lambda x: (x * 9).long() // 2 % 3 + ((x * 9).long() << 1), [normal(7)]),
+    "assignment": (lambda x: _assigned(x), [normal(4, 3)]),
+    "interpolate": (lambda x: F.interpolate(x, scale_factor=1.5, mode="bicubic"), [normal(1, 2, 4, 4)]),
+    "grid_sample": (lambda x: F.grid_sample(x, x[:, :2].permute(0, 2, 3, 1).tanh(), align_corners=False), [normal(1, 2, 4, 4)]),
+    "unfold": (lambda x: F.fold(F.unfold(x, 2, padding=1), (4, 4), 2, padding=1), [normal(1, 2, 4, 4)]),
+    "embedding": (lambda x: F.embedding(x.abs().long().clamp(max=2), x[:3], padding_idx=0), [normal(4, 2)]),
+    "adaptive_max_pool2d": (lambda x: F.adaptive_max_pool2d(x, 2), [apart(1, 2, 5, 5)]),
+    "max_unpool2d": (lambda x: F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), 2), [apart(1, 2, 4, 4)]),
+    "einsum": (lambda x: torch.einsum("ij,kj,jj->ik", x, x, x[:3]), [normal(3, 3)]),
+    "attention": (lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True), [normal(2, 4, 3)]),
+    "cdist": (lambda x: torch.cdist(x, x + 1), [normal(4, 3)]),
+    "one_hot": (lambda x: F.one_hot(x.abs().long(), 5), [normal(4)]),
+    "meshgrid": (lambda x: torch.cat(torch.meshgrid(x, x, indexing="ij")), [normal(3)]),
+}
+"""For devices only: results that are integers, or whose derivatives are checked by parts."""
+
+
+def _assigned(x: Tensor) -> Tensor:
+    y = x.detach().clone()
+    y[1] = 0
+    y[y > 0.5] = 2.0
+    y[:, [0, 2]] = y[:, [2, 0]] + 1
+    y[torch.tensor([0, 1]).to(y.device), 1] = 5
+    return y

@@ -1,21 +1,45 @@
-"""Every op sample on CuPy, beside NumPy."""
+"""Every op sample on a device, beside NumPy: on CuPy where there is a GPU, and everywhere on a strict stand-in for it."""
 
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 import engine as torch
+from engine import backend
 from engine.autograd import grad
-from tests.engine.samples import COMPOSITES, SAMPLES
+from tests.engine import standin
+from tests.engine.samples import COMPOSITES, SAMPLES, VALUES
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device, or CuPy is not installed")]
-CASES = {**{f"{n}-{i}": s for n, samples in SAMPLES.items() for i, s in enumerate(samples)}, **COMPOSITES}
-HOST_OPERANDS = {"where-0", "index-0", "index-1", "gather-0", "scatter_add-0", "move-0", "cross_entropy", "weighted_nll"}
+CASES = {
+    **{f"{n}-{i}": s for n, samples in SAMPLES.items() for i, s in enumerate(samples)},
+    **COMPOSITES,
+    **{f"values of {n}": s for n, s in VALUES.items()},
+}
+HAS_GPU = backend.cuda_device_count() > 0
 
 
-@pytest.mark.parametrize("name", [n for n in CASES if n not in HOST_OPERANDS])
-def test_values_and_gradients(name: str) -> None:
+@pytest.fixture(params=["standin", pytest.param("cupy", marks=pytest.mark.gpu)])
+def cuda(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A CUDA device: a real one, or what stands in for it."""
+    if request.param == "cupy":
+        if not HAS_GPU:
+            pytest.skip("no CUDA device, or CuPy is not installed")
+        yield
+        return
+    for cached in (backend.cupy, backend.cuda_device_count):
+        cached.cache_clear()
+    monkeypatch.setitem(sys.modules, "cupy", standin.cupy())
+    monkeypatch.setitem(sys.modules, "cupyx.scipy.special", standin.special())
+    yield
+    for cached in (backend.cupy, backend.cuda_device_count):
+        cached.cache_clear()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_values_and_gradients(name: str, cuda: None) -> None:
     function, inputs = CASES[name]
     results: list[list[Any]] = []
     for device in ("cpu", "cuda"):
@@ -23,15 +47,46 @@ def test_values_and_gradients(name: str) -> None:
         y = function(*xs)
         assert y.device.type == device
         gradients = grad(y.sum(), xs, allow_unused=True) if y.requires_grad else []
+        assert all(g is None or g.device.type == device for g in gradients)
         results.append([np.asarray(t.detach().cpu().numpy()) for t in (y, *gradients) if t is not None])
     for ours, theirs in zip(*results, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
-def test_a_seed_means_the_same_numbers_on_every_device() -> None:
+def test_a_seed_means_the_same_numbers_on_every_device(cuda: None) -> None:
     for draw in (torch.rand, torch.randn):
         torch.manual_seed(1)
         here = draw(1001).numpy()
         torch.manual_seed(1)
         there = draw(1001, device="cuda").cpu().numpy()
         np.testing.assert_allclose(here, there, rtol=1e-6)
+
+
+def test_devices_do_not_mix(cuda: None) -> None:
+    x = torch.ones(2, device="cuda")
+    with pytest.raises(RuntimeError, match="same device"):
+        x + torch.ones(2)
+    with pytest.raises(TypeError, match="cpu\\(\\)"):
+        x.numpy()
+    assert (x + 1).cpu().tolist() == [2, 2] and x.device.index == 0
+
+
+def test_training_stays_on_the_device(cuda: None) -> None:
+    """Layers, a loss and every optimizer: no array crosses unasked."""
+    torch.manual_seed(0)
+    x, target = torch.randn(8, 1, 6, 6), torch.randint(3, (8,))
+    for optimizer in ("SGD", "Adam", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "Rprop", "ASGD"):
+        losses = []
+        for device in ("cpu", "cuda"):
+            torch.manual_seed(1)
+            net = torch.nn.Sequential(
+                torch.nn.Conv2d(1, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU(), torch.nn.MaxPool2d(2), torch.nn.Flatten(), torch.nn.Linear(16, 3)
+            ).to(device)  # fmt: skip
+            step = getattr(torch.optim, optimizer)(net.parameters(), lr=0.01)
+            for _ in range(3):
+                step.zero_grad()
+                loss = torch.nn.functional.cross_entropy(net(x.to(device)), target.to(device))
+                loss.backward()
+                step.step()
+            losses.append(loss.item())
+        assert abs(losses[0] - losses[1]) < 1e-5, optimizer
