@@ -182,7 +182,11 @@ def initializers() -> dict[str, Kind]:
     return {n: Kind(n, f) for n, f in vars(init).items() if inspect.isfunction(f) and n.endswith("_") and not n.startswith("_")}
 
 
+_NO_SPEC = ("Transform", "Compose", "Lambda", "RandomApply", "RandomChoice", "ToPILImage")
+"""Transforms that take functions, or leave the tensors that jobs work on."""
+
+
 @functools.cache
 def image_transforms() -> dict[str, Kind]:
     classes = {n: c for n, c in vars(transforms).items() if inspect.isclass(c) and issubclass(c, transforms.Transform)}
-    return {n: Kind(n, c) for n, c in classes.items() if n not in ("Transform", "Compose", "Lambda") and not n.startswith("_")}
+    return {n: Kind(n, c) for n, c in classes.items() if n not in _NO_SPEC and not n.startswith("_")}
