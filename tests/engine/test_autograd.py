@@ -178,3 +178,115 @@ def test_functions_of_ones_own() -> None:
         y.sum().backward()
     with torch.inference_mode():
         assert not Cube.apply(x, 1.0)[0].requires_grad
+
+
+def test_writing_to_a_view_rewrites_the_base() -> None:
+    w = torch.tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True)
+    x = w * 1
+    first, rows = x[:2], x.view(2, 2)
+    first.mul_(10)
+    rows[1] = w[:2] * 3
+    assert x.tolist() == [10, 20, 3, 6]
+    assert first._base is x and rows.grad_fn is not None
+    (x * torch.tensor([1.0, 2.0, 3.0, 4.0])).sum().backward()
+    assert w.grad.tolist() == [10 + 9, 20 + 12, 0, 0]
+
+
+def test_a_view_taken_before_a_write_sees_its_history() -> None:
+    x, w = torch.zeros(3), torch.tensor(2.0, requires_grad=True)
+    view = x[1:]
+    assert not view.requires_grad
+    x[2] = w * 3
+    assert view.requires_grad and view.grad_fn is not None
+    view.sum().backward()
+    assert w.grad.item() == 3
+
+
+def test_what_a_write_spoiled_is_an_error() -> None:
+    w = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = w * 1
+    z = y * y
+    y[0] = 5
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        z.sum().backward()
+    with pytest.raises(RuntimeError, match="more than one element of the written-to tensor"):
+        torch.zeros(1).expand(3).add_(1)
+
+
+def test_views_that_need_a_copy_are_refused() -> None:
+    with pytest.raises(RuntimeError, match=r"Use \.reshape\(\.\.\.\) instead"):
+        torch.zeros(2, 3).t().view(6)
+    assert torch.zeros(2, 3).t().reshape(6).shape == (6,)
+
+
+def test_hooks_see_and_replace_gradients() -> None:
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    seen: list[list[float]] = []
+    handle = x.register_hook(lambda g: seen.append(g.tolist()))
+    y = x * 3
+    y.register_hook(lambda g: g * 10)
+    after: list[list[float]] = []
+    x.register_post_accumulate_grad_hook(lambda p: after.append(p.grad.tolist()))
+    (y.sum() + y[0]).backward()
+    assert seen == [[60, 30]] and x.grad.tolist() == [60, 30] and after == [[60, 30]]
+    handle.remove()
+    (x * 1).sum().backward()
+    assert len(seen) == 1 and x.grad.tolist() == [61, 31]
+    with pytest.raises(RuntimeError, match="doesn't require gradient"):
+        torch.zeros(1).register_hook(print)
+
+
+def test_backward_to_some_inputs_only() -> None:
+    a, b = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+    (a * b).sum().backward(inputs=[a])
+    assert a.grad.tolist() == [1, 1] and b.grad is None
+    unused = torch.ones(3, requires_grad=True)
+    assert torch.autograd.grad((a * 2).sum(), [a, unused], materialize_grads=True)[1].tolist() == [0, 0, 0]
+
+
+def test_gradcheck_accepts_right_and_names_wrong_derivatives() -> None:
+    x = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
+    w = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    linear = torch.nn.functional.linear
+    assert torch.autograd.gradcheck(linear, (x, w)) and torch.autograd.gradgradcheck(linear, (x, w))
+
+    class Wrong(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x * 2
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * 3
+
+    with pytest.raises(torch.autograd.GradcheckError, match="Jacobian mismatch for output 0 with respect to input 0"):
+        torch.autograd.gradcheck(Wrong.apply, x)
+    assert torch.autograd.gradcheck(Wrong.apply, x, raise_exception=False) is False
+    with pytest.raises(ValueError, match="at least one input tensor"):
+        torch.autograd.gradcheck(linear, (x.detach(), w.detach()))
+
+
+def test_third_derivatives_through_convolution_batch_norm_and_softmax() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 2, 5, 5, dtype=torch.float64, requires_grad=True)
+    w = torch.randn(3, 2, 3, 3, dtype=torch.float64, requires_grad=True)
+
+    def network(x: Any) -> Any:
+        y = torch.nn.functional.batch_norm(torch.nn.functional.conv2d(x, w), None, None, training=True)
+        return torch.softmax(y.flatten(1), 1).square().sum()
+
+    def second(x: Any) -> Any:
+        (g,) = torch.autograd.grad(network(x), x, create_graph=True)
+        (h,) = torch.autograd.grad(g.square().sum(), x, create_graph=True)
+        return h.sin().sum()
+
+    assert torch.autograd.gradcheck(second, x, atol=1e-4)
+
+
+def test_several_results_carry_gradients() -> None:
+    x = torch.randn(3, 3, dtype=torch.float64)
+    a = (x + x.mT).requires_grad_()
+    values, vectors = torch.linalg.eigh(a)
+    ((vectors * values) @ vectors.mT * torch.arange(9.0).reshape(3, 3)).sum().backward()
+    expected = (torch.arange(9.0).reshape(3, 3) + torch.arange(9.0).reshape(3, 3).mT) / 2
+    np.testing.assert_allclose(a.grad.numpy(), expected.numpy(), atol=1e-9)

@@ -153,9 +153,9 @@ def test_a_loop_left_early_ends_its_workers_and_the_next_epoch_is_whole() -> Non
     loader = DataLoader(Noisy(), num_workers=2, multiprocessing_context="fork", persistent_workers=True)
     for _ in loader:
         break
-    pids = [p.pid for p in loader._workers.processes]  # type: ignore[union-attr]  # processes, by the context
+    pids = [p.pid for p in loader._workers.processes]
     assert len(list(loader)) == 23
-    assert [p.pid for p in loader._workers.processes] == pids  # type: ignore[union-attr]  # processes, by the context
+    assert [p.pid for p in loader._workers.processes] == pids
     del loader
     deadline = time.monotonic() + 5
     while any(Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2] for pid in pids):
