@@ -121,9 +121,6 @@ class Tensor(History, Methods):
     def is_complex(self) -> Bool:
         return False
 
-    def is_same_size(self, other: Tensor) -> Bool:
-        return self.shape == other.shape
-
     def is_floating_point(self) -> Bool:
         return self.dtype.is_floating_point
 
@@ -167,9 +164,7 @@ class Tensor(History, Methods):
         if isinstance(self._data, MetaArray):
             raise NotImplementedError(f"Cannot {what} of a meta tensor; no data!")
         if not isinstance(self._data, np.ndarray):
-            raise TypeError(
-                f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
-            )
+            raise TypeError(f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy it to host memory first.")
         return self._data
 
     def numpy(self) -> np.ndarray[Any, Any]:

@@ -68,7 +68,7 @@ def square_floats(x: Tensor, name: str) -> None:
     floats(x, name)
 
 
-def _mT(x: Tensor) -> Tensor:
+def mT(x: Tensor) -> Tensor:
     return transpose(x, -1, -2)
 
 
@@ -79,14 +79,14 @@ _inv: Op = Op(
     ["x"],
     infer=lambda x: (x.shape, x.dtype),
     kernel=lambda out, x: out.__setitem__(..., _lapack("inv", lambda la: la.inv)(x)),
-    vjps={"x": lambda g, y: matmul(_mT(y), matmul(g, _mT(y))).neg()},
+    vjps={"x": lambda g, y: matmul(mT(y), matmul(g, mT(y))).neg()},
 )
 _solve: Op = Op(
     "solve",
     ["a", "b"],
     infer=lambda a, b: (b.shape, b.dtype),
     kernel=lambda out, a, b: out.__setitem__(..., _lapack("solve", lambda la: la.solve)(a, b)),
-    vjps={"a": lambda g, a, y: matmul(apply(_solve, _mT(a), g), _mT(y)).neg(), "b": lambda g, a: apply(_solve, _mT(a), g)},
+    vjps={"a": lambda g, a, y: matmul(apply(_solve, mT(a), g), mT(y)).neg(), "b": lambda g, a: apply(_solve, mT(a), g)},
 )
 
 
@@ -108,7 +108,7 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
         raise RuntimeError("linalg.solve: Vector broadcasting of the left hand side is not supported for left=False.")
     right = unsqueeze(B, -1) if vector else B
     if not left:
-        return _mT(solve(_mT(A), _mT(right)))
+        return mT(solve(mT(A), mT(right)))
     if right.ndim < 2 or right.shape[-2] != A.shape[-1]:
         raise RuntimeError(f"linalg.solve: Incompatible shapes of A and B for the equation AX = B ({list(A.shape)} and {list(B.shape)})")
     batch = broadcast_shapes(A.shape[:-2], right.shape[:-2])
@@ -135,7 +135,7 @@ def _det_vjp(g: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """``g det(x) inv(x)^T``; of a singular matrix the cofactors, by its singular values."""
     wide = unsqueeze(unsqueeze(g, -1), -1)
     if bool((abs(y) > 1e-12).all()):
-        return wide * unsqueeze(unsqueeze(y, -1), -1) * _mT(inv(x))
+        return wide * unsqueeze(unsqueeze(y, -1), -1) * mT(inv(x))
     u, s, vh = svd(x)
     n = s.shape[-1]
     rows = unsqueeze(s, -2).expand((*s.shape[:-1], n, n))
@@ -162,7 +162,7 @@ _slogdet: Op = Op(
     ["x"],
     infer=lambda x: [(x.shape[:-2], x.dtype), (x.shape[:-2], x.dtype)],
     kernel=_slogdet_kernel,
-    vjps={"x": lambda g, g1, x: unsqueeze(unsqueeze(g, -1), -1).mul(_mT(inv(x)))},
+    vjps={"x": lambda g, g1, x: unsqueeze(unsqueeze(g, -1), -1).mul(mT(inv(x)))},
     differentiable=2,
 )
 
@@ -190,10 +190,10 @@ def _half(x: Tensor) -> Tensor:
 
 def _cholesky_vjp(g: Tensor, y: Tensor) -> Tensor:
     """Murray, "Differentiation of the Cholesky decomposition", 2016."""
-    inner = _half(matmul(_mT(y), tril(g)))
+    inner = _half(matmul(mT(y), tril(g)))
     inverse = inv(y)
-    s = matmul(_mT(inverse), matmul(inner, inverse))
-    return (s + _mT(s)) * 0.5
+    s = matmul(mT(inverse), matmul(inner, inverse))
+    return (s + mT(s)) * 0.5
 
 
 _cholesky: Op = Op(
@@ -209,7 +209,7 @@ def cholesky(input: Tensor, upper: bool = False) -> Tensor:
     """The lower (or upper) triangular factor of symmetric positive definite matrices."""
     square_floats(input, "cholesky")
     factor: Tensor = apply(_cholesky, input)
-    return _mT(factor) if upper else factor
+    return mT(factor) if upper else factor
 
 
 def _factors(name: str, x: Tensor, *names: str) -> list[Tensor]:
@@ -246,9 +246,9 @@ def _recorded_qr(x: Tensor, mode: str) -> QR:
     k = min(m, n)
     head = x[..., :, :k]
     signs = diagonal(r, 0, -2, -1).sign()
-    upper = cholesky(matmul(_mT(head), head), upper=True) * unsqueeze(signs, -1)
+    upper = cholesky(matmul(mT(head), head), upper=True) * unsqueeze(signs, -1)
     q = matmul(head, inv(upper))
-    return QR(q, upper if n == k else cat([upper, matmul(_mT(q), x[..., :, k:])], -1))
+    return QR(q, upper if n == k else cat([upper, matmul(mT(q), x[..., :, k:])], -1))
 
 
 def eigh(A: Tensor, UPLO: str = "L") -> Eigh:
@@ -272,10 +272,10 @@ def _eigh_kernel(outs: list[Array], x: Array, uplo: str) -> None:
 def _eigh_vjp(g: Tensor, g1: Tensor, y: Tensor, y1: Tensor) -> Tensor:
     """Giles, "An extended collection of matrix derivative results", 2008, section 3.1."""
     gaps = _off_diagonal(unsqueeze(y, -2) - unsqueeze(y, -1))
-    inner = matmul(_mT(y1), g1) / gaps
+    inner = matmul(mT(y1), g1) / gaps
     inner = inner - diagonal(inner, 0, -2, -1).diag_embed() + g.diag_embed()
-    full = matmul(y1, matmul(inner, _mT(y1)))
-    return (full + _mT(full)) * 0.5
+    full = matmul(y1, matmul(inner, mT(y1)))
+    return (full + mT(full)) * 0.5
 
 
 def _off_diagonal(gaps: Tensor) -> Tensor:
@@ -313,15 +313,15 @@ def _svd_vjp(g: Tensor, g1: Tensor, g2: Tensor, x: Tensor, y: Tensor, y1: Tensor
         if beyond.numel() and bool(beyond.any()):
             raise RuntimeError("svd_backward: The singular vectors beyond the singular values are not unique and have no derivative")
     y, g, y2, g2 = y[..., :k], g[..., :k], y2[..., :k, :], g2[..., :k, :]
-    s, v = unsqueeze(y1, -2), _mT(y2)
-    gaps = _off_diagonal(s * s - _mT(s * s))
-    from_u, from_v = matmul(_mT(y), g), matmul(y2, _mT(g2))
-    inner = (from_u - _mT(from_u)) / gaps * s + _mT(s) * ((from_v - _mT(from_v)) / gaps) + g1.diag_embed()
+    s, v = unsqueeze(y1, -2), mT(y2)
+    gaps = _off_diagonal(s * s - mT(s * s))
+    from_u, from_v = matmul(mT(y), g), matmul(y2, mT(g2))
+    inner = (from_u - mT(from_u)) / gaps * s + mT(s) * ((from_v - mT(from_v)) / gaps) + g1.diag_embed()
     result = matmul(y, matmul(inner, y2))
     if x.shape[-2] > k:
         result = result + matmul((g - matmul(y, from_u)) / s, y2)
     if x.shape[-1] > k:
-        result = result + matmul(y, _mT(_mT(g2) - matmul(v, from_v)) / _mT(s))
+        result = result + matmul(y, mT(mT(g2) - matmul(v, from_v)) / mT(s))
     return result
 
 
@@ -339,7 +339,7 @@ def svd(A: Tensor, full_matrices: bool = True) -> SVD:
 def svd_(input: Tensor, some: bool = True, compute_uv: bool = True) -> tuple[Tensor, Tensor, Tensor]:
     """``x = U diag(S) V^T`` under PyTorch's older name, with ``V`` not transposed."""
     u, s, vh = svd(input, full_matrices=not some)
-    return u, s, _mT(vh)
+    return u, s, mT(vh)
 
 
 def svdvals(A: Tensor) -> Tensor:
@@ -347,58 +347,4 @@ def svdvals(A: Tensor) -> Tensor:
     return svd(A, full_matrices=False).S
 
 
-def _pinv_vjp(g: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Golub and Pereyra, "The differentiation of pseudo-inverses", 1973."""
-    back, across = _mT(g), _mT(y)
-    if x.shape[-2] <= x.shape[-1]:
-        k = matmul(back, y)
-        wide = matmul(k, across)
-        return -_mT(matmul(y, k)) + wide - matmul(matmul(x, y), wide) + matmul(matmul(across, y), back - matmul(k, x))
-    k = matmul(y, back)
-    tall = matmul(across, k)
-    return -_mT(matmul(k, y)) + matmul(matmul(back - matmul(x, k), y), across) + tall - matmul(matmul(tall, y), x)
-
-
-def _pinv_kernel(out: Array, x: Array, atol: Any, rtol: Any, hermitian: bool) -> None:
-    la = array_module(x).linalg
-    if hermitian:
-        s, u = la.eigh(x)
-        size, vh = array_module(x).abs(s), u.swapaxes(-1, -2)
-    else:
-        u, s, vh = la.svd(x, full_matrices=False)
-        size = s
-    limit = array_module(x).maximum(atol, rtol * size.max(-1))[..., None]
-    kept = size > limit
-    inverse = array_module(x).where(kept, 1 / array_module(x).where(kept, s, 1), 0)
-    out[...] = (vh.swapaxes(-1, -2) * inverse[..., None, :]) @ u.swapaxes(-1, -2)
-
-
-_pinv: Op = Op(
-    "pinv",
-    ["x"],
-    infer=lambda x, atol, rtol, hermitian: ((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype),
-    kernel=_pinv_kernel,
-    vjps={"x": _pinv_vjp},
-)
-
-
-def zero_limits(x: Tensor, atol: Any, rtol: Any) -> tuple[Any, Any]:
-    """The tolerances below which a singular value counts as zero, as arrays or numbers."""
-    absolute, relative = (v._data if hasattr(v, "_data") else v for v in (atol, rtol))
-    if relative is None:
-        relative = 0.0 if absolute is not None and np.any(absolute > 0) else np.finfo(x.dtype.numpy).eps * max(x.shape[-2:])
-    return 0.0 if absolute is None else absolute, relative
-
-
-def pinv(input: Tensor, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None, atol: Any = None) -> Tensor:
-    """The Moore-Penrose inverse; singular values up to ``max(atol, rtol * the greatest)`` count as zero."""
-    floats(input, "pinv")
-    if input.ndim < 2:
-        raise RuntimeError(f"linalg.pinv: expected a tensor with 2 or more dimensions, got {list(input.shape)}")
-    if 0 in input.shape:
-        return _mT(input) * 1
-    least, share = zero_limits(input, atol, rcond if rtol is None else rtol)
-    return apply(_pinv, input, atol=least, rtol=share, hermitian=hermitian)
-
-
-__all__ = ["LinAlgError", "cholesky", "det", "inv", "logdet", "pinv", "qr", "slogdet", "svd_", "svdvals"]
+__all__ = ["LinAlgError", "cholesky", "det", "inv", "logdet", "qr", "slogdet", "svd_", "svdvals"]

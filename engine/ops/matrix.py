@@ -6,9 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from engine.backend import array_module
+import numpy as np
+
+from engine.backend import Array, array_module
+from engine.dispatch import Op
 from engine.dtypes import FLOAT
-from engine.ops.decompose import eigvalsh, inv, square_floats, svdvals, zero_limits
+from engine.graph import apply
+from engine.ops.decompose import eigvalsh, floats, inv, mT, square_floats, svdvals
 from engine.ops.dims import wrap_dim
 from engine.ops.join import cat
 from engine.ops.linalg import matmul, square_matrices
@@ -20,12 +24,66 @@ if TYPE_CHECKING:
     from engine.tensor import Tensor
 
 
+def _pinv_vjp(g: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Golub and Pereyra, "The differentiation of pseudo-inverses", 1973."""
+    back, across = mT(g), mT(y)
+    if x.shape[-2] <= x.shape[-1]:
+        k = matmul(back, y)
+        wide = matmul(k, across)
+        return -mT(matmul(y, k)) + wide - matmul(matmul(x, y), wide) + matmul(matmul(across, y), back - matmul(k, x))
+    k = matmul(y, back)
+    tall = matmul(across, k)
+    return -mT(matmul(k, y)) + matmul(matmul(back - matmul(x, k), y), across) + tall - matmul(matmul(tall, y), x)
+
+
+def _pinv_kernel(out: Array, x: Array, atol: Any, rtol: Any, hermitian: bool) -> None:
+    la = array_module(x).linalg
+    if hermitian:
+        s, u = la.eigh(x)
+        size, vh = array_module(x).abs(s), u.swapaxes(-1, -2)
+    else:
+        u, s, vh = la.svd(x, full_matrices=False)
+        size = s
+    limit = array_module(x).maximum(atol, rtol * size.max(-1))[..., None]
+    kept = size > limit
+    inverse = array_module(x).where(kept, 1 / array_module(x).where(kept, s, 1), 0)
+    out[...] = (vh.swapaxes(-1, -2) * inverse[..., None, :]) @ u.swapaxes(-1, -2)
+
+
+_pinv: Op = Op(
+    "pinv",
+    ["x"],
+    infer=lambda x, atol, rtol, hermitian: ((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype),
+    kernel=_pinv_kernel,
+    vjps={"x": _pinv_vjp},
+)
+
+
+def _limits(x: Tensor, atol: Any, rtol: Any) -> tuple[Any, Any]:
+    """The tolerances below which a singular value counts as zero, as arrays or numbers."""
+    absolute, relative = (v._data if hasattr(v, "_data") else v for v in (atol, rtol))
+    if relative is None:
+        relative = 0.0 if absolute is not None and np.any(absolute > 0) else np.finfo(x.dtype.numpy).eps * max(x.shape[-2:])
+    return 0.0 if absolute is None else absolute, relative
+
+
+def pinv(input: Tensor, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None, atol: Any = None) -> Tensor:
+    """The Moore-Penrose inverse; singular values up to ``max(atol, rtol * the greatest)`` count as zero."""
+    floats(input, "pinv")
+    if input.ndim < 2:
+        raise RuntimeError(f"linalg.pinv: expected a tensor with 2 or more dimensions, got {list(input.shape)}")
+    if 0 in input.shape:
+        return mT(input) * 1
+    least, share = _limits(input, atol, rcond if rtol is None else rtol)
+    return apply(_pinv, input, atol=least, rtol=share, hermitian=hermitian)
+
+
 def matrix_rank(input: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None) -> Tensor:
     """How many singular values exceed ``max(atol, rtol * the greatest)``."""
     s = abs(eigvalsh(input.detach())) if hermitian else svdvals(input.detach())
     if s.shape[-1] == 0:
         return sum(s, -1).long()
-    least, share = zero_limits(input, tol if atol is None else atol, rtol)
+    least, share = _limits(input, tol if atol is None else atol, rtol)
     xp = array_module(s._data)
     limit = xp.maximum(least, share * s._data.max(-1)) if s.numel() else xp.zeros(s.shape[:-1])
     return sum(s > s._wrap(xp.asarray(limit, s.dtype.numpy))[..., None], -1)
@@ -114,4 +172,4 @@ def matrix_exp(input: Tensor) -> Tensor:
     return y
 
 
-__all__ = ["matrix_exp"]
+__all__ = ["matrix_exp", "pinv"]
