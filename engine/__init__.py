@@ -1,5 +1,7 @@
 """Tensors, autograd, layers, optimizers and data loaders on NumPy and CuPy, with PyTorch's names: ``import engine as torch``."""
 
+from math import e, inf, nan, pi
+
 from engine import autograd, distributions, dtypes, linalg, nn, optim, sparse, special, utils
 from engine.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from engine.backend import device
@@ -64,6 +66,7 @@ from engine.functional import *
 from engine.legacy import (
     BoolTensor,
     ByteTensor,
+    CharTensor,
     DoubleTensor,
     FloatTensor,
     HalfTensor,
@@ -71,8 +74,16 @@ from engine.legacy import (
     LongTensor,
     ShortTensor,
     accelerator,
+    backends,
+    broadcast_shapes,
     cuda,
+    finfo,
+    iinfo,
+    is_complex,
+    is_floating_point,
     is_tensor,
+    numel,
+    use_deterministic_algorithms,
 )  # fmt: skip
 from engine.ops.random import Generator, default_generator, get_rng_state, initial_seed, manual_seed, set_rng_state
 from engine.serialization import load, save

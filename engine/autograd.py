@@ -3,8 +3,8 @@
 from engine.custom import Function
 from engine.gradcheck import GradcheckError, gradcheck, gradgradcheck
 from engine.graph import Variable, backward, grad
-from engine.modes import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from engine.modes import detect_anomaly, enable_grad, inference_mode, is_grad_enabled, no_grad, set_detect_anomaly, set_grad_enabled
 
 __all__ = [
-    "Function", "GradcheckError", "Variable", "backward", "enable_grad", "grad", "gradcheck", "gradgradcheck", "inference_mode", "is_grad_enabled", "no_grad", "set_grad_enabled",
+    "Function", "GradcheckError", "Variable", "backward", "detect_anomaly", "enable_grad", "grad", "gradcheck", "gradgradcheck", "inference_mode", "is_grad_enabled", "no_grad", "set_detect_anomaly", "set_grad_enabled",
 ]  # fmt: skip

@@ -252,6 +252,8 @@ def _walk(
             for i, gx in node.gradients(complete):
                 edge = node.edges[i]
                 assert edge is not None
+                if state.looks_for_nan and bool(gx.isnan().any()):
+                    raise RuntimeError(f"Function '{node.name()}' returned nan values in its {i}th output.")
                 pending.add(*edge, _fit(gx, *node.sources[i]))
             if not retain_graph:
                 node.release()

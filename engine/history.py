@@ -209,6 +209,15 @@ class History:
         target._grad_fn, target._requires_grad, target._output_index = node, True, index
         target._changes += 1
 
+    def _reshaped(self: Any, result: Tensor) -> Tensor:
+        """In-place change of shape: this tensor becomes the view ``result`` of itself."""
+        if self._base is not None or (self.requires_grad and self.grad_fn is None):
+            raise RuntimeError("a leaf Variable that requires grad, or a view, cannot change its shape in place")
+        self._data, self._grad_fn, self._requires_grad = result._data, result._grad_fn, result._requires_grad
+        if self._grad_fn is not None:
+            self._grad_fn.outputs[0] = weakref.ref(self)
+        return self
+
     def _write(self: Any, index: Any, value: Any) -> None:
         """``x[index] = value``, recorded where a gradient is wanted."""
         index = indexing.plain_index(index, self)

@@ -175,6 +175,18 @@ class Methods:
     def zero_(self: Any) -> Tensor:
         return self.fill_(0)
 
+    def squeeze_(self: Any, dim: Any = None) -> Tensor:
+        return self._reshaped(shaping.squeeze(self, dim))
+
+    def unsqueeze_(self: Any, dim: int) -> Tensor:
+        return self._reshaped(shaping.unsqueeze(self, dim))
+
+    def t_(self: Any) -> Tensor:
+        return self._reshaped(shaping.t(self))
+
+    def transpose_(self: Any, dim0: int, dim1: int) -> Tensor:
+        return self._reshaped(shaping.transpose(self, dim0, dim1))
+
     def fill_diagonal_(self: Any, fill_value: Any, wrap: bool = False) -> Tensor:
         """One value on the diagonal of a matrix."""
         self.diagonal().fill_(fill_value)

@@ -18,6 +18,7 @@ class State(threading.local):
     """Whether ops are recorded, in each thread for itself; ``tensor`` is the class of results, set by ``engine.tensor``."""
 
     enabled = True
+    looks_for_nan = False
     tensor: type[Tensor]
 
 
@@ -90,6 +91,23 @@ class enable_grad(_GradMode):  # noqa: N801 - PyTorch's name
     """Inside ``no_grad``, switches recording on again."""
 
     wanted = True
+
+
+class set_detect_anomaly(AbstractContextManager[None]):  # noqa: N801 - PyTorch's name
+    """Makes ``backward`` raise RuntimeError, naming the node, where a gradient becomes NaN: in a block, or for good when merely called."""
+
+    def __init__(self, mode: bool = True, check_nan: bool = True) -> None:
+        self._before, state.looks_for_nan = state.looks_for_nan, mode and check_nan
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc: object) -> None:
+        state.looks_for_nan = self._before
+
+
+def detect_anomaly(check_nan: bool = True) -> set_detect_anomaly:
+    return set_detect_anomaly(True, check_nan)
 
 
 def is_grad_enabled() -> bool:

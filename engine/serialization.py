@@ -11,14 +11,14 @@ from typing import IO, Any
 from engine.backend import resolve
 from engine.backend.device import device
 from engine.dtypes import BY_NAME
-from engine.nn.module import Parameter
+from engine.nn.parameter import Parameter
 from engine.tensor import Size, Tensor, _rebuild
 
 _HARMLESS: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("engine.tensor", "_rebuild"): _rebuild,
     ("engine.tensor", "Size"): Size,
-    ("engine.nn.module", "Parameter"): Parameter,
+    ("engine.nn.parameter", "Parameter"): Parameter,
     ("engine.backend.device", "device"): device,
     **{("engine.dtypes", n): d for n, d in BY_NAME.items()},
 }

@@ -59,7 +59,7 @@ from engine.nn.loss import (
     TripletMarginLoss,
     TripletMarginWithDistanceLoss,
 )  # fmt: skip
-from engine.nn.module import Module, Parameter
+from engine.nn.module import Module
 from engine.nn.norm import (
     BatchNorm1d,
     BatchNorm2d,
@@ -90,6 +90,7 @@ from engine.nn.padding import (
     ZeroPad3d,
 )  # fmt: skip
 from engine.nn.parallel import DataParallel
+from engine.nn.parameter import Parameter
 from engine.nn.pool import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,

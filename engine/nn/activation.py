@@ -7,7 +7,8 @@ from typing import Any, Literal
 from engine.creation import full_
 from engine.dtypes import dtype as DType
 from engine.nn import functional as F
-from engine.nn.module import Module, Parameter
+from engine.nn.module import Module
+from engine.nn.parameter import Parameter
 from engine.tensor import Tensor
 
 

@@ -9,7 +9,8 @@ from engine.dtypes import dtype as DType
 from engine.nn import functional as F
 from engine.nn import init
 from engine.nn.linear import Linear
-from engine.nn.module import Module, Parameter
+from engine.nn.module import Module
+from engine.nn.parameter import Parameter
 from engine.ops.join import cat
 from engine.tensor import Tensor
 

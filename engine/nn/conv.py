@@ -9,7 +9,8 @@ from engine.creation import empty
 from engine.dtypes import dtype as DType
 from engine.nn import functional as F
 from engine.nn.linear import reset_affine
-from engine.nn.module import Module, Parameter
+from engine.nn.module import Module
+from engine.nn.parameter import Parameter
 from engine.tensor import Tensor
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]

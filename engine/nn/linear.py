@@ -8,7 +8,8 @@ from typing import Any
 from engine.creation import empty
 from engine.dtypes import dtype as DType
 from engine.nn import init
-from engine.nn.module import Module, Parameter
+from engine.nn.module import Module
+from engine.nn.parameter import Parameter
 from engine.ops.linalg import bilinear, linear
 from engine.ops.shape import flatten, unflatten
 from engine.tensor import Tensor

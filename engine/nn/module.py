@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Self
 
+from engine.dtypes import bfloat16, float16, float32, float64
 from engine.dtypes import dtype as DType
-from engine.dtypes import float32, float64
 from engine.hooks import RemovableHandle, register
-from engine.modes import no_grad
+from engine.modes import is_grad_enabled, no_grad
+from engine.nn.parameter import Parameter
 from engine.tensor import Tensor
-
-
-class Parameter(Tensor):
-    """A tensor that a module trains: assigned to an attribute, it is listed in ``parameters()``."""
-
-    __slots__ = ()
-
-    def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
-        self._adopt(data._data)
-        self.requires_grad = requires_grad
-
-    @classmethod
-    def _wrap(cls, array: Any) -> Tensor:
-        return cls(Tensor._wrap(array))
-
-    def __repr__(self) -> str:
-        return "Parameter containing:\n" + super().__repr__()
-
-    def __reduce__(self) -> Any:
-        return Parameter, (self.detach(), self.requires_grad)
 
 
 class IncompatibleKeys(NamedTuple):
@@ -54,24 +36,52 @@ class Module:
     _modules: dict[str, Module | None]
 
     def __init__(self) -> None:
-        for name in ("_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks"):
+        for name in ("_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks", "_backward_hooks"):
             object.__setattr__(self, name, OrderedDict())
         object.__setattr__(self, "_transient", set())
+        object.__setattr__(self, "_with_kwargs", set())
         self.training = True
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        for hook in self._forward_pre_hooks.values():
+        for key, hook in list(self._forward_pre_hooks.items()):
+            if key in self._with_kwargs:
+                changed = hook(self, args, kwargs)
+                args, kwargs = (args, kwargs) if changed is None else changed
+                continue
             changed = hook(self, args)
             if changed is not None:
                 args = changed if isinstance(changed, tuple) else (changed,)
-        y = self.forward(*args, **kwargs)
-        for hook in self._forward_hooks.values():
-            changed = hook(self, args, y)
+        if self._backward_hooks and is_grad_enabled():
+            args, y = self._watched(args, kwargs)
+        else:
+            y = self.forward(*args, **kwargs)
+        for key, hook in list(self._forward_hooks.items()):
+            changed = hook(self, args, kwargs, y) if key in self._with_kwargs else hook(self, args, y)
             y = y if changed is None else changed
         return y
+
+    def _watched(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], Any]:
+        """A forward whose gradients, of outputs and then of inputs, the backward hooks get to see."""
+        inputs = tuple(a.view_as(a) if isinstance(a, Tensor) and a.requires_grad else a for a in args)
+        y = self.forward(*inputs, **kwargs)
+        outputs = y if isinstance(y, tuple) else (y,)
+        arrived: list[Any] = [None] * len(outputs)
+        for i, out in enumerate(outputs):
+            if isinstance(out, Tensor) and out.requires_grad:
+                out.register_hook(functools.partial(arrived.__setitem__, i))
+        for i, x in enumerate(inputs):
+            if isinstance(x, Tensor) and x.requires_grad:
+                x.register_hook(functools.partial(self._seen, i, len(inputs), arrived))
+        return inputs, y
+
+    def _seen(self, i: int, n: int, arrived: list[Any], g: Tensor) -> Tensor:
+        for hook in list(self._backward_hooks.values()):
+            changed = hook(self, tuple(g if j == i else None for j in range(n)), tuple(arrived))
+            g = g if changed is None else changed[i]
+        return g
 
     # -- registration
 
@@ -130,13 +140,26 @@ class Module:
 
     register_module = add_module
 
-    def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+    def register_forward_hook(self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False) -> RemovableHandle:
         """``hook(module, args, output)`` runs after each forward; what it returns replaces the output."""
-        return register(self._forward_hooks, hook)
+        return self._registered(self._forward_hooks, hook, prepend, with_kwargs)
 
-    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+    def register_forward_pre_hook(self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False) -> RemovableHandle:
         """``hook(module, args)`` runs before each forward; what it returns replaces the arguments."""
-        return register(self._forward_pre_hooks, hook)
+        return self._registered(self._forward_pre_hooks, hook, prepend, with_kwargs)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """``hook(module, grad_input, grad_output)`` runs once the gradient of an input is known; what it returns replaces ``grad_input``.
+
+        With several inputs it runs for each, the other entries of ``grad_input`` being None.
+        """
+        return self._registered(self._backward_hooks, hook, prepend, False)
+
+    def _registered(self, hooks: dict[int, Any], hook: Callable[..., Any], prepend: bool, with_kwargs: bool) -> RemovableHandle:
+        handle = register(hooks, hook, prepend)
+        if with_kwargs:
+            self._with_kwargs.add(handle.id)
+        return handle
 
     # -- walking
 
@@ -185,6 +208,22 @@ class Module:
         for part in target.split(".") if target else []:
             module = getattr(module, part)
         return module
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter of a dotted name. Raises AttributeError where there is none."""
+        path, _, name = target.rpartition(".")
+        found = getattr(self.get_submodule(path), name)
+        if not isinstance(found, Parameter):
+            raise AttributeError(f"`{name}` is not an nn.Parameter")
+        return found
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer of a dotted name. Raises AttributeError where there is none."""
+        path, _, name = target.rpartition(".")
+        owner = self.get_submodule(path)
+        if owner._buffers.get(name) is None:
+            raise AttributeError(f"`{name}` is not a buffer")
+        return getattr(owner, name)
 
     # -- changing
 
@@ -237,6 +276,19 @@ class Module:
 
     def double(self) -> Self:
         return self.to(float64)
+
+    def half(self) -> Self:
+        return self.to(float16)
+
+    def bfloat16(self) -> Self:
+        return self.to(bfloat16)
+
+    def type(self, dst_type: Any) -> Self:
+        return self.to(getattr(dst_type, "dtype", dst_type))
+
+    def share_memory(self) -> Self:
+        """Itself: worker processes get batches, not modules."""
+        return self
 
     # -- state
 

@@ -8,7 +8,8 @@ from engine.creation import ones, tensor, zeros
 from engine.dtypes import dtype as DType
 from engine.dtypes import int64
 from engine.nn import functional as F
-from engine.nn.module import Module, Parameter
+from engine.nn.module import Module
+from engine.nn.parameter import Parameter
 from engine.tensor import Tensor
 
 

@@ -10,7 +10,8 @@ from engine.creation import empty
 from engine.dtypes import dtype as DType
 from engine.nn import functional as F
 from engine.nn import init
-from engine.nn.module import Module, Parameter
+from engine.nn.module import Module
+from engine.nn.parameter import Parameter
 from engine.ops.join import cat, chunk, stack
 from engine.ops.linalg import linear
 from engine.ops.order import flip

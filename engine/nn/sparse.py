@@ -9,7 +9,8 @@ from engine.dtypes import dtype as DType
 from engine.modes import no_grad
 from engine.nn import init
 from engine.nn.functional.sparse import embedding
-from engine.nn.module import Module, Parameter
+from engine.nn.module import Module
+from engine.nn.parameter import Parameter
 from engine.tensor import Tensor
 
 

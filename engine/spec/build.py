@@ -22,7 +22,8 @@ from engine.modes import no_grad
 from engine.nn import init
 from engine.nn.branches import Graph, GraphNode, Parallel, Residual, merged
 from engine.nn.container import Sequential
-from engine.nn.module import Module, Parameter
+from engine.nn.module import Module
+from engine.nn.parameter import Parameter
 from engine.optim import lr_scheduler
 from engine.spec import registry
 from engine.spec.problems import Problem, SpecError, pointer

@@ -174,7 +174,7 @@ def optimizers() -> dict[str, Kind]:
 @functools.cache
 def schedulers() -> dict[str, Kind]:
     classes = {n: c for n, c in vars(lr_scheduler).items() if inspect.isclass(c) and c.__module__ == lr_scheduler.__name__}
-    return {n: Kind(n, c) for n, c in classes.items() if n not in ("LRScheduler", "LambdaLR")}
+    return {n: Kind(n, c) for n, c in classes.items() if n not in ("LRScheduler", "LambdaLR", "MultiplicativeLR", "SequentialLR")}
 
 
 @functools.cache

@@ -94,3 +94,42 @@ def random_split(dataset: Any, lengths: Sequence[int | float], generator: Genera
     order = permutation(n, generator).tolist()
     ends = list(itertools.accumulate(counts))
     return [Subset(dataset, order[end - k : end]) for end, k in zip(ends, counts, strict=True)]
+
+
+class StackDataset(Dataset):
+    """Datasets of one length side by side: tuples of their samples, or dicts where they have names."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if bool(args) == bool(kwargs):
+            raise ValueError(
+                "Supported either ``tuple``- (via ``args``) or``dict``- (via ``kwargs``) like input/output types."
+                if args
+                else "At least one dataset should be passed"
+            )
+        self.datasets: Any = args or kwargs
+        every = list(args or kwargs.values())
+        if any(len(d) != len(every[0]) for d in every):
+            raise ValueError("Size mismatch between datasets")
+        self._length = len(every[0])
+
+    def __getitem__(self, index: int) -> Any:
+        if isinstance(self.datasets, dict):
+            return {k: d[index] for k, d in self.datasets.items()}
+        return tuple(d[index] for d in self.datasets)
+
+    def __len__(self) -> int:
+        return self._length
+
+
+class ChainDataset(IterableDataset):
+    """Streams one after the other."""
+
+    def __init__(self, datasets: Any) -> None:
+        self.datasets = datasets
+
+    def __iter__(self) -> Any:
+        for d in self.datasets:
+            yield from d
+
+    def __len__(self) -> int:
+        return sum(len(d) for d in self.datasets)

@@ -1,4 +1,4 @@
-"""``torch.nn.utils``: keeping gradients within bounds."""
+"""Keeping gradients within bounds."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ def clip_grad_norm_(
     held = _with_gradients(parameters)
     if not held:
         return Tensor([0.0]).sum()
-    total = stack([p.grad.norm(norm_type) for p in held if p.grad is not None]).norm(norm_type)
-    if error_if_nonfinite and not math.isfinite(total.item()):
-        raise RuntimeError(f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be clipped.")
+    total = get_total_norm([p.grad for p in held if p.grad is not None], norm_type, error_if_nonfinite)
     scale = (total.new_full((), max_norm) / (total + 1e-6)).clamp(max=1.0)
     for p in held:
         if p.grad is not None:
@@ -38,3 +36,13 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     for p in _with_gradients(parameters):
         if p.grad is not None:
             p.grad.clamp_(-clip_value, clip_value)
+
+
+@no_grad()
+def get_total_norm(tensors: Tensor | Iterable[Tensor], norm_type: float = 2.0, error_if_nonfinite: bool = False) -> Tensor:
+    """The norm of all tensors as one vector."""
+    held = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    total = stack([t.norm(norm_type) for t in held]).norm(norm_type) if held else Tensor([0.0]).sum()
+    if error_if_nonfinite and not math.isfinite(total.item()):
+        raise RuntimeError(f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be clipped.")
+    return total
