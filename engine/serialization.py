@@ -8,6 +8,8 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from engine.backend import resolve
 from engine.backend.device import device
 from engine.dtypes import BY_NAME
@@ -21,6 +23,10 @@ _HARMLESS: dict[tuple[str, str], Any] = {
     ("engine.nn.parameter", "Parameter"): Parameter,
     ("engine.backend.device", "device"): device,
     **{("engine.dtypes", n): d for n, d in BY_NAME.items()},
+    **{
+        (f.__module__, getattr(f, "__qualname__", "")): f  # what NumPy's arrays and numbers are rebuilt by
+        for f in (np.ndarray, np.dtype, np.ones(1).__reduce_ex__(5)[0], np.ones(1).__reduce__()[0], np.float32(1).__reduce__()[0])
+    },
 }
 
 
@@ -37,7 +43,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def save(obj: Any, f: str | Path | IO[bytes]) -> None:
-    """Writes tensors, and lists, dicts and numbers around them; a whole Module too, which then loads only with ``weights_only=False``."""
+    """Writes tensors and arrays, and lists, dicts and numbers around them; a whole Module too, which then loads only with ``weights_only=False``."""
     if isinstance(f, str | Path):
         with open(f, "wb") as file:
             pickle.dump(obj, file, protocol=5)

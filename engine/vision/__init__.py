@@ -1,5 +1,5 @@
 """Images: reading, folders of them as datasets, transforms (``torchvision``)."""
 
-from engine.vision import datasets, io, transforms
+from engine.vision import datasets, io, transforms, utils
 
-__all__ = ["datasets", "io", "transforms"]
+__all__ = ["datasets", "io", "transforms", "utils"]

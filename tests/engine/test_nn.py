@@ -258,6 +258,8 @@ def test_save_and_load_hold_tensors_and_refuse_code(tmp_path: Path) -> None:
         "p": net[0].weight,
         "half": torch.ones(2, dtype=torch.bfloat16),
         "none": [None, (1, 2.5, "x")],
+        "array": np.arange(6.0).reshape(2, 3)[:, ::2],
+        "number": np.float32(1.5),
     }
     torch.save(state, tmp_path / "state.pt")
     loaded = torch.load(tmp_path / "state.pt", map_location="cpu")
@@ -267,6 +269,7 @@ def test_save_and_load_hold_tensors_and_refuse_code(tmp_path: Path) -> None:
         and isinstance(loaded["p"], nn.Parameter)
         and loaded["half"].dtype is torch.bfloat16
     )
+    assert loaded["array"].tolist() == [[0, 2], [3, 5]] and loaded["number"] == 1.5
     assert nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).load_state_dict(loaded["model"]) == ([], [])
     torch.save(net, tmp_path / "net.pt")
     with pytest.raises(Exception, match="weights_only=False"):

@@ -12,6 +12,7 @@ from engine.utils.data import DataLoader
 from engine.vision import transforms as T
 from engine.vision.datasets import ImageFolder, ImageList
 from engine.vision.transforms import functional as F
+from engine.vision.utils import make_grid, save_image
 
 rng = np.random.default_rng(0)
 
@@ -121,3 +122,15 @@ def test_random_transforms_repeat_whatever_the_number_of_workers(folder: Path) -
 def test_bad_arguments_are_named(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_grid_of_images_is_saved(tmp_path: Path) -> None:
+    images = torch.rand(10, 1, 4, 5)
+    grid = make_grid(images, nrow=4, padding=1)
+    assert grid.shape == (3, 3 * 5 + 1, 4 * 6 + 1)
+    np.testing.assert_array_equal(grid[0, 1:5, 7:12].numpy(), images[1, 0].numpy())
+    save_image(images, tmp_path / "grid.png", nrow=4, padding=1)
+    with Image.open(tmp_path / "grid.png") as saved:
+        assert saved.size == (25, 16)
+        np.testing.assert_allclose(np.asarray(saved)[1:5, 7:12, 0] / 255, images[1, 0].numpy(), atol=0.003)
+    assert float(make_grid(images * 7 - 3, normalize=True).max()) == pytest.approx(1)
