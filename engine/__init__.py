@@ -86,6 +86,7 @@ from engine.legacy import (
     use_deterministic_algorithms,
 )  # fmt: skip
 from engine.ops.random import Generator, default_generator, get_rng_state, initial_seed, manual_seed, set_rng_state
+from engine.printing import set_printoptions
 from engine.serialization import load, save
 from engine.sparse import sparse_coo_tensor, spmm
 from engine.tensor import Size, Tensor

@@ -155,6 +155,20 @@ class Methods:
     def polygamma(self: Any, n: int) -> Tensor:
         return specials.polygamma(n, self)
 
+    def new(self: Any, *args: Any) -> Tensor:
+        """A tensor of this dtype, on this device: of a size, or of the elements of a list."""
+        return self.new_tensor(args[0]) if len(args) == 1 and not isinstance(args[0], int | tuple) else self.new_zeros(*args or (0,))
+
+    def ndimension(self: Any) -> int:
+        return int(self.ndim)
+
+    def get_device(self: Any) -> int:
+        """The number of the CUDA device, -1 on the CPU."""
+        return -1 if self.device.index is None else int(self.device.index)
+
+    def is_nonzero(self: Any) -> bool:
+        return bool(self)
+
     def sum_to_size(self: Any, *size: Any) -> Tensor:
         """Summed over the dimensions along which ``size`` would be broadcast."""
         wanted = sizes(size)

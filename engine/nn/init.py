@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.backend import transfer
 from engine.modes import no_grad
-from engine.ops.random import Generator, normal_like
+from engine.ops.random import Generator, normal_like, permutation
 from engine.tensor import Tensor
 
 Nonlinearity = Literal[
@@ -169,3 +169,27 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     q, r = np.linalg.qr(draws.T if rows < columns else draws)
     q *= np.sign(np.diag(r))
     return tensor.copy_(_from_host((q.T if rows < columns else q).reshape(tensor.shape) * gain, tensor))
+
+
+@no_grad()
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
+    """Normal numbers, a share ``sparsity`` of each column zero (Martens, 2010). Raises ValueError for other than two dimensions."""
+    if tensor.ndim != 2:
+        raise ValueError("Only tensors with 2 dimensions are supported")
+    rows, columns = tensor.shape
+    zeros = math.ceil(sparsity * rows)
+    tensor.normal_(0, std, generator=generator)
+    for column in range(columns):
+        tensor[permutation(rows, generator)[:zeros], column] = 0
+    return tensor
+
+
+uniform, normal, constant, eye, dirac = uniform_, normal_, constant_, eye_, dirac_
+xavier_uniform, xavier_normal, kaiming_uniform, kaiming_normal, orthogonal = (
+    xavier_uniform_,
+    xavier_normal_,
+    kaiming_uniform_,
+    kaiming_normal_,
+    orthogonal_,
+)
+"""The names from before in-place functions had an underscore."""

@@ -54,14 +54,30 @@ class Module:
             changed = hook(self, args)
             if changed is not None:
                 args = changed if isinstance(changed, tuple) else (changed,)
-        if self._backward_hooks and is_grad_enabled():
-            args, y = self._watched(args, kwargs)
-        else:
-            y = self.forward(*args, **kwargs)
+        try:
+            if self._backward_hooks and is_grad_enabled():
+                args, y = self._watched(args, kwargs)
+            else:
+                y = self.forward(*args, **kwargs)
+        except Exception as error:
+            self._locate(error)
+            raise
         for key, hook in list(self._forward_hooks.items()):
             changed = hook(self, args, kwargs, y) if key in self._with_kwargs else hook(self, args, y)
             y = y if changed is None else changed
         return y
+
+    def _locate(self, error: Exception) -> None:
+        """Notes on an error which layer it came from: its path from the outermost module down, and its text."""
+        child, path, text = getattr(error, "_layer", (None, "", f"{type(self).__name__}({self.extra_repr()})"))
+        name = next((n for n, m in self._modules.items() if m is child), "") if child is not None else ""
+        path = ".".join(part for part in (name, path) if part)
+        note = f"in layer {path}: {text}" if path else f"in {text}"
+        if child is None:
+            error.add_note(note)
+        else:
+            error.__notes__[-1] = note
+        error._layer = (self, path, text)  # type: ignore[attr-defined]  # for the module that called this one
 
     def _watched(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], Any]:
         """A forward whose gradients, of outputs and then of inputs, the backward hooks get to see."""

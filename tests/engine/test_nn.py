@@ -291,3 +291,20 @@ def test_multinomial_draws_by_weight() -> None:
             torch.multinomial(torch.tensor(bad), 1)
     with pytest.raises(RuntimeError, match="without replacement"):
         torch.multinomial(torch.ones(2), 3)
+
+
+def test_an_error_names_the_layer_it_came_from() -> None:
+    net = nn.Sequential(nn.Linear(2, 3), nn.Sequential(nn.ReLU(), nn.Linear(4, 1)))
+    with pytest.raises(RuntimeError, match="2x3 and 4x1") as caught:
+        net(torch.zeros(2, 2))
+    assert caught.value.__notes__ == ["in layer 1.1: Linear(in_features=4, out_features=1, bias=True)"]
+    with pytest.raises(RuntimeError) as caught:
+        nn.Linear(4, 1)(torch.zeros(2, 2))
+    assert caught.value.__notes__ == ["in Linear(in_features=4, out_features=1, bias=True)"]
+
+
+def test_sparse_initialization() -> None:
+    w = nn.init.sparse_(torch.empty(10, 4), 0.3)
+    assert (w == 0).sum(0).tolist() == [3, 3, 3, 3]
+    with pytest.raises(ValueError, match="2 dimensions"):
+        nn.init.sparse_(torch.empty(3), 0.1)

@@ -148,3 +148,35 @@ def test_limits_of_dtypes() -> None:
     for name in ("uint8", "int8", "int16", "int32", "int64"):
         a, b = engine.iinfo(getattr(engine, name)), torch.iinfo(getattr(torch, name))
         assert (a.max, a.min, a.bits, a.dtype) == (b.max, b.min, b.bits, b.dtype)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"precision": 2},
+        {"sci_mode": False},
+        {"sci_mode": True, "precision": 3},
+        {"threshold": 5, "edgeitems": 1},
+        {"linewidth": 40},
+        {"profile": "short"},
+    ],
+)
+def test_print_options(options: dict[str, Any]) -> None:
+    numbers = [np.linspace(-3, 3, 12).reshape(3, 4), np.array([1e-6, 2.5, 1e5]), np.arange(20.0), np.arange(24).reshape(2, 3, 4)]
+    texts = []
+    for lib in (engine, torch):
+        lib.set_printoptions(**options)
+        texts.append([repr(lib.tensor(n)) for n in numbers])
+        lib.set_printoptions(profile="default")
+    assert texts[0] == texts[1]
+
+
+def test_shapes_changed_in_place() -> None:
+    results = []
+    for lib in (engine, torch):
+        w = lib.tensor([[1.0, 2.0, 3.0]], requires_grad=True)
+        x = w * 2
+        x.squeeze_(0).unsqueeze_(1).t_()
+        (x * lib.tensor([[1.0, 10.0, 100.0]])).sum().backward()
+        results.append([list(x.shape), w.grad.tolist(), x.new(2).shape[0], x.new([1, 2]).tolist(), x.ndimension(), x.get_device()])
+    assert results[0] == results[1]
