@@ -170,8 +170,9 @@ def test_what_cannot_be_pickled_is_an_error() -> None:
 
 
 PROGRAM = """
-import sys, time
+import signal, sys, time
 from engine.utils.data import DataLoader, Dataset
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background, Ctrl-C is ignored from birth
 class Slow(Dataset):
     def __len__(self): return 1000
     def __getitem__(self, i): time.sleep(0.05); return i
