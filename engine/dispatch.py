@@ -29,7 +29,8 @@ class Op:
 
     ``vjps`` maps an input's name to the gradient with respect to it: a function of ``g``, the gradient of the result, and of
     whatever it names: inputs by their names, the result as ``y`` (``y1`` the second), an input's shape as ``x_shape``, attributes by theirs. What no
-    vjp names is not kept alive for the backward pass. The first ``differentiable`` results carry gradients; that of the second is ``g1``.
+    vjp names is not kept alive for the backward pass. ``k1`` is the second result as a constant, for a vjp that uses it only where
+    ``graph.differentiable_again`` says no. The first ``differentiable`` results carry gradients; that of the second is ``g1``.
     """
 
     __slots__ = ("differentiable", "flops", "infer", "inputs", "kernel", "name", "overrides", "plans", "view", "vjps")
@@ -64,6 +65,8 @@ class Op:
                 plan.append(("input", self.inputs.index(name)))
             elif name[0] == "g" and name[1:].isdigit():
                 plan.append(("gradient", int(name[1:])))
+            elif name[0] == "k" and name[1:].isdigit():
+                plan.append(("constant", int(name[1:])))
             elif name == "y" or (name[0] == "y" and name[1:].isdigit()):
                 plan.append(("result", int(name[1:] or 0)))
             elif name.endswith("_shape") and name[:-6] in self.inputs:
@@ -88,6 +91,25 @@ def observing(observer: Observer) -> Iterator[None]:
         yield
     finally:
         _observers.remove(observer)
+
+
+_watchers: list[Callable[[str], None]] = []
+
+
+@contextlib.contextmanager
+def watching(watcher: Callable[[str], None]) -> Iterator[None]:
+    """Inside, ``watcher(what)`` is called for what computes without a launch, or lets Python look at elements."""
+    _watchers.append(watcher)
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)
+
+
+def unseen(what: str) -> None:
+    """Tells watchers of something that no launch shows."""
+    for watch in _watchers:
+        watch(what)
 
 
 def launch(op: Op, outs: list[Array], ins: Sequence[Array], attrs: dict[str, Any]) -> None:

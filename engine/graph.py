@@ -51,6 +51,8 @@ class Node:
             else:
                 self.edges.append(None)
         for i in wanted:
+            if i >= len(inputs):
+                continue
             x = inputs[i]
             self.saved[i] = (x, x._version[0]) if isinstance(x, tensor) else (x.item(), -1)
 
@@ -73,7 +75,11 @@ class Node:
     def keep_results(self, outs: list[Array], tensors: list[Tensor]) -> None:
         """Saves results as arrays: saving the tensors would tie node and tensors into a cycle."""
         kept = {
-            at for name, e in zip(self.op.inputs, self.edges, strict=False) if e for kind, at in self.op.plans[name] if kind == "result"
+            at
+            for name, e in zip(self.op.inputs, self.edges, strict=False)
+            if e
+            for kind, at in self.op.plans[name]
+            if kind in ("result", "constant")
         }
         if kept:
             self.results = {i: (outs[i], tensors[i]._version, tensors[i]._version[0]) for i in kept}
@@ -89,6 +95,8 @@ class Node:
 
     def _input(self, i: int) -> Any:
         assert self.saved is not None
+        if i not in self.saved:
+            return None  # an input that was left out
         x, version = self.saved[i]
         if version >= 0:
             self._check(x._version[0], version, x.shape)
@@ -105,6 +113,13 @@ class Node:
         elif state.enabled and y.is_floating_point():
             raise RuntimeError(f"{self.name()} has no derivative of higher order: it needs a result that carries no gradient")
         return y
+
+    def _constant(self, i: int) -> Tensor:
+        """A result that a derivative uses only while nobody differentiates it again."""
+        assert self.results is not None
+        array, version, then = self.results[i]
+        self._check(version[0], then, array.shape)
+        return state.tensor._wrap(array)
 
     def _zeros(self, i: int) -> Tensor:
         """The gradient of a result that nothing depends on."""
@@ -136,6 +151,8 @@ class Node:
                     args.append(self._input(at))
                 elif kind == "result":
                     args.append(self._result(at))
+                elif kind == "constant":
+                    args.append(self._constant(at))
                 elif kind == "gradient":
                     args.append(grads[at])
                 elif kind == "shape":
@@ -185,6 +202,11 @@ def apply(op: Op, *inputs: Any, **attrs: Any) -> Any:
     return tensors[0] if len(tensors) == 1 else tensors
 
 
+def differentiable_again() -> bool:
+    """Whether the backward pass under way is itself recorded: a derivative is then written in ops that have derivatives."""
+    return state.enabled
+
+
 def _fit(g: Tensor, shape: tuple[int, ...], dtype: Any) -> Tensor:
     """Undoes promotion and broadcasting: ``g`` in ``dtype``, summed over the dimensions along which ``shape`` was stretched."""
     if g.dtype is not dtype:
@@ -192,6 +214,8 @@ def _fit(g: Tensor, shape: tuple[int, ...], dtype: Any) -> Tensor:
     if g.shape == shape:
         return g
     extra = g.ndim - len(shape)
+    if g.shape[extra:] == shape:
+        return g.sum(dim=tuple(range(extra)))
     dims = [*range(extra), *(i + extra for i, n in enumerate(shape) if n == 1 and g.shape[i + extra] != 1)]
     return (g.sum(dim=tuple(dims), keepdim=True) if dims else g).reshape(shape)
 

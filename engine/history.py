@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine import graph, hooks
-from engine.backend import Array, MetaArray, array_module, is_writeable
-from engine.dispatch import Op
+from engine.backend import Array, array_module, is_writeable
+from engine.dispatch import Op, launch, unseen
 from engine.dtypes import FLOAT
 from engine.graph import Node, apply
 from engine.hooks import RemovableHandle
@@ -55,6 +55,10 @@ _copy_slices: Op = Op(
         "value": lambda g, path: _along(path, g),
     },
 )
+
+
+_assign: Op = Op("assign", ["x"], infer=lambda x: (x.shape, x.dtype), kernel=lambda out, x: out.__setitem__(..., x))
+"""Writing into memory that was there before; history is kept by whoever asks for it."""
 
 
 class History:
@@ -187,8 +191,7 @@ class History:
             )
         if is_grad_enabled() and (self.requires_grad or result.requires_grad):
             self._rewrite(elementwise.cast(result, self.dtype))
-        if not isinstance(self._data, MetaArray):
-            self._data[...] = result._data
+        launch(_assign, [self._data], [result._data], {})
         self._version[0] += 1
         return self
 
@@ -225,6 +228,7 @@ class History:
             plain = value._data if isinstance(value, History) else value
             if not isinstance(plain, np.ndarray) and hasattr(plain, "get") and isinstance(self._data, np.ndarray):
                 raise TypeError("a tensor on the CPU cannot be assigned elements of a CUDA tensor; move them with .cpu() first")
+            unseen("an assignment to a part of a tensor")
             try:
                 self._data[index] = plain
             except ValueError as error:

@@ -13,7 +13,7 @@ import numpy as np
 from engine import dtypes, graph, printing
 from engine.backend import Array, MetaArray, array_module, device_of, full, pinned, resolve, transfer
 from engine.backend import device as Device
-from engine.dispatch import Op, count
+from engine.dispatch import Op, count, unseen
 from engine.dtypes import dtype as DType
 from engine.dtypes import from_numpy_dtype
 from engine.history import History
@@ -161,6 +161,7 @@ class Tensor(History, Methods):
     # -- to and from elsewhere
 
     def _bare(self, what: str) -> np.ndarray[Any, Any]:
+        unseen(f"a look at a tensor's elements from Python ({what})")
         if isinstance(self._data, MetaArray):
             raise NotImplementedError(f"Cannot {what} of a meta tensor; no data!")
         if not isinstance(self._data, np.ndarray):
@@ -188,9 +189,11 @@ class Tensor(History, Methods):
             raise RuntimeError(f"a Tensor with {self.numel()} elements cannot be converted to Scalar")
         if isinstance(self._data, MetaArray):
             raise RuntimeError("Tensor.item() cannot be called on meta tensors")
+        unseen("a look at a tensor's element from Python (item)")
         return self._data.item()
 
     def tolist(self) -> Any:
+        unseen("a look at a tensor's elements from Python (tolist)")
         return transfer(self._data, resolve("cpu")).tolist()
 
     def __float__(self) -> Float:

@@ -14,6 +14,7 @@ from engine.backend import Array, array_module, as_strided_array
 from engine.dispatch import Op, Spec, count
 from engine.graph import apply
 from engine.ops.index import getitem
+from engine.ops.reduce import sum as sum_
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -54,11 +55,13 @@ def _rows(g: Array, groups: int) -> Array:
     return g.reshape(n, groups, o // groups, -1).transpose(1, 2, 0, 3).reshape(groups, o // groups, -1)
 
 
-def _conv_kernel(out: Array, x: Array, w: Array, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> None:
+def _conv_kernel(out: Array, x: Array, w: Array, b: Array = None, *, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> None:
     n, o = out.shape[:2]
     columns = _columns(x, w.shape[2:], out.shape[2:], stride, padding, dilation, groups)
     product = array_module(out).matmul(w.reshape(groups, o // groups, -1), columns)
     out[...] = product.reshape(groups, o // groups, n, *out.shape[2:]).swapaxes(1, 2).swapaxes(0, 1).reshape(out.shape)
+    if b is not None:
+        out += b.reshape(-1, *(1,) * (out.ndim - 2))
 
 
 def _data_kernel(out: Array, g: Array, w: Array, stride: Ints, padding: Ints, dilation: Ints, groups: int, size: Ints) -> None:
@@ -83,19 +86,20 @@ def _weight_kernel(out: Array, x: Array, g: Array, stride: Ints, padding: Ints, 
     out[...] = array_module(out).matmul(_rows(g, groups), columns.swapaxes(1, 2)).reshape(out.shape)
 
 
-def _conv_infer(x: Any, w: Any, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Spec:
+def _conv_infer(x: Any, w: Any, b: Any = None, *, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Spec:
     out = tuple(map(output_size, x.shape[2:], w.shape[2:], stride, padding, dilation))
     return (x.shape[0], w.shape[0], *out), x.dtype
 
 
 _conv: Op = Op(
     "conv",
-    ["x", "w"],
+    ["x", "w", "b"],
     infer=_conv_infer,
     kernel=_conv_kernel,
     vjps={
         "x": lambda g, w, x_shape, stride, padding, dilation, groups: conv_data(g, w, stride, padding, dilation, groups, x_shape[2:]),
         "w": lambda g, x, w_shape, stride, padding, dilation, groups: conv_weight(x, g, stride, padding, dilation, groups, w_shape[2:]),
+        "b": lambda g: sum_(g, (0, *range(2, g.ndim))),
     },
     flops=lambda outs, ins, attrs: 2 * outs[0].size * count(ins[1].shape[1:]),
 )
@@ -128,9 +132,9 @@ def _cut(y: Tensor, shape: Ints) -> Tensor:
     return y if y.shape == shape else getitem(y, tuple(slice(n) for n in shape))
 
 
-def conv(x: Tensor, w: Tensor, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Tensor:
-    """Cross-correlation of ``(N, C, *size)`` with ``(O, C/groups, *kernel)`` to ``(N, O, *out)``, arguments checked by the caller."""
-    return apply(_conv, x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
+def conv(x: Tensor, w: Tensor, stride: Ints, padding: Ints, dilation: Ints, groups: int, b: Tensor | None = None) -> Tensor:
+    """Cross-correlation of ``(N, C, *size)`` with ``(O, C/groups, *kernel)`` to ``(N, O, *out)``, plus ``b (O)``; arguments checked by the caller."""
+    return apply(_conv, x, w, *(() if b is None else (b,)), stride=stride, padding=padding, dilation=dilation, groups=groups)
 
 
 def conv_data(g: Tensor, w: Tensor, stride: Ints, padding: Ints, dilation: Ints, groups: int, size: Ints) -> Tensor:

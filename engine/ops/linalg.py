@@ -274,6 +274,32 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     return reshape(y, [n for n, drop in zip(y.shape, (first, last), strict=True) if not drop])
 
 
+def _linear_kernel(out: Any, x: Any, w: Any, b: Any = None) -> None:
+    rows = out.reshape(-1, w.shape[0])
+    array_module(out).matmul(x.reshape(-1, w.shape[1]), w.T, out=rows)
+    if b is not None:
+        rows += b
+
+
+def _rows(x: Tensor) -> Tensor:
+    return x if x.ndim == 2 else reshape(x, (-1, x.shape[-1]))
+
+
+def _linear_data(g: Tensor, w: Tensor) -> Tensor:
+    gx = matmul(_rows(g), w)
+    return gx if g.ndim == 2 else reshape(gx, (*g.shape[:-1], w.shape[1]))
+
+
+_linear = Op(
+    "linear",
+    ["x", "w", "b"],
+    infer=lambda x, w, b=None: ((*x.shape[:-1], w.shape[0]), x.dtype),
+    kernel=_linear_kernel,
+    vjps={"x": _linear_data, "w": lambda g, x: matmul(transpose(_rows(g), 0, 1), _rows(x)), "b": lambda g: g},
+    flops=lambda outs, ins, attrs: 2 * outs[0].size * ins[0].shape[-1],
+)
+
+
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``x W^T + b``: ``(*, in)`` with ``(out, in)`` and ``(out)`` to ``(*, out)``."""
     _same_type(input, weight, "linear")
@@ -281,10 +307,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         raise RuntimeError(
             f"mat1 and mat2 shapes cannot be multiplied ({'x'.join(map(str, input.shape))} and {weight.shape[-1]}x{weight.shape[0] if weight.ndim > 1 else 1}): linear expects {weight.shape[-1]} features in the last dimension, got {input.shape[-1] if input.ndim else 'a number'}"
         )
-    rows = input if input.ndim <= 2 else reshape(input, (-1, input.shape[-1]))
-    y = matmul(rows, transpose(weight, 0, 1) if weight.ndim > 1 else weight)
-    if input.ndim > 2:
-        y = reshape(y, (*input.shape[:-1], *weight.shape[:-1]))
+    if weight.ndim == 2 and (bias is None or (bias.dtype is input.dtype and tuple(bias.shape) == (weight.shape[0],))):
+        return apply(_linear, input, weight) if bias is None else apply(_linear, input, weight, bias)
+    y = matmul(input, transpose(weight, 0, 1) if weight.ndim > 1 else weight)
     return y if bias is None else y + bias
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from engine.backend import Array, array_module
 from engine.dispatch import Op
 from engine.dtypes import FLOAT, dtype, get_default_dtype
-from engine.graph import apply
+from engine.graph import apply, differentiable_again
 from engine.ops.dims import wrap_dim
-from engine.ops.elementwise import cast
+from engine.ops.elementwise import cast, where
 from engine.ops.reduce import sum as sum_
 from engine.ops.unary import exp
 
@@ -36,8 +38,95 @@ def _register(name: str, kernel: Any, vjp: Any) -> Op:
     )
 
 
-_softmax = _register("softmax", _softmax_kernel, lambda g, y, dim: y * (g - sum_(g * y, dim, keepdim=True)))
-_log_softmax = _register("log_softmax", _log_softmax_kernel, lambda g, y, dim: g - exp(y) * sum_(g, dim, keepdim=True))
+def _gradient(name: str, formula: Any) -> Any:
+    """A derivative by its formula, and as one op where nobody differentiates it again."""
+
+    def kernel(out: Array, g: Array, y: Array, dim: int) -> None:
+        xp = array_module(out)
+        out[...] = formula(g, y, dim, xp.exp, lambda x, dim, keepdim: xp.sum(x, axis=dim, keepdims=keepdim))
+
+    op = Op(name, ["g", "y"], infer=lambda g, y, dim: (y.shape, y.dtype), kernel=kernel, flops=lambda outs, ins, attrs: 4 * ins[0].size)
+
+    def vjp(g: Any, y: Any, dim: int) -> Any:
+        return formula(g, y, dim, exp, sum_) if differentiable_again() else apply(op, g, y, dim=dim)
+
+    return vjp
+
+
+_softmax = _register(
+    "softmax", _softmax_kernel, _gradient("softmax_gradient", lambda g, y, dim, exp, sum: y * (g - sum(g * y, dim, keepdim=True)))
+)
+_log_softmax = _register(
+    "log_softmax",
+    _log_softmax_kernel,
+    _gradient("log_softmax_gradient", lambda g, y, dim, exp, sum: g - exp(y) * sum(g, dim, keepdim=True)),
+)
+
+
+# -- cross-entropy with class numbers
+
+
+def _shares(xp: Any, x: Array) -> Array:
+    e = xp.exp(x - xp.max(x, axis=1, keepdims=True))
+    return e / xp.sum(e, axis=1, keepdims=True)
+
+
+def _cross_entropy_kernel(outs: list[Array], x: Array, target: Array, ignore_index: int, mean: bool) -> None:
+    loss, counted = outs
+    xp = array_module(x)
+    kept = target != ignore_index
+    safe = xp.where(kept, target, 0)
+    if isinstance(safe, np.ndarray) and not (int(safe.min()) >= 0 and int(safe.max()) < x.shape[1]):
+        raise out_of_bounds(safe, x.shape[1])
+    top = xp.max(x, axis=1)
+    logs = xp.log(xp.sum(xp.exp(x - top[:, None]), axis=1)) + top
+    each = xp.where(kept, logs - xp.take_along_axis(x, safe[:, None], 1)[:, 0], 0)
+    counted[...] = kept.sum()
+    loss[...] = each.sum() / (counted if mean else 1)
+
+
+def out_of_bounds(target: Array, classes: int) -> IndexError:
+    """The error for a class number that is none."""
+    bad = next(int(t) for t in target.ravel() if not 0 <= t < classes)
+    return IndexError(f"Target {bad} is out of bounds: the input has {classes} classes.")
+
+
+def _cross_entropy_vjp(g: Any, x: Any, target: Any, k1: Any, ignore_index: int, mean: bool) -> Any:
+    if not differentiable_again():
+        return apply(_cross_entropy_data, g, x, target, k1, ignore_index=ignore_index, mean=mean)
+    kept = (target != ignore_index).unsqueeze(1)
+    hot = cast(target.unsqueeze(1) == x.new_tensor(np.arange(x.shape[1]), dtype=target.dtype), x.dtype)
+    return where(kept, (softmax(x, 1) - hot) * (g / sum_(cast(kept, x.dtype)) if mean else g), 0)
+
+
+def _cross_entropy_data_kernel(out: Array, g: Array, x: Array, target: Array, counted: Array, ignore_index: int, mean: bool) -> None:
+    xp = array_module(x)
+    kept = (target != ignore_index)[:, None]
+    hot = target[:, None] == xp.arange(x.shape[1])
+    out[...] = xp.where(kept, (_shares(xp, x) - hot) * (g / (counted if mean else 1)), 0)
+
+
+_cross_entropy = Op(
+    "cross_entropy",
+    ["x", "target"],
+    infer=lambda x, target, ignore_index, mean: [((), x.dtype), ((), x.dtype)],
+    kernel=_cross_entropy_kernel,
+    vjps={"x": _cross_entropy_vjp},
+    flops=lambda outs, ins, attrs: 4 * ins[0].size,
+)
+_cross_entropy_data = Op(
+    "cross_entropy_data",
+    ["g", "x", "target", "counted"],
+    infer=lambda g, x, target, counted, ignore_index, mean: (x.shape, x.dtype),
+    kernel=_cross_entropy_data_kernel,
+    flops=lambda outs, ins, attrs: 5 * ins[1].size,
+)
+
+
+def class_cross_entropy(x: Tensor, target: Tensor, ignore_index: int, mean: bool) -> Tensor:
+    """The mean or sum of ``-log softmax(x)[target]`` of logits ``(N, C)`` and int64 classes ``(N)``. Raises IndexError for a class that is none."""
+    loss: Tensor = apply(_cross_entropy, x, target, ignore_index=ignore_index, mean=mean)[0]
+    return loss
 
 
 def _apply(op: Op, x: Tensor, dim: int) -> Tensor:
@@ -56,4 +145,4 @@ def log_softmax(x: Tensor, dim: int = -1, dtype: dtype | None = None) -> Tensor:
     return _apply(_log_softmax, x if dtype is None else cast(x, dtype), dim)
 
 
-__all__ = ["log_softmax", "softmax"]
+__all__ = ["log_softmax", "softmax"]  # what users see; losses are in nn.functional

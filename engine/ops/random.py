@@ -132,6 +132,25 @@ def dropout_mask(x: Tensor, p: float) -> Tensor:
     return (uniform_like(x) >= p).to(x.dtype) * (1 / (1 - p))
 
 
+def _dropout_kernel(out: Array, x: Array, p: float, seed: int, stream: int, start: int) -> None:
+    philox.uniform(array_module(out), seed, stream, start, out)
+    array_module(out).multiply(x, (out >= p) * out.dtype.type(1 / (1 - p)), out=out)
+
+
+_dropout: Op = Op(
+    "dropout",
+    ["x"],
+    infer=lambda x, **attrs: (x.shape, x.dtype),
+    kernel=_dropout_kernel,
+    vjps={"x": lambda g, p, seed, stream, start: apply(_dropout, g, p=p, seed=seed, stream=stream, start=start)},
+)
+
+
+def dropout(x: Tensor, p: float) -> Tensor:
+    """``x / (1 - p)`` where a uniform number is at least ``p``, else 0; the gradient draws the same numbers again."""
+    return apply(_dropout, x, p=p, **current_generator().take(x.numel(), _words_each(x)))
+
+
 @contextmanager
 def drawing_from(generator: Generator) -> Iterator[None]:
     """Inside, in this thread, ``generator`` stands for the default generator, which goes on afterwards where it was."""

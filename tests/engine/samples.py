@@ -9,6 +9,7 @@ import engine as torch
 from engine import Tensor
 from engine.nn import functional as F
 from engine.ops import conv, norm, pool
+from engine.ops.random import Generator, drawing_from
 
 _rng = np.random.default_rng(7)
 INDEX = torch.tensor(np.array([[0, 2, 1], [1, 0, 2]]))
@@ -27,6 +28,12 @@ def apart(*size: int) -> Tensor:
     """No two elements close together, none close to 0: where maxima and kinks are safe."""
     n = int(np.prod(size))
     return torch.tensor((_rng.permutation(n) - n / 2 + 0.3).reshape(size) * 0.37)
+
+
+def same_draws(compute: Callable[[], Any]) -> Any:
+    """The result of ``compute`` with the same random numbers each time."""
+    with drawing_from(Generator(seed=5)):
+        return compute()
 
 
 Sample = tuple[Callable[..., Any], list[Tensor]]
@@ -119,7 +126,22 @@ SAMPLES: dict[str, list[Sample]] = {
         (lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False), [normal(1, 1, 5, 5)]),
     ],
     "avg_pool_data": [(lambda x: F.avg_pool2d(x, 2) ** 2, [normal(1, 1, 4, 4)])],
-    "standardize": [(lambda x: norm.standardize(x, (0, 2), 1e-5)[0], [normal(3, 2, 4)])],
+    "standardize": [
+        (lambda x: norm.standardize(x, (0, 2), 1e-5)[0], [normal(3, 2, 4)]),
+        (lambda x, w, b: norm.standardize(x, (0, 2), 1e-5, w, b)[0], [normal(3, 2, 4), normal(1, 2, 1), normal(1, 2, 1)]),
+        (lambda x, w, b: F.layer_norm(x, (2, 4), w, b), [normal(3, 2, 4), normal(2, 4), normal(2, 4)]),
+    ],
+    "linear": [
+        (lambda x, w, b: F.linear(x, w, b), [normal(2, 3), normal(4, 3), normal(4)]),
+        (lambda x, w: F.linear(x, w), [normal(2, 2, 3), normal(4, 3)]),
+        (lambda x, w, b: F.linear(x, w, b), [normal(3), normal(4, 3), normal(4)]),
+    ],
+    "relu_gradient": [(lambda x: torch.relu(x) ** 2, [apart(6)])],
+    "dropout": [(lambda x: same_draws(lambda: F.dropout(x, 0.3)), [normal(3, 4)])],
+    "cross_entropy": [
+        (lambda x: F.cross_entropy(x, INDEX[0].to(x.device)), [normal(3, 4)]),
+        (lambda x: F.cross_entropy(x, INDEX[1].to(x.device), ignore_index=0, reduction="sum"), [normal(3, 4)]),
+    ],
     "softmax": [(lambda x: torch.softmax(x, 1), [normal(2, 4)])],
     "log_softmax": [(lambda x: torch.log_softmax(x, 0), [normal(3, 2)])],
 }

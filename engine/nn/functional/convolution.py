@@ -48,8 +48,9 @@ def _convolution(
             raise RuntimeError(
                 f"Calculated padded input size per channel: {padded}. Kernel size: {list(weight.shape[2:])}. Kernel size can't be greater than actual input size"
             )
-    y = _conv.conv(x, weight, steps, pads, spread, groups)
-    return y if bias is None else y + bias.reshape(-1, *(1,) * n)
+    if bias is not None and tuple(bias.shape) != (weight.shape[0],):
+        raise RuntimeError(f"{name}: expected a bias of one element for each of {weight.shape[0]} output channels, got {list(bias.shape)}")
+    return _conv.conv(x, weight, steps, pads, spread, groups, bias)
 
 
 def _named_padding(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from engine.ops import random
 from engine.ops.elementwise import where
 from engine.ops.random import dropout_mask, uniform_like
 from engine.tensor import Tensor
@@ -19,7 +20,7 @@ def _dropped(x: Tensor, like: Tensor, p: float, training: bool, inplace: bool) -
     _check(p)
     if not training or p == 0:
         return x
-    y = x * 0 if p == 1 else x * dropout_mask(like, p)
+    y = x * 0 if p == 1 else random.dropout(x, p) if like is x and x.dtype.is_floating_point else x * dropout_mask(like, p)
     return x._become(y) if inplace else y
 
 

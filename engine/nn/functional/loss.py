@@ -9,7 +9,7 @@ import numpy as np
 from engine.dtypes import FLOAT
 from engine.nn.functional.reduction import reduced, same_shape
 from engine.ops.elementwise import where
-from engine.ops.loss import log_softmax
+from engine.ops.loss import class_cross_entropy, log_softmax, out_of_bounds
 from engine.ops.mathematics import xlogy
 from engine.ops.scatter import gather
 from engine.ops.unary import softplus as _softplus
@@ -141,8 +141,7 @@ def nll_loss(
         and safe.numel()
         and not (int(safe._data.min()) >= 0 and int(safe._data.max()) < batched.shape[1])
     ):
-        bad = next(int(t) for t in safe._data.ravel() if not 0 <= t < batched.shape[1])
-        raise IndexError(f"Target {bad} is out of bounds: the input has {batched.shape[1]} classes.")
+        raise out_of_bounds(safe._data, batched.shape[1])
     picked = -gather(batched, 1, safe.unsqueeze(1)).squeeze(1)
     w = kept.to(input.dtype) if weight is None else weight[safe] * kept.to(input.dtype)
     picked = where(kept, picked * w, 0)
@@ -163,6 +162,9 @@ def cross_entropy(
     dim = 1 if input.ndim > 1 else 0
     if target.dtype.category != FLOAT and target.shape == input.shape and input.ndim > 1:
         raise RuntimeError(f"Expected floating point type for target with class probabilities, got {target.dtype.legacy_name}")
+    plain = weight is None and label_smoothing == 0 and reduction in ("mean", "sum") and input.dtype.category == FLOAT
+    if plain and target.dtype.category != FLOAT and input.ndim == 2 and tuple(target.shape) == (input.shape[0],) and input.numel():
+        return class_cross_entropy(input, target.long(), ignore_index, reduction == "mean")
     logp = log_softmax(input, dim)
     if target.dtype.category == FLOAT:
         same_shape(input, target, "cross_entropy")

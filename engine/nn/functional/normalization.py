@@ -36,15 +36,16 @@ def batch_norm(
         n = count(input.shape) // max(input.shape[1], 1)
         if n == 1:
             raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
-        y, mean, variance = standardize(input, (0, *range(2, input.ndim)), eps)
+        scale, shift = (None if v is None else v.reshape(per_channel) for v in (weight, bias))
+        y, mean, variance = standardize(input, (0, *range(2, input.ndim)), eps, scale, shift)
         if running_mean is not None and running_var is not None and n:
             with no_grad():
                 running_mean.copy_(running_mean * (1 - momentum) + mean.reshape(-1) * momentum)
                 running_var.copy_(running_var * (1 - momentum) + variance.reshape(-1) * (momentum * n / max(n - 1, 1)))
-    else:
-        if running_mean is None or running_var is None:
-            raise ValueError("Expected running_mean and running_var to be defined when training=False")
-        y = (input - running_mean.reshape(per_channel)) * (running_var + eps).rsqrt().reshape(per_channel)
+        return y
+    if running_mean is None or running_var is None:
+        raise ValueError("Expected running_mean and running_var to be defined when training=False")
+    y = (input - running_mean.reshape(per_channel)) * (running_var + eps).rsqrt().reshape(per_channel)
     y = y if weight is None else y * weight.reshape(per_channel)
     return y if bias is None else y + bias.reshape(per_channel)
 
@@ -84,9 +85,7 @@ def layer_norm(
         raise RuntimeError(
             f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but got input of size{list(input.shape)}"
         )
-    y, _, _ = standardize(input, tuple(range(input.ndim - len(shape), input.ndim)), eps)
-    y = y if weight is None else y * weight
-    return y if bias is None else y + bias
+    return standardize(input, tuple(range(input.ndim - len(shape), input.ndim)), eps, weight, bias)[0]
 
 
 def instance_norm(

@@ -196,8 +196,11 @@ def _output_size(x: Tensor, output_size: Any, n: int, name: str) -> tuple[int, .
 
 
 def _adaptive_avg_pool(x: Tensor, output_size: Any, n: int) -> Tensor:
-    """A matrix product an axis: each cell's mean is a row of weights."""
-    for axis, m in enumerate(_output_size(x, output_size, n, f"adaptive_avg_pool{n}d")):
+    """Equal windows where the sizes divide; else a matrix product an axis: each cell's mean is a row of weights."""
+    wanted = _output_size(x, output_size, n, f"adaptive_avg_pool{n}d")
+    if x.numel() and all(m and k % m == 0 for m, k in zip(wanted, x.shape[-n:], strict=True)):
+        return _avg_pool(x, tuple(k // m for m, k in zip(wanted, x.shape[-n:], strict=True)), None, 0, False, True, None, n)
+    for axis, m in enumerate(wanted):
         at = x.ndim - n + axis
         weights = np.zeros((x.shape[at], m))
         for i, (a, b) in enumerate(_cells(x.shape[at], m)):
