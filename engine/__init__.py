@@ -85,6 +85,8 @@ from engine.legacy import (
     numel,
     use_deterministic_algorithms,
 )  # fmt: skip
+from engine.capture import compile
+from engine.kernels.native import get_num_threads, set_num_threads
 from engine.ops.random import Generator, default_generator, get_rng_state, initial_seed, manual_seed, set_rng_state
 from engine.printing import set_printoptions
 from engine.serialization import load, save

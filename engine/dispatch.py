@@ -26,6 +26,7 @@ class Op:
     ``infer(*ins, **attrs)`` gives the Spec of the result (a list of them for several results) or raises the error a user
     should see; ``kernel(out, *ins, **attrs)`` writes the result into ``out``. A view has no kernel: ``view(x, **attrs)`` returns
     an array that shares ``x``'s memory where it can. ``flops(outs, ins, attrs)`` counts additions and multiplications.
+    ``rule`` is the formula of an op that works element by element (``engine.ops.elementwise``), from which faster forms of it are made.
 
     ``vjps`` maps an input's name to the gradient with respect to it: a function of ``g``, the gradient of the result, and of
     whatever it names: inputs by their names, the result as ``y`` (``y1`` the second), an input's shape as ``x_shape``, attributes by theirs. What no
@@ -33,7 +34,7 @@ class Op:
     ``graph.differentiable_again`` says no. The first ``differentiable`` results carry gradients; that of the second is ``g1``.
     """
 
-    __slots__ = ("differentiable", "flops", "infer", "inputs", "kernel", "name", "overrides", "plans", "view", "vjps")
+    __slots__ = ("differentiable", "flops", "infer", "inputs", "kernel", "name", "overrides", "plans", "rule", "view", "vjps")
 
     def __init__(
         self,
@@ -46,12 +47,13 @@ class Op:
         vjps: dict[str, Callable[..., Any]] | None = None,
         flops: Callable[[list[Array], Sequence[Array], dict[str, Any]], int] | None = None,
         differentiable: int = 1,
+        rule: Callable[..., Any] | str | None = None,
     ) -> None:
         if name in OPS:
             raise ValueError(f"op {name!r} is registered already")
         self.name, self.inputs = name, tuple(inputs)
         self.infer, self.kernel, self.view = infer, kernel, view
-        self.vjps, self.differentiable = vjps or {}, differentiable
+        self.vjps, self.differentiable, self.rule = vjps or {}, differentiable, rule
         self.flops = flops or (lambda outs, ins, attrs: sum(o.size for o in outs))
         self.plans = {n: self._plan(f) for n, f in self.vjps.items()}
         self.overrides: dict[str, Callable[..., None]] = {}
@@ -81,16 +83,21 @@ class Op:
 
 Observer = Callable[[Op, list[Array], Sequence[Array], dict[str, Any]], None]
 _observers: list[Observer] = []
+_before: list[Observer] = []
 
 
 @contextlib.contextmanager
-def observing(observer: Observer) -> Iterator[None]:
-    """Inside, ``observer(op, outs, ins, attrs)`` is called after each launch."""
+def observing(observer: Observer, before: Observer | None = None) -> Iterator[None]:
+    """Inside, ``observer(op, outs, ins, attrs)`` is called after each launch, ``before`` ahead of each that computes something."""
     _observers.append(observer)
+    if before is not None:
+        _before.append(before)
     try:
         yield
     finally:
         _observers.remove(observer)
+        if before is not None:
+            _before.remove(before)
 
 
 _watchers: list[Callable[[str], None]] = []
@@ -115,6 +122,8 @@ def unseen(what: str) -> None:
 def launch(op: Op, outs: list[Array], ins: Sequence[Array], attrs: dict[str, Any]) -> None:
     """Computes ``op`` on ``ins`` into ``outs``: by the device's own kernel where there is one, else by the array code."""
     first = outs[0]
+    for observe in _before:
+        observe(op, outs, ins, attrs)
     if not isinstance(first, MetaArray):
         kernel = op.kernel
         if op.overrides:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from engine.tensor import Tensor
 
 _numbers = itertools.count()
+graded: list[Callable[[Tensor], None]] = []
+"""Called with each leaf that ``backward`` is about to give a gradient."""
+
 Grads = list["Tensor | None"]
 """The gradients of a node's results, None where nothing depends on one."""
 
@@ -313,6 +316,8 @@ def backward(
     taken = {id(g._data) for g in grads if g is not None}  # arrays that somebody else holds already
     with recording(create_graph):
         for leaf, g in leaves:
+            for tell in graded:
+                tell(leaf)
             if leaf.grad is not None:
                 leaf.grad = leaf.grad + g
             else:

@@ -27,6 +27,10 @@ class IncompatibleKeys(NamedTuple):
         return f"IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
 
+entering: list[Callable[[Module], None]] = []
+"""Called with each module that is about to compute."""
+
+
 class Module:
     """The base of all layers and networks: subclasses set attributes in ``__init__`` and compute in ``forward``."""
 
@@ -46,6 +50,8 @@ class Module:
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        for tell in entering:
+            tell(self)
         for key, hook in list(self._forward_pre_hooks.items()):
             if key in self._with_kwargs:
                 changed = hook(self, args, kwargs)

@@ -42,7 +42,7 @@ def elementwise(name: str, inputs: str, rule: Rule | str, result: Any = None, **
         def kernel(out: Array, *ins: Any, **attrs: Any) -> None:
             out[...] = rule(array_module(out), *ins, **attrs)
 
-    return Op(name, inputs.split(), infer=infer, kernel=kernel, vjps=vjps)
+    return Op(name, inputs.split(), infer=infer, kernel=kernel, vjps=vjps, rule=rule)
 
 
 def is_tensor(x: Any) -> bool:

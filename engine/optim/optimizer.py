@@ -28,7 +28,19 @@ def update_op(name: str, slots: tuple[str, ...], rule: Callable[..., tuple[Array
     def infer(*ins: Array, **hyper: Any) -> Any:
         return [(x.shape, x.dtype) for i, x in enumerate(ins) if i != 1]
 
-    return Op(name, ["p", "g", *slots], infer=infer, kernel=kernel, flops=lambda outs, ins, attrs: 4 * len(ins) * ins[0].size)
+    return Op(name, ["p", "g", *slots], infer=infer, kernel=kernel, flops=lambda outs, ins, attrs: 4 * len(ins) * ins[0].size, rule=rule)
+
+
+stepping: list[Callable[[Tensor, dict[str, Any]], None]] = []
+"""Called with each parameter that is about to be updated, and its state."""
+
+
+class Hyper(dict[str, Any]):
+    """What an update is launched with, and where it comes from: whoever repeats the launch later asks there again."""
+
+    def __init__(self, values: dict[str, Any], optimizer: Optimizer, group: dict[str, Any], parameter: Tensor) -> None:
+        super().__init__(values)
+        self.optimizer, self.group, self.parameter = optimizer, group, parameter
 
 
 def downhill(p: Array, g: Array, weight_decay: float, maximize: bool) -> Array:
@@ -67,6 +79,7 @@ class Optimizer:
         self.defaults = defaults
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
+        self.changes = 0  # how often state was made or replaced: who holds on to it looks again
         groups = list(params)
         if not groups:
             raise ValueError("optimizer got an empty parameter list")
@@ -120,15 +133,18 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        self.changes += 1
         for group in self.param_groups:
             slots = self.active_slots(group)
             for p in group["params"]:
                 if p.grad is None:
                     continue
                 state = self.state[p]
+                for tell in stepping:
+                    tell(p, state)
                 if self.counts_steps:
                     state["step"] = state.get("step", 0) + 1
-                hyper = self.hyperparameters(group, state)
+                hyper = Hyper(self.hyperparameters(group, state), self, group, p)
                 for slot in slots:
                     if slot not in state:
                         state[slot] = p.new_full(p.shape, self.initial(slot, group))
@@ -160,6 +176,7 @@ class Optimizer:
         for saved, own in zip(groups, self.param_groups, strict=True):
             own.update({k: v for k, v in saved.items() if k != "params"})
         self.state = defaultdict(dict)
+        self.changes += 1
         for n, state in state_dict["state"].items():
             p = by_number[int(n)]
             self.state[p] = {k: v.detach().to(p.device).clone() if isinstance(v, Tensor) else v for k, v in state.items()}

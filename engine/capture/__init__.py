@@ -1,0 +1,94 @@
+"""``compile``: a step is recorded once and replayed as a flat program, planned and fused for the arguments' shapes."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from engine.capture.program import Changed, Program
+from engine.capture.record import NotCaptured, Recorder, Tape
+from engine.kernels.native import native
+from engine.modes import is_grad_enabled
+from engine.tensor import Tensor
+
+_log = logging.getLogger("engine.capture")
+
+
+class Compiled:
+    """A step that records itself for each signature of arguments, then replays. What it cannot record it runs as it is."""
+
+    def __init__(self, step: Callable[..., Any], *, fuse: bool = True, plan: dict[str, int] | None = None) -> None:
+        functools.update_wrapper(self, step)
+        self.step, self.fuse = step, fuse
+        self.plan: dict[str, int] = {} if plan is None else plan
+        self.programs: dict[Any, Program | None] = {}
+
+    def __call__(self, *arguments: Any) -> Any:
+        key = (is_grad_enabled(), *[(x._data.shape, x._data.dtype) if isinstance(x, Tensor) else id(type(x)) for x in arguments])
+        program = self.programs.get(key, self)
+        if program is self:
+            program = self.programs[key] = self._prepare(arguments)
+        if program is None:
+            return self.step(*arguments)
+        assert isinstance(program, Program)
+        if any(m.training is not mode for m, mode in program.tape.modules):
+            return self.step(*arguments)
+        try:
+            program.run(arguments)
+        except Changed as change:
+            _log.info("%s is recorded anew: %s", self._name, change)
+            program = self.programs[key] = self._prepare(arguments)
+            if program is None:
+                return self.step(*arguments)
+            program.run(arguments)
+        found = [Tensor._wrap(array.copy()) for array in program.outputs]
+        return found[0] if program.single else tuple(found) if found else None
+
+    @property
+    def _name(self) -> str:
+        return getattr(self.step, "__qualname__", repr(self.step))
+
+    def _prepare(self, arguments: tuple[Any, ...]) -> Program | None:
+        """Records the step twice, on the arguments and on others like them, takes both back, and plans the program."""
+        try:
+            if not all(isinstance(x, Tensor) and isinstance(x._data, np.ndarray) for x in arguments):
+                raise NotCaptured("its arguments are not all tensors on the CPU")
+            first, single = self._record(arguments)
+            second, _ = self._record(tuple(Tensor._wrap(np.roll(x._data, 1)) for x in arguments))
+            difference = first.same(second)
+            if difference:
+                raise NotCaptured(difference)
+            program = Program(first, native(), self.fuse, self.plan)
+        except NotCaptured as reason:
+            _log.warning("%s runs without capture: %s", self._name, reason)
+            return None
+        program.single = single
+        if program.launched and self.fuse:
+            _log.info("%s: launched from Python: %s", self._name, ", ".join(sorted(set(program.launched))))
+        return program
+
+    def _record(self, arguments: tuple[Any, ...]) -> tuple[Tape, bool]:
+        recorder = Recorder(arguments)
+        try:
+            result = recorder.run(self.step, arguments)
+        finally:
+            recorder.undo()
+        return recorder.tape, isinstance(result, Tensor)
+
+
+def compile(step: Callable[..., Any], *, fuse: bool = True, plan: dict[str, int] | None = None) -> Compiled:
+    """``step`` as a program: a function of tensors that computes, calls ``backward`` and an optimizer's ``step``, and returns tensors.
+
+    The first call with new shapes records the step, without doing it twice; later ones replay it. Without ``fuse`` the program runs the
+    same kernels as the step, and gives the same bits. ``plan`` holds which algorithm timing chose for each layer: it is added to, and
+    what it holds already is not timed again. A step that cannot be recorded (its Python looks at elements, say) runs as it is, and a
+    line is logged that says why.
+    """
+    return Compiled(step, fuse=fuse, plan=plan)
+
+
+__all__ = ["Compiled", "compile"]

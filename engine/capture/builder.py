@@ -1,0 +1,380 @@
+"""From the calls of a tape to instructions for the kernels.
+
+Element-by-element calls are not run where they stand: their formulas are kept and grow until something needs the elements, so a chain
+of them becomes one pass over memory. Products stay open for a moment, so that a bias, an addition, a ReLU or its derivative can be
+done when a tile is written. Whatever no rule covers is launched from Python, as it was in the recorded step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from engine.capture import formula
+from engine.capture.formula import Live, NotTraceable, Symbol
+from engine.capture.layout import COLUMN, FULL, ONE, ROW, Buffer, Storage, channels_last, dense_steps, rows_of, viewed
+from engine.capture.record import Call, NotCaptured, Tape, Value
+from engine.optim.optimizer import Hyper
+
+FLOAT = np.dtype(np.float32)
+GRAIN = 1 << 14  # elements a task: the cut does not depend on the number of threads
+
+
+class Instruction:
+    """One kernel call, or one launch from Python (``call``). Pointers are storages until the program is laid out."""
+
+    __slots__ = ("arguments", "call", "kernel", "reads", "writes")
+
+    def __init__(self, kernel: str, arguments: list[Any], reads: Sequence[Storage], writes: Sequence[Storage], call: Call | None = None) -> None:
+        self.kernel, self.arguments, self.call = kernel, arguments, call
+        self.reads, self.writes = list(reads), list(writes)
+
+
+class Product(Instruction):
+    """A matrix product or convolution, whose tiles can be finished on the way out: + bias, + C, ReLU, a mask."""
+
+    __slots__ = ("accumulate", "bias", "head", "mask", "out", "relu", "tail")
+
+    def __init__(self, kernel: str, head: list[Any], tail: list[Any], reads: Sequence[Storage], out: Storage, bias: Storage | None) -> None:
+        super().__init__(kernel, [], [*reads, *((bias,) if bias else ())], [out])
+        self.head, self.tail, self.out, self.bias = head, tail, out, bias
+        self.mask: Storage | None = None
+        self.accumulate = self.relu = False
+
+    def finished(self) -> list[Any]:
+        flags = int(self.accumulate) | int(self.relu) << 1
+        return [*self.head, self.bias or 0, self.mask or 0, flags, *[self.out if a is OUT else a for a in self.tail]]
+
+
+class Update(Instruction):
+    """One formula over the parameters of a group: ``count`` is where the arguments say how many; ``order`` which operands it reads."""
+
+    __slots__ = ("count", "order")
+
+
+OUT = object()
+"""Where the result goes, in a product's arguments."""
+
+Rule = Callable[["Builder", Call], bool]
+RULES: dict[str, Rule] = {}
+"""How calls become instructions, by the op's name. A rule says False where it does not apply."""
+
+
+def rule(*names: str) -> Callable[[Rule], Rule]:
+    def register(function: Rule) -> Rule:
+        RULES.update(dict.fromkeys(names, function))
+        return function
+
+    return register
+
+
+class Builder:
+    """Walks a tape once and collects instructions. Without ``fuse`` every call is launched from Python, in the order of the tape."""
+
+    def __init__(self, tape: Tape, native: Any, fuse: bool, plan: dict[str, int]) -> None:
+        self.tape, self.native, self.fuse, self.plan = tape, native, fuse, plan
+        self.instructions: list[Instruction] = []
+        self.storage: dict[Value, Storage] = {}
+        self.lazy: dict[Value, Symbol] = {}
+        self.open: dict[Value, Product] = {}
+        self.left = {v: len(v.uses) for c in tape.calls for v in c.outs}
+        self.done: dict[Any, Any] = {}  # results that a rule made ahead of their call
+        self.constants: list[tuple[Storage, list[Any], Call | None]] = []
+        self.inputs: list[Storage] = []
+        self.keys: list[tuple[int, np.ndarray[Any, Any]]] = []  # counters of draws, by the number of the call
+        self.kept = {id(v) for v in tape.results} | {id(v) for _, v in tape.gradients}
+        self.pieces: Update | None = None  # the optimizer's update that is being collected
+        self.guards: list[tuple[Call, Live, bool]] = []  # choices that an update made by its numbers
+        self._copies: dict[tuple[Value, tuple[int, ...]], Storage] = {}
+        self.number = 0
+        for v in [*tape.arguments, *tape.externals]:
+            if v.size == 0:
+                raise NotCaptured("it has tensors without elements")
+            if v.array is None:
+                storage = self.temporary(v.shape, v.dtype)
+                storage.buffer.pinned = True
+                self.inputs.append(storage)
+            else:
+                item = v.array.itemsize
+                storage = Storage(Buffer(v.array.nbytes, v.array), 0, v.shape, tuple(s // item for s in v.array.strides), v.dtype)
+            self.storage[v] = storage
+
+    # -- memory
+
+    def temporary(self, shape: Sequence[int], dtype: Any = FLOAT, order: Sequence[int] | None = None) -> Storage:
+        dtype = np.dtype(dtype)
+        return Storage(Buffer(max(math.prod(shape), 1) * dtype.itemsize), 0, tuple(shape), dense_steps(shape, order), dtype)
+
+    def new(self, v: Value, order: Sequence[int] | None = None) -> Storage:
+        """Memory for a value that is about to be computed."""
+        self.storage[v] = self.temporary(v.shape, v.dtype, order)
+        return self.storage[v]
+
+    def of(self, v: Value) -> Storage:
+        """Where a value lies, computed if it was waiting."""
+        if v not in self.storage:
+            self.compute([v])
+        return self.storage[v]
+
+    def dense(self, v: Value, order: Sequence[int] | None = None) -> Storage:
+        """A value without gaps, its dimensions in ``order``; copied if it lies otherwise."""
+        s = self.of(v)
+        if s.is_dense(order):
+            return s
+        key = (v, tuple(order or ()))
+        if s.buffer.array is not None:  # what was there before may be written to in the meantime
+            return self.copied(s, order)
+        if key not in self._copies:
+            self._copies[key] = self.copied(s, order)
+        return self._copies[key]
+
+    def last(self, v: Value) -> Storage:
+        """An image batch with its channels last."""
+        return self.dense(v, channels_last(len(v.shape)))
+
+    def copied(self, s: Storage, order: Sequence[int] | None = None) -> Storage:
+        to = self.temporary(s.shape, s.dtype, order)
+        self.copy(s, to)
+        return to
+
+    def copy(self, s: Storage, to: Storage) -> None:
+        """Elements to another place, of the same shape."""
+        if s.dtype != FLOAT:
+            raise NotCaptured(f"it rearranges {s.dtype.name} elements")
+        dims = sorted((d for d in range(len(s.shape)) if s.shape[d] > 1), key=lambda d: -to.steps[d])
+        merged: list[list[int]] = []
+        for d in dims:
+            n, a, b = s.shape[d], s.steps[d], to.steps[d]
+            if merged and merged[-1][1] == a * n and merged[-1][2] == b * n:
+                merged[-1] = [merged[-1][0] * n, a, b]
+            else:
+                merged.append([n, a, b])
+        if len(merged) > 6:
+            raise NotCaptured("it rearranges more than 6 dimensions")
+        if len(merged) > 1:  # the dimension that the source has closest goes next to the last: a transpose in blocks
+            closest = min(range(len(merged) - 1), key=lambda i: merged[i][1] or 1 << 60)
+            if merged[closest][1] == 1:
+                merged.insert(len(merged) - 1, merged.pop(closest))
+        merged = [[1, 0, 0]] * (6 - len(merged)) + merged
+        self.emit("copy", [6, s, to, *[n for m in merged for n in m]], [s], [to])
+
+    # -- instructions
+
+    def emit(self, kernel: str, arguments: list[Any], reads: Sequence[Storage], writes: Sequence[Storage]) -> Instruction:
+        self.instructions.append(Instruction(kernel, arguments, reads, writes))
+        return self.instructions[-1]
+
+    def product(self, p: Product, v: Value) -> None:
+        self.instructions.append(p)
+        self.open[v] = p
+
+    def launch(self, call: Call) -> None:
+        """A call as it was: from Python, on arrays."""
+        ins = [self.of(x) if isinstance(x, Value) else x for x in call.ins]
+        if call.op.view is not None:
+            source = call.ins[0]
+            s = viewed(call.op, call.attrs, ins[0])
+            if s is None:  # a reshape that needs the elements in order
+                if self.fuse:
+                    s = viewed(call.op, call.attrs, self.dense(source))
+                    assert s is not None
+                    self.storage[call.outs[0]] = s
+                    return
+                to = self.new(call.outs[0])
+                self.instructions.append(Instruction("python", [ins, [to]], ins, [to], call))
+                return
+            self.storage[call.outs[0]] = s
+            return
+        for v in call.writes:
+            self.settle(v)
+        outs = [self.storage[v] for v in call.writes] or [self.new(v) for v in call.outs]
+        self.instructions.append(Instruction("python", [ins, outs], [i for i in ins if isinstance(i, Storage)], outs, call))
+
+    # -- formulas
+
+    def operands_of(self, v: Value) -> list[Value]:
+        return operands(self.lazy[v])
+
+    def symbol(self, v: Any) -> Symbol:
+        """A value in a formula: by what it is computed from, if it is waiting."""
+        if not isinstance(v, Value):
+            return formula.symbol(v)
+        return self.lazy[v] if v in self.lazy and v not in self.storage else Symbol("operand", leaf=v)
+
+    def wait(self, v: Value, s: Symbol) -> None:
+        """Leaves a value to be computed when it is needed."""
+        self.lazy[v] = s
+
+    def settle(self, v: Value) -> None:
+        """Computes what waits for ``v``'s elements as they are now: they are about to change."""
+        waiting = [w for w, s in self.lazy.items() if w not in self.storage and self.left[w] > 0 and reads(s, v)]
+        for w in waiting:
+            self.compute([w])
+
+    def compute(
+        self, values: Sequence[Value], sums: Sequence[tuple[Symbol, Storage, int]] = (), stores: Sequence[tuple[Symbol, Storage]] = ()
+    ) -> None:
+        """Computes waiting values of one shape in a pass; sums over rows (ROW) or everything (ONE), and other formulas into given places, with them."""
+        values = [v for v in values if v not in self.storage]
+        for v in values:
+            if v not in self.lazy:
+                raise NotCaptured(f"{v} is needed before it was computed")
+            if v.dtype != FLOAT:
+                raise NotCaptured(f"a {v.dtype.name} tensor of comparisons is kept")
+        if not values and not sums and not stores:
+            return
+        roots = [self.lazy[v] for v in values] + [s for s, _ in stores] + [s for s, _, _ in sums]
+        leaves = list(dict.fromkeys(leaf for r in roots for leaf in operands(r)))
+        places = {leaf: self.of(leaf) for leaf in leaves}
+        shape = values[0].shape if values else stores[0][1].shape if stores else np.broadcast_shapes(*(leaf.shape for leaf in leaves))
+        order = self._order(shape, [*(s for _, s in stores), *places.values()])
+        outputs = [*(self.new(v, order) for v in values), *(s for _, s in stores)]
+        clobbers = [[leaf for leaf, place in places.items() if place.buffer is s.buffer] for s in outputs]
+        program = formula.Program(roots, clobbers)
+        kept = [d for d in order if shape[d] != 1]
+        sizes = [shape[d] for d in kept]
+
+        def steps(s: Storage) -> list[int]:
+            lead = len(shape) - len(s.shape)
+            return [0 if d < lead or s.shape[d - lead] == 1 else s.steps[d - lead] for d in kept]
+
+        ins = [places[leaf] for leaf in program.inputs]
+        split = None
+        if any(kind == ROW for _, _, kind in sums):
+            width = next(s.size for _, s, kind in sums if kind == ROW)
+            split = next(i for i in range(len(sizes) + 1) if math.prod(sizes[i:]) == width)
+        at, kinds = rows_of(sizes, [*map(steps, ins), *map(steps, outputs)], split)
+        rows, width = math.prod(sizes[:at]), math.prod(sizes[at:])
+        described: list[Any] = []
+        for i, s in enumerate(ins):
+            kind = kinds[i]
+            if kind is None:  # it lies across: a copy in the order of the others
+                expanded = Storage(s.buffer, s.start, tuple(shape), tuple(self._expanded(s, shape)), s.dtype)
+                ins[i] = self.copied(expanded, order)
+                kind = (FULL, width)
+            described += [ins[i], *kind]
+        for s in outputs:
+            described += [s, FULL, width]
+        for _, s, kind in sums:
+            described += [s, kind, 0]
+        part = max(1, GRAIN // width)
+        tasks = -(-rows // part) if rows > 1 else -(-width // GRAIN)
+        summed = sum(width if kind == ROW else 1 for _, _, kind in sums)
+        partial = self.temporary((2 * tasks * summed,)) if summed else None
+        head = self._formula(program)
+        written = [*outputs, *(s for _, s, _ in sums)]
+        reads_ = [*ins, *(a for a in head if isinstance(a, Storage))]
+        self.emit("map", [*head, rows, width, part, partial or 0, *described], reads_, [*written, *((partial,) if partial else ())])
+
+    def _expanded(self, s: Storage, shape: Sequence[int]) -> list[int]:
+        lead = len(shape) - len(s.shape)
+        return [0 if d < lead or s.shape[d - lead] == 1 else s.steps[d - lead] for d in range(len(shape))]
+
+    def _formula(self, program: formula.Program, call: Call | None = None) -> list[Any]:
+        constants: Any = 0
+        if program.constants:
+            constants = self.temporary((len(program.constants),))
+            constants.buffer.pinned = True
+            self.constants.append((constants, program.constants, call))
+        return [len(program.inputs), program.outputs, len(program.constants), constants, len(program.steps) // 3, *program.steps]
+
+    def _order(self, shape: Sequence[int], places: Sequence[Storage]) -> tuple[int, ...]:
+        """The order of dimensions in memory, outermost first: as most of the operands of that shape have it."""
+        for s in sorted(places, key=lambda s: -s.size):
+            if tuple(s.shape) == tuple(shape):
+                order = tuple(sorted(range(len(shape)), key=lambda d: (-s.steps[d] if shape[d] > 1 else 0, d)))
+                order = tuple(d for d in order if shape[d] > 1)
+                order = (*(d for d in range(len(shape)) if shape[d] == 1), *order)
+                if s.is_dense(order):
+                    return order
+        return tuple(range(len(shape)))
+
+    # -- the walk
+
+    def build(self) -> None:
+        calls = self.tape.calls
+        alive = self._alive()
+        for self.number, call in enumerate(calls):
+            for v in call.ins:
+                if isinstance(v, Value) and v in self.left:
+                    self.left[v] -= 1
+            if id(call) not in alive or (call.outs and all(v in self.storage or v in self.done for v in call.outs)):
+                continue
+            if not isinstance(call.attrs, Hyper):
+                self.pieces = None
+            by_formula = "update" if isinstance(call.attrs, Hyper) else "elementwise" if call.op.rule is not None else ""
+            apply = RULES.get(call.op.name) or RULES.get(by_formula)
+            if self.fuse and self.native is not None:
+                if call.op.view is None and apply is not None:
+                    try:
+                        if apply(self, call):
+                            continue
+                    except NotTraceable:
+                        pass
+            self.launch(call)
+        for v in self.tape.results:
+            self.of(v).buffer.pinned = True
+        for _, v in self.tape.gradients:
+            self.dense(v).buffer.pinned = True
+
+    def _alive(self) -> set[int]:
+        """The calls whose results reach something that is kept or written."""
+        needed: set[int] = set()
+        wanted = set(self.kept)
+        for call in reversed(self.tape.calls):
+            if call.writes or any(id(v) in wanted for v in call.outs):
+                needed.add(id(call))
+                wanted.update(id(v) for v in call.ins if isinstance(v, Value))
+        for call in self.tape.calls:
+            if id(call) not in needed:
+                for v in call.ins:
+                    if isinstance(v, Value):
+                        v.uses = [u for u in v.uses if u is not call]
+        self.left = {v: len(v.uses) for c in self.tape.calls for v in c.outs}
+        return needed
+
+    def choose(self, key: str, candidates: Sequence[int], time: Callable[[int], float]) -> int:
+        """The fastest candidate: as the plan has it, else by timing each now."""
+        if len(candidates) == 1:
+            return candidates[0]
+        if key not in self.plan:
+            self.plan[key] = min(candidates, key=time)
+        return self.plan[key] if self.plan[key] in candidates else candidates[0]
+
+    def only_use(self, v: Value) -> bool:
+        return len(v.uses) == 1 and id(v) not in self.kept
+
+    def free_to_overwrite(self, v: Value) -> bool:
+        """Whether nothing will look at ``v``'s memory any more."""
+        s = self.storage.get(v)
+        if s is None or s.buffer.array is not None or s.buffer.pinned or not s.is_dense(self._order(s.shape, [s])) or s.start:
+            return False
+        for w, t in self.storage.items():
+            if t.buffer is s.buffer and (self.left.get(w, 0) > 0 or id(w) in self.kept):
+                return False
+        return not any(w not in self.storage and self.left[w] > 0 and any(self.storage.get(o) and self.storage[o].buffer is s.buffer for o in operands(f)) for w, f in self.lazy.items())
+
+
+def operands(s: Symbol) -> list[Value]:
+    """The values that a formula reads."""
+    found: dict[Value, None] = {}
+    stack, seen = [s], set()
+    while stack:
+        node = stack.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if node.code == "operand":
+            found[node.leaf] = None
+        stack.extend(node.inputs)
+    return list(found)
+
+
+def reads(s: Symbol, v: Value) -> bool:
+    return any(o is v for o in operands(s))
+
+
+__all__ = ["COLUMN", "FULL", "ONE", "OUT", "ROW", "RULES", "Builder", "Instruction", "Product", "rule"]

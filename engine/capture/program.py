@@ -1,0 +1,247 @@
+"""A recorded step as a program: planned once, replayed with one native call between what Python has to do."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+import engine.capture.rules  # noqa: F401 - registers the rules
+from engine.capture.arena import lay_out
+from engine.capture.builder import Builder, Instruction, Product
+from engine.capture.formula import Live
+from engine.capture.layout import Storage
+from engine.capture.record import NotCaptured, Tape
+from engine.dispatch import launch
+from engine.kernels.native import Native
+from engine.ops.random import current_generator
+from engine.optim.optimizer import Hyper, Optimizer
+from engine.tensor import Tensor
+
+
+class _Group:
+    """The parameters of an optimizer's group that a program updates, and the numbers it updates them with."""
+
+    def __init__(self, hyper: Hyper) -> None:
+        self.optimizer: Optimizer = hyper.optimizer
+        self.group = hyper.group
+        self.members: list[tuple[Tensor, dict[str, np.ndarray[Any, Any]]]] = []
+        self.numbers: list[tuple[np.ndarray[Any, Any], list[Any]]] = []
+        self.guards: list[tuple[Live, bool]] = []
+        self.last: dict[str, Any] | None = None
+        self.states: list[dict[str, Any]] = []
+        self.version = -1
+
+    def bind(self) -> None:
+        """Finds the state of each parameter, and puts what was loaded into it where the program has it."""
+        self.states = []
+        for parameter, slots in self.members:
+            state = self.optimizer.state[parameter]
+            for name, array in slots.items():
+                held = state.get(name)
+                if held is None:
+                    array[...] = self.optimizer.initial(name, self.group)
+                elif held._data is not array:
+                    array[...] = held._data
+            self.states.append(state)
+        self.version = self.optimizer.changes
+
+    def advance(self) -> dict[str, Any]:
+        """Counts the step and gives the numbers that it is made with."""
+        if self.version != self.optimizer.changes:
+            self.bind()
+        counts = self.optimizer.counts_steps
+        if counts:
+            for state in self.states:
+                state["step"] = state.get("step", 0) + 1
+        hyper = self.optimizer.hyperparameters(self.group, self.states[0])
+        if hyper != self.last:
+            for guard, answer in self.guards:
+                if bool(guard.find(hyper)) is not answer:
+                    raise Changed(f"the optimizer's settings changed in a way that changes what is computed: {self.last} became {hyper}")
+            for array, finds in self.numbers:
+                for i, find in finds:
+                    array[i] = find(hyper)
+            self.last = hyper
+        for (_, slots), state in zip(self.members, self.states, strict=True):
+            if len(slots) and next(iter(slots)) not in state:
+                for name, array in slots.items():
+                    state[name] = Tensor._wrap(array)
+        return hyper
+
+
+class Changed(Exception):
+    """The program no longer is what the step would do: it has to be recorded anew."""
+
+
+class Program:
+    """Replays a tape. ``run(arguments)`` does what the recorded step did, on new arguments of the same shapes and dtypes."""
+
+    def __init__(self, tape: Tape, native: Native | None, fuse: bool, plan: dict[str, int]) -> None:
+        builder = Builder(tape, native, fuse, plan)
+        builder.build()
+        self.tape, self.native, self.builder = tape, native, builder
+        instructions = builder.instructions
+        self.results = [builder.of(v) for v in tape.results]
+        gradients = [builder.dense(v) for _, v in tape.gradients]
+        kept = [*builder.inputs, *self.results, *gradients]
+        self.nbytes = lay_out(instructions, kept)
+        memory = np.zeros(self.nbytes + 64, np.uint8)
+        base = int(memory.__array_interface__["data"][0])
+        self.arena = memory[-base % 64 :]
+        self.base = int(self.arena.__array_interface__["data"][0])
+        self.inputs = [s.view(self.arena) for s in builder.inputs]
+        self.outputs = [s.view(self.arena) for s in self.results]
+        self.gradients = [(leaf, Tensor._wrap(s.view(self.arena))) for (leaf, _), s in zip(tape.gradients, gradients, strict=True)]
+        self._numbers()
+        self.segments = self._segments(instructions)
+        self.draws = [(key, tape.draws[n].count, tape.draws[n].words_each) for n, key in builder.keys]
+        self.single = False  # whether the step returns one tensor, not a tuple of them
+
+    # -- laying out
+
+    def _numbers(self) -> None:
+        """Constants of formulas; those of updates are filled in at each step."""
+        groups: dict[tuple[int, int], _Group] = {}
+        by_call: dict[int, _Group] = {}
+        for call in self.tape.calls:
+            if not isinstance(call.attrs, Hyper):
+                continue
+            key = (id(call.attrs.optimizer), id(call.attrs.group))
+            group = groups.setdefault(key, _Group(call.attrs))
+            by_call[id(call)] = group
+            state_names = call.op.inputs[2:]
+            slots = dict(zip(self._slot_names(call.attrs, len(call.ins) - 2, state_names), (v.array for v in call.ins[2:]), strict=True))
+            group.members.append((call.attrs.parameter, slots))
+        for storage, constants, update in self.builder.constants:
+            array = storage.view(self.arena)
+            finds = [(i, c.find) for i, c in enumerate(constants) if isinstance(c, Live)]
+            for i, c in enumerate(constants):
+                array[i] = c.now if isinstance(c, Live) else c
+            if update is not None and finds:
+                by_call[id(update)].numbers.append((array, finds))
+        for update, guard, answer in self.builder.guards:
+            by_call[id(update)].guards.append((guard, answer))
+        self.groups = list(groups.values())
+        self.group_of = by_call
+
+    @staticmethod
+    def _slot_names(hyper: Hyper, count: int, names: Sequence[str]) -> tuple[str, ...]:
+        active = hyper.optimizer.active_slots(hyper.group)
+        assert len(active) == count, (active, names)
+        return tuple(active)
+
+    def _code(self, i: Instruction) -> list[int]:
+        assert self.native is not None
+        arguments = i.finished() if isinstance(i, Product) else i.arguments
+        numbers = [
+            a.address(self.base) if isinstance(a, Storage) else struct.unpack("q", struct.pack("d", a))[0] if isinstance(a, float) else int(a)
+            for a in arguments
+        ]
+        return [self.native.numbers[i.kernel], len(numbers), *numbers]
+
+    def _segments(self, instructions: Sequence[Instruction]) -> list[Callable[[], Any]]:
+        """Runs of native code, and launches from Python between them."""
+        segments: list[Callable[[], Any]] = []
+        self.codes: list[np.ndarray[Any, Any]] = []
+        pending: list[int] = []
+
+        def flush() -> None:
+            if pending:
+                code = np.array(pending, np.int64)
+                self.codes.append(code)
+                segments.append(self._native_segment(code))
+                pending.clear()
+
+        self.launched: list[str] = []
+        for i in instructions:
+            if i.kernel == "python":
+                flush()
+                segments.append(self._python_segment(i))
+                assert i.call is not None
+                self.launched.append(i.call.op.name)
+            else:
+                pending += self._code(i)
+        flush()
+        return segments
+
+    def _native_segment(self, code: np.ndarray[Any, Any]) -> Callable[[], Any]:
+        assert self.native is not None
+        run, address, size = self.native.run, int(code.__array_interface__["data"][0]), len(code)
+
+        def segment() -> None:
+            wrong = run(address, size)
+            if wrong:
+                raise IndexError(f"Target {wrong - 1 if wrong > 0 else 'below 0'} is out of bounds of the classes that the input has.")
+
+        return segment
+
+    def _python_segment(self, i: Instruction) -> Callable[[], Any]:
+        call = i.call
+        assert call is not None
+        ins, outs = ([a.view(self.arena) if isinstance(a, Storage) else a for a in part] for part in i.arguments)
+        op, attrs = call.op, call.attrs
+        if op.view is not None:
+
+            def reshaped() -> None:
+                assert op.view is not None
+                outs[0][...] = op.view(ins[0], **attrs)
+
+            return reshaped
+        if isinstance(attrs, Hyper):
+            group = self.group_of[id(call)]
+
+            def update() -> None:
+                assert group.last is not None
+                launch(op, outs, ins, group.last)
+
+            return update
+        number = next((n for n, c in enumerate(self.tape.calls) if c is call), -1)
+        if number in self.tape.draws:
+            own = dict(attrs)
+            key = np.zeros(3, np.int64)
+            self.builder.keys.append((number, key))
+
+            def draw() -> None:
+                own.update(seed=int(key[0]), stream=int(key[1]), start=int(key[2]))
+                launch(op, outs, ins, own)
+
+            return draw
+        return lambda: launch(op, outs, ins, attrs)
+
+    # -- replaying
+
+    def run(self, arguments: Sequence[Tensor]) -> None:
+        """One step; results are in ``outputs`` and ``gradients`` afterwards. Raises Changed, or ValueError for other shapes or dtypes."""
+        for array, t in zip(self.inputs, arguments, strict=True):
+            if t._data.shape != array.shape or t._data.dtype != array.dtype:
+                raise ValueError(
+                    f"replay of a program for {[(list(a.shape), a.dtype.name) for a in self.inputs]} was given "
+                    f"{[(list(a._data.shape), a._data.dtype.name) for a in arguments]}"
+                )
+            array[...] = t._data
+        for group in self.groups:
+            group.advance()
+        for key, count, words in self.draws:
+            taken = current_generator().take(count, words)
+            key[0], key[1], key[2] = taken["seed"], taken["stream"], taken["start"]
+        for segment in self.segments:
+            segment()
+        for leaf, gradient in self.gradients:
+            leaf.grad = gradient
+        for group in self.groups:
+            for parameter, _ in group.members:
+                parameter._version[0] += 1
+
+
+def plan_of(programs: Sequence[Program]) -> dict[str, int]:
+    """What timing chose in all of them."""
+    merged: dict[str, int] = {}
+    for p in programs:
+        merged.update(p.builder.plan)
+    return merged
+
+
+__all__ = ["Changed", "NotCaptured", "Program", "plan_of"]

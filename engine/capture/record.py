@@ -1,0 +1,224 @@
+"""Watching one step run: a flat list of calls on values, and a way to undo what the step did.
+
+A value is an array as it was when something made it. Whatever was there before the step (parameters, buffers, the state of
+optimizers, constants) is an external value, known by its array; everything written to it is remembered, so that the step can be taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from engine import graph
+from engine.backend import Array
+from engine.dispatch import Op, observing, watching
+from engine.backend.philox import counters_used
+from engine.nn.module import Module, entering
+from engine.ops.random import current_generator
+from engine.optim.optimizer import Hyper, stepping
+from engine.tensor import Tensor
+
+
+class NotCaptured(Exception):
+    """Why a step cannot become a program."""
+
+
+class Value:
+    """An array in the flat program: made by a call, given as an argument, or there before (``array``)."""
+
+    __slots__ = ("argument", "array", "dtype", "maker", "shape", "uses")
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any, array: Array = None, argument: int | None = None) -> None:
+        self.shape, self.dtype = tuple(shape), np.dtype(dtype)
+        self.array, self.argument = array, argument
+        self.maker: Call | None = None
+        self.uses: list[Call] = []
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def __repr__(self) -> str:
+        return f"<{'external' if self.array is not None else self.maker.op.name if self.maker else 'argument'} {list(self.shape)} {self.dtype}>"
+
+
+@dataclass(eq=False)
+class Call:
+    """One launch. ``writes`` are externals that it writes in place; ``outs`` are new values."""
+
+    op: Op
+    ins: list[Any]  # values, and NumPy scalars
+    attrs: dict[str, Any]
+    outs: list[Value] = field(default_factory=list)
+    writes: list[Value] = field(default_factory=list)
+
+
+@dataclass
+class Draw:
+    """How many random numbers a call draws from the current generator."""
+
+    count: int
+    words_each: int
+
+
+class Tape:
+    """The calls of a step, and what it hands back."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.arguments: list[Value] = []
+        self.externals: list[Value] = []
+        self.results: list[Value] = []
+        self.gradients: list[tuple[Tensor, Value]] = []
+        self.modules: list[tuple[Module, bool]] = []
+        self.draws: dict[int, Draw] = {}  # by the number of the call
+
+    def same(self, other: Tape) -> str | None:
+        """None if two records of a step are one program; else what differs."""
+        if len(self.calls) != len(other.calls):
+            return f"it ran {len(self.calls)} operations once and {len(other.calls)} the next time"
+        for a, b in zip(self.calls, other.calls, strict=True):
+            if a.op is not b.op or [v.shape for v in a.outs] != [v.shape for v in b.outs]:
+                return f"it ran {a.op.name} once and {b.op.name} the next time at the same place"
+            for x, y in zip(a.ins, b.ins, strict=True):
+                if isinstance(x, Value) != isinstance(y, Value) or (not isinstance(x, Value) and not np.array_equal(x, y, equal_nan=True)):
+                    return f"{a.op.name} was given the number {x} once and {y} the next time"
+            if not isinstance(a.attrs, Hyper) and not _equal(a.attrs, b.attrs, drawn=a.op.name in DRAWING):
+                return f"{a.op.name} was called with {a.attrs} once and with {b.attrs} the next time"
+        if len(self.externals) != len(other.externals):
+            return "it used other tensors the next time"
+        for v, w in zip(self.externals, other.externals, strict=True):
+            if v.array is not w.array and not np.array_equal(v.array, w.array, equal_nan=v.dtype.kind == "f"):
+                return f"a constant {list(v.shape)} changed from one time to the next"
+        return None
+
+
+DRAWING = ("dropout", "uniform", "normal", "randint")
+
+
+def _equal(a: dict[str, Any], b: dict[str, Any], drawn: bool) -> bool:
+    def one(x: Any, y: Any) -> bool:
+        return np.array_equal(x, y) if isinstance(x, np.ndarray) else bool(x == y)
+
+    return a.keys() == b.keys() and all((drawn and k in ("seed", "stream", "start")) or one(a[k], b[k]) for k in a)
+
+
+class Recorder:
+    """Runs a step once, as it would run anyway, and records it. Raises NotCaptured."""
+
+    def __init__(self, arguments: Sequence[Tensor]) -> None:
+        self.tape = Tape()
+        self._known: dict[int, Value] = {}
+        self._alive: list[Any] = []  # arrays stay, so that no other takes their address
+        self._before: dict[int, tuple[Array, Array]] = {}
+        self._states: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
+        self._leaves: list[Tensor] = []
+        self._viewed: set[int] = set()
+        for i, x in enumerate(arguments):
+            value = Value(x.shape, x._data.dtype, argument=i)
+            self.tape.arguments.append(value)
+            self._meet(x._data, value)
+
+    def _meet(self, array: Array, value: Value) -> Value:
+        self._known[id(array)] = value
+        self._alive.append(array)
+        return value
+
+    def _value(self, array: Array) -> Value:
+        value = self._known.get(id(array))
+        if value is None:
+            if not isinstance(array, np.ndarray):
+                raise NotCaptured(f"it computes on {type(array).__module__}'s arrays, not NumPy's")
+            value = self._meet(array, Value(array.shape, array.dtype, array=array))
+            self.tape.externals.append(value)
+        return value
+
+    def run(self, step: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+        """What ``step`` returns; the tape is complete afterwards."""
+        self._rng = current_generator().get_state()
+        hooks: list[tuple[list[Any], Any]] = [(graph.graded, self._graded), (entering, self._entered), (stepping, self._stepping)]
+        for hook, tell in hooks:
+            hook.append(tell)
+        try:
+            with observing(self._launched, self._launching), watching(self._refuse):
+                result = step(*arguments)
+        finally:
+            for hook, tell in hooks:
+                hook.remove(tell)
+        for t in [result] if isinstance(result, Tensor) else result or ():
+            if not isinstance(t, Tensor):
+                raise NotCaptured(f"it returns {type(t).__name__}, where tensors or nothing can be returned")
+            self.tape.results.append(self._value(t._data))
+        self.tape.gradients = [(leaf, self._value(leaf.grad._data)) for leaf in self._leaves if leaf.grad is not None]
+        return result
+
+    def undo(self) -> None:
+        """Puts back everything that the step wrote to, counted or drew."""
+        for array, saved in self._before.values():
+            array[...] = saved
+        for state, before in self._states.values():
+            state.clear()
+            state.update(before)
+        for leaf in self._leaves:
+            leaf.grad = None
+        current_generator().set_state(self._rng)
+
+    # -- what happens meanwhile
+
+    def _refuse(self, what: str) -> None:
+        raise NotCaptured(f"it needs {what}")
+
+    def _graded(self, leaf: Tensor) -> None:
+        if leaf.grad is not None and not any(leaf is known for known in self._leaves):
+            raise NotCaptured("gradients add up over steps: call zero_grad() in the step")
+        self._leaves.append(leaf)
+
+    def _entered(self, module: Module) -> None:
+        if not any(module is m for m, _ in self.tape.modules):
+            self.tape.modules.append((module, module.training))
+
+    def _stepping(self, parameter: Tensor, state: dict[str, Any]) -> None:
+        self._states.setdefault(id(state), (state, dict(state)))
+
+    def _launching(self, op: Op, outs: list[Array], ins: Sequence[Array], attrs: dict[str, Any]) -> None:
+        """Keeps what is about to be overwritten."""
+        if op.name != "assign" and not isinstance(attrs, Hyper):
+            return
+        for array in outs:
+            known = self._known.get(id(array))
+            if known is not None and (known.argument is not None or (known.maker and (known.maker.op.view or id(known) in self._viewed))):
+                raise NotCaptured(f"{op.name} writes into an argument, or into a view of another tensor")
+            if (known is None or known.maker is None) and id(array) not in self._before:
+                self._before[id(array)] = (array, np.array(array))
+
+    def _launched(self, op: Op, outs: list[Array], ins: Sequence[Array], attrs: dict[str, Any]) -> None:
+        call = Call(op, [self._value(x) if isinstance(x, np.ndarray) else x for x in ins], attrs)
+        for x in call.ins:
+            if isinstance(x, Value):
+                x.uses.append(call)
+        if op.name in DRAWING:
+            self._drawn(outs[0], op.name, attrs)
+        for array in outs:
+            known = self._known.get(id(array))
+            if known is None and (op.name == "assign" or isinstance(attrs, Hyper)):
+                known = self._value(array)
+            if known is not None and known.array is not None:
+                call.writes.append(known)
+                continue
+            value = Value(array.shape, array.dtype)  # where it is known: the same memory, from here on under another name
+            value.maker = call
+            call.outs.append(value)
+            self._meet(array, value)
+        if op.view is not None:
+            self._viewed.add(id(call.ins[0]))
+        self.tape.calls.append(call)
+
+    def _drawn(self, out: Array, name: str, attrs: dict[str, Any]) -> None:
+        draw = Draw(out.size, 2 if name == "randint" or out.dtype == np.float64 else 1)
+        start = attrs["start"]
+        if current_generator().get_state() != [attrs["seed"], attrs["stream"], start + counters_used(draw.count, draw.words_each)]:
+            raise NotCaptured(f"{name} draws from a generator of its own")
+        self.tape.draws[len(self.tape.calls)] = draw

@@ -1,0 +1,103 @@
+"""Convolutions, with channels last: directly, or by Winograd's transform where timing says so."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from engine.capture.builder import FLOAT, OUT, Builder, Product, rule
+from engine.capture.layout import Storage, channels_last
+from engine.capture.record import Call
+
+DIRECT, WINOGRAD = 0, 1
+MOST_TAPS = 128
+
+
+def _shape(x: Sequence[int], w: Sequence[int], y: Sequence[int], attrs: dict[str, Any]) -> list[int] | None:
+    """The kernel's description of a convolution of one or two spatial dimensions; None for what it cannot do."""
+    rank = len(x) - 2
+    if rank not in (1, 2) or attrs["groups"] != 1 or np.prod(w[2:]) > MOST_TAPS:
+        return None
+
+    def pair(sizes: Sequence[int], filler: int) -> list[int]:
+        return [*[filler] * (2 - rank), *sizes]
+
+    return [
+        x[0], *pair(x[2:], 1), x[1], *pair(y[2:], 1), y[1], *pair(w[2:], 1), *pair(attrs["stride"], 1), *pair(attrs["padding"], 0),
+        *pair(attrs["dilation"], 1),
+    ]  # fmt: skip
+
+
+def _algorithm(b: Builder, kind: str, shape: list[int]) -> tuple[int, Storage]:
+    """Which algorithm, and its working memory."""
+    _, _, _, c, _, _, o, *kernel = shape
+    candidates = [DIRECT]
+    if kernel == [3, 3, 1, 1, kernel[4], kernel[5], 1, 1] and max(kernel[4:6]) <= 2 and c % b.native.vector == 0 == o % b.native.vector and max(c, o) <= 4096:
+        candidates.append(WINOGRAD)
+
+    def work(algorithm: int) -> int:
+        return int(b.native.conv_workspace(np.array(shape, np.int64).ctypes.data, algorithm))
+
+    def timed(algorithm: int) -> float:
+        n, h, w, c, oh, ow, o, kh, kw = shape[:9]
+        sizes = {"x": n * h * w * c, "w": o * c * kh * kw, "y": n * oh * ow * o}
+        a, k, r = {"forward": "xwy", "data": "ywx", "weight": "xyw"}[kind]
+        arrays = [np.ones(sizes[i], np.float32) for i in (a, k, r)] + [np.empty(work(algorithm), np.float32)]
+        finish = [] if kind == "weight" else [0, 0, 0]
+        code = [b.native.numbers[f"conv_{kind}"], 0, algorithm, *finish, *shape, *(x.ctypes.data for x in arrays)]
+        code[1] = len(code) - 2
+        numbers = np.array(code, np.int64)
+        spent = []
+        for _ in range(4):
+            start = time.perf_counter()
+            b.native.run(numbers.ctypes.data, len(code))
+            spent.append(time.perf_counter() - start)
+        return min(spent[1:])
+
+    algorithm = b.choose(f"{kind} {' '.join(map(str, shape))}", candidates, timed)
+    return algorithm, b.temporary((work(algorithm),))
+
+
+@rule("conv")
+def forward(b: Builder, call: Call) -> bool:
+    x, w, bias = call.ins[0], call.ins[1], call.ins[2] if len(call.ins) > 2 else None
+    out = call.outs[0]
+    shape = _shape(x.shape, w.shape, out.shape, call.attrs)
+    if shape is None or out.dtype != FLOAT:
+        return False
+    algorithm, work = _algorithm(b, "forward", shape)
+    s, weight, shift = b.last(x), b.dense(w), None if bias is None else b.dense(bias)
+    y = b.new(out, channels_last(len(out.shape)))
+    b.product(Product("conv_forward", [algorithm], [*shape, s, weight, OUT, work], [s, weight, work], y, shift), out)
+    return True
+
+
+@rule("conv_data")
+def data(b: Builder, call: Call) -> bool:
+    g, w = call.ins
+    out = call.outs[0]
+    shape = _shape(out.shape, w.shape, g.shape, call.attrs)
+    if shape is None or out.dtype != FLOAT:
+        return False
+    algorithm, work = _algorithm(b, "data", shape)
+    s, weight = b.last(g), b.dense(w)
+    y = b.new(out, channels_last(len(out.shape)))
+    b.product(Product("conv_data", [algorithm], [*shape, s, weight, OUT, work], [s, weight, work], y, None), out)
+    return True
+
+
+@rule("conv_weight")
+def weight(b: Builder, call: Call) -> bool:
+    x, g = call.ins
+    out = call.outs[0]
+    shape = _shape(x.shape, out.shape, g.shape, call.attrs)
+    if shape is None or out.dtype != FLOAT:
+        return False
+    algorithm, work = _algorithm(b, "weight", shape)
+    s, t = b.last(x), b.last(g)
+    y = b.new(out)
+    b.emit("conv_weight", [algorithm, *shape, s, t, y, work], [s, t], [y, work])
+    return True

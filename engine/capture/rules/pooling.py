@@ -1,0 +1,85 @@
+"""Pooling, with channels last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from engine.capture.builder import FLOAT, Builder, rule
+from engine.capture.layout import Buffer, Storage, channels_last
+from engine.capture.record import Call
+
+
+def _shape(x: Sequence[int], y: Sequence[int], attrs: dict[str, Any]) -> list[int] | None:
+    rank = len(x) - 2
+    if rank not in (1, 2):
+        return None
+
+    def pair(sizes: Sequence[int], filler: int) -> list[int]:
+        return [*[filler] * (2 - rank), *sizes]
+
+    return [
+        x[0], *pair(x[2:], 1), x[1], *pair(y[2:], 1), *pair(attrs["kernel"], 1), *pair(attrs["stride"], 1), *pair(attrs["padding"], 0),
+        *pair(attrs.get("dilation", (1,) * rank), 1),
+    ]  # fmt: skip
+
+
+@rule("max_pool")
+def greatest(b: Builder, call: Call) -> bool:
+    """The places are kept as positions in the window; only ``unpool`` may look at them."""
+    x, (y, index) = call.ins[0], call.outs
+    shape = _shape(x.shape, y.shape, call.attrs)
+    if shape is None or y.dtype != FLOAT or id(index) in b.kept or any(u.op.name != "unpool" for u in index.uses):
+        return False
+    s = b.last(x)
+    order = channels_last(len(y.shape))
+    to, which = b.new(y, order), b.temporary(y.shape, np.int32, order)
+    b.storage[index] = which
+    b.done[index] = (shape, x, y)
+    b.emit("max_pool", [*shape, s, to, which], [s], [to, which])
+    return True
+
+
+@rule("unpool")
+def greatest_gradient(b: Builder, call: Call) -> bool:
+    g, index = call.ins
+    out = call.outs[0]
+    if index not in b.done or out.dtype != FLOAT:
+        return False
+    shape, x, y = b.done[index]
+    s, which = b.last(g), b.storage[index]
+    to = b.new(out, channels_last(len(out.shape)))
+    instruction = b.emit("max_pool_gradient", [*shape, s, which, 0, to], [s, which], [to])
+    b.done[out] = (instruction, x, b.storage[y])
+    return True
+
+
+def _scale(attrs: dict[str, Any]) -> Storage:
+    scale = np.ascontiguousarray(attrs["scale"], np.float32)
+    return Storage(Buffer(scale.nbytes, scale), 0, scale.shape, tuple(t // 4 for t in scale.strides), FLOAT)
+
+
+@rule("avg_pool")
+def average(b: Builder, call: Call) -> bool:
+    x, out = call.ins[0], call.outs[0]
+    shape = _shape(x.shape, out.shape, call.attrs)
+    if shape is None or out.dtype != FLOAT:
+        return False
+    s, scale = b.last(x), _scale(call.attrs)
+    to = b.new(out, channels_last(len(out.shape)))
+    b.emit("avg_pool", [*shape, s, scale, to], [s, scale], [to])
+    return True
+
+
+@rule("avg_pool_data")
+def average_gradient(b: Builder, call: Call) -> bool:
+    g, out = call.ins[0], call.outs[0]
+    shape = _shape(out.shape, g.shape, call.attrs)
+    if shape is None or out.dtype != FLOAT:
+        return False
+    s, scale = b.last(g), _scale(call.attrs)
+    to = b.new(out, channels_last(len(out.shape)))
+    b.emit("avg_pool_gradient", [*shape, s, scale, to], [s, scale], [to])
+    return True

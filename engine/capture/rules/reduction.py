@@ -1,0 +1,57 @@
+"""Sums and means: with the formula that they add up, where they run over all elements or over rows; else over a copy in their order."""
+
+from __future__ import annotations
+
+import math
+
+from engine.capture.builder import FLOAT, ONE, ROW, Builder, rule
+from engine.capture.formula import step
+from engine.capture.layout import Storage
+from engine.capture.record import Call, Value
+
+
+def whole_rows(b: Builder, x: Value, dims: tuple[int, ...]) -> bool:
+    """Whether what is left of ``x`` after adding up ``dims`` lies innermost in memory."""
+    kept = [d for d in range(len(x.shape)) if d not in dims and x.shape[d] > 1]
+    if not kept:
+        return False
+    order = b._order(x.shape, [b.storage[x]] if x in b.storage else [b.of(v) for v in b.operands_of(x)])
+    return [d for d in order if x.shape[d] > 1][-len(kept) :] == kept
+
+
+@rule("sum", "mean")
+def sum_(b: Builder, call: Call) -> bool:
+    x, out = call.ins[0], call.outs[0]
+    dims: tuple[int, ...] = call.attrs["dims"]
+    if x.dtype != FLOAT or out.dtype != FLOAT:
+        return False
+    if ("sum", x, dims) in b.done and call.op.name == "sum":
+        s = b.done["sum", x, dims]
+        b.storage[out] = Storage(s.buffer, s.start, out.shape, _contiguous(out.shape), FLOAT)
+        return True
+    count = math.prod(x.shape[d] for d in dims)
+    if count == 1:
+        s = b.dense(x)
+        b.storage[out] = Storage(s.buffer, s.start, out.shape, _contiguous(out.shape), FLOAT)
+        return True
+    formula = b.symbol(x)
+    if call.op.name == "mean":
+        formula = step("mul", formula, 1 / count)
+    if out.size == 1:
+        b.compute([], sums=[(formula, b.new(out), ONE)])
+        return True
+    if formula.inputs and len(x.uses) > 1:
+        b.of(x)
+        formula = b.symbol(x) if call.op.name == "sum" else step("mul", b.symbol(x), 1 / count)
+    if whole_rows(b, x, dims):
+        b.compute([], sums=[(formula, b.new(out), ROW)])
+        return True
+    order = (*(d for d in range(len(x.shape)) if d not in dims), *dims)
+    s = b.dense(x, order)
+    to = b.new(out)
+    b.emit("sum_rows", [s, out.size, count, 1.0 if call.op.name == "sum" else 1 / count, to], [s], [to])
+    return True
+
+
+def _contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))

@@ -1,0 +1,249 @@
+// The kernels' C interface: a program is a row of numbers - a kernel, how many arguments, the arguments - and one call runs it.
+// Pointers and sizes are 64-bit integers, real numbers the bits of a double. tests/kernels holds each against NumPy.
+#include "conv.h"
+#include "elementwise.h"
+#include "pooling.h"
+#include "random.h"
+#include "rows.h"
+#include "winograd.h"
+
+namespace {
+
+struct Arguments {
+    const i64* a;
+    i64 next() { return *a++; }
+    float* floats() { return (float*)next(); }
+    double real() {
+        double x;
+        memcpy(&x, a++, 8);
+        return x;
+    }
+    template <class Shape>
+    Shape shape() {
+        Shape s;
+        memcpy(&s, a, sizeof(s));
+        a += sizeof(s) / 8;
+        return s;
+    }
+    gemm::Finish finish() {
+        gemm::Finish f;
+        f.bias = floats(), f.mask = floats();
+        i64 flags = next();
+        f.accumulate = flags & 1, f.relu = flags & 2;
+        return f;
+    }
+    elementwise::Formula formula() {
+        elementwise::Formula f;
+        f.inputs = next(), f.outputs = next(), f.constants = next(), f.constant = floats(), f.steps = next(), f.step = a;
+        a += 3 * f.steps;
+        return f;
+    }
+};
+
+typedef void (*Kernel)(Arguments);
+
+void matmul(Arguments a) {
+    gemm::Finish f = a.finish();
+    i64 batch = a.next(), m = a.next(), n = a.next(), k = a.next();
+    float *x = a.floats(), *y = a.floats(), *z = a.floats();
+    i64 xr = a.next(), xc = a.next(), yr = a.next(), yc = a.next(), zr = a.next();
+    i64 outer = a.next(), xb[2] = {a.next(), a.next()}, yb[2] = {a.next(), a.next()}, zb[2] = {a.next(), a.next()};
+    auto one = [&](i64 i) {
+        i64 p = i / outer, q = i % outer;
+        gemm::matrix(m, n, k, x + p * xb[0] + q * xb[1], xr, xc, y + p * yb[0] + q * yb[1], yr, yc, z + p * zb[0] + q * zb[1], zr, f);
+    };
+    if (batch == 1) return one(0);
+    threads::each(batch, (double)batch * m * n * k / (VL * 2.5), one);
+}
+
+void conv_forward(Arguments a) {
+    i64 algorithm = a.next();
+    gemm::Finish f = a.finish();
+    auto s = a.shape<conv::Shape>();
+    float *x = a.floats(), *w = a.floats(), *y = a.floats(), *work = a.floats();
+    algorithm ? winograd::forward(s, x, w, y, f, work) : conv::forward(s, x, w, y, f, work);
+}
+void conv_data(Arguments a) {
+    i64 algorithm = a.next();
+    gemm::Finish f = a.finish();
+    auto s = a.shape<conv::Shape>();
+    float *g = a.floats(), *w = a.floats(), *gx = a.floats(), *work = a.floats();
+    algorithm ? winograd::data(s, g, w, gx, f, work) : conv::data(s, g, w, gx, f, work);
+}
+void conv_weight(Arguments a) {
+    i64 algorithm = a.next();
+    auto s = a.shape<conv::Shape>();
+    float *x = a.floats(), *g = a.floats(), *gw = a.floats(), *work = a.floats();
+    algorithm ? winograd::weight(s, x, g, gw, work) : conv::weight(s, x, g, gw, work);
+}
+
+void map(Arguments a) {
+    auto f = a.formula();
+    i64 rows = a.next(), width = a.next(), part = a.next();
+    double* partial = (double*)a.next();
+    elementwise::map(f, rows, width, (const elementwise::Operand*)a.a, partial, part);
+}
+void map_pieces(Arguments a) {
+    auto f = a.formula();
+    i64 count = a.next();
+    elementwise::pieces(f, count, a.a);
+}
+
+// y = x with other strides, up to 6 dimensions, the last ones outermost in cost.
+void copy(Arguments a) {
+    i64 rank = a.next();
+    const float* x = a.floats();
+    float* y = a.floats();
+    i64 size[6] = {1, 1, 1, 1, 1, 1}, from[6] = {}, to[6] = {};
+    for (i64 i = 0; i < rank; i++) size[i] = a.next(), from[i] = a.next(), to[i] = a.next();
+    i64 lines = size[0] * size[1] * size[2] * size[3];
+    threads::ranges(lines, most(1, (1 << 13) / most(1, size[4] * size[5])), (double)lines * size[4] * size[5] * 0.5, [&](i64 low, i64 high) {
+        for (i64 l = low; l < high; l++) {
+            i64 d = l % size[3], c = l / size[3] % size[2], b = l / size[3] / size[2] % size[1], q = l / size[3] / size[2] / size[1];
+            const float* p = x + q * from[0] + b * from[1] + c * from[2] + d * from[3];
+            float* r = y + q * to[0] + b * to[1] + c * to[2] + d * to[3];
+            if (from[5] == 1 && to[5] == 1) {
+                for (i64 i = 0; i < size[4]; i++) memcpy(r + i * to[4], p + i * from[4], size[5] * 4);
+                continue;
+            }
+            i64 i = 0;
+            for (; from[4] == 1 && to[5] == 1 && i + 8 <= size[4]; i += 8) {  // a transpose
+                i64 j = 0;
+                for (; j + 8 <= size[5]; j += 8) transpose8(p + i + j * from[5], from[5], r + i * to[4] + j, to[4]);
+                for (; j < size[5]; j++)
+                    for (i64 e = i; e < i + 8; e++) r[e * to[4] + j] = p[e + j * from[5]];
+            }
+            for (; i < size[4]; i++)
+                for (i64 j = 0; j < size[5]; j++) r[i * to[4] + j * to[5]] = p[i * from[4] + j * from[5]];
+        }
+    });
+}
+void fill(Arguments a) {
+    float* y = a.floats();
+    i64 n = a.next();
+    float value = (float)a.real();
+    for (i64 i = 0; i < n; i++) y[i] = value;
+}
+void add_integers(Arguments a) {
+    const i64 *x = (const i64*)a.next(), *y = (const i64*)a.next();
+    i64 *z = (i64*)a.next(), n = a.next(), step = a.next();
+    for (i64 i = 0; i < n; i++) z[i] = x[i] + y[i * step];
+}
+
+void sum_rows(Arguments a) {
+    float* x = a.floats();
+    i64 count = a.next(), n = a.next();
+    float scale = (float)a.real();
+    rows::sum(x, count, n, scale, a.floats());
+}
+void softmax(Arguments a) {
+    float* x = a.floats();
+    i64 count = a.next(), n = a.next(), logarithm = a.next();
+    rows::softmax(x, count, n, logarithm, a.floats());
+}
+void softmax_gradient(Arguments a) {
+    float *g = a.floats(), *y = a.floats();
+    i64 count = a.next(), n = a.next(), logarithm = a.next();
+    rows::softmax_gradient(g, y, count, n, logarithm, a.floats());
+}
+void cross_entropy(Arguments a) {
+    float* x = a.floats();
+    const i64* target = (const i64*)a.next();
+    i64 count = a.next(), n = a.next(), ignored = a.next(), mean = a.next();
+    float* loss = a.floats();
+    rows::cross_entropy(x, target, count, n, ignored, mean, loss, a.floats());
+}
+void cross_entropy_gradient(Arguments a) {
+    float *g = a.floats(), *x = a.floats();
+    const i64* target = (const i64*)a.next();
+    i64 count = a.next(), n = a.next(), ignored = a.next(), mean = a.next();
+    float* counted = a.floats();
+    rows::cross_entropy_gradient(g, x, target, count, n, ignored, mean, counted, a.floats());
+}
+void normalize(Arguments a) {
+    float *x = a.floats(), *w = a.floats(), *b = a.floats();
+    i64 count = a.next(), n = a.next();
+    float eps = (float)a.real(), *y = a.floats(), *mean = a.floats();
+    rows::normalize(x, w, b, count, n, eps, y, mean, a.floats());
+}
+void normalize_gradient(Arguments a) {
+    float *g = a.floats(), *x = a.floats(), *w = a.floats(), *mean = a.floats(), *variance = a.floats();
+    i64 count = a.next(), n = a.next();
+    float eps = (float)a.real(), *gx = a.floats(), *gw = a.floats(), *gb = a.floats(), *partial = a.floats();
+    rows::normalize_gradient(g, x, w, mean, variance, count, n, eps, gx, gw, gb, partial, a.next());
+}
+
+void max_pool(Arguments a) {
+    auto s = a.shape<pooling::Shape>();
+    float *x = a.floats(), *y = a.floats();
+    pooling::greatest(s, x, y, (int32_t*)a.next());
+}
+void max_pool_gradient(Arguments a) {
+    auto s = a.shape<pooling::Shape>();
+    float* g = a.floats();
+    const int32_t* which = (const int32_t*)a.next();
+    float* mask = a.floats();
+    pooling::greatest_gradient(s, g, which, mask, a.floats());
+}
+void avg_pool(Arguments a) {
+    auto s = a.shape<pooling::Shape>();
+    float *x = a.floats(), *scale = a.floats();
+    pooling::average(s, x, scale, a.floats());
+}
+void avg_pool_gradient(Arguments a) {
+    auto s = a.shape<pooling::Shape>();
+    float *g = a.floats(), *scale = a.floats();
+    pooling::average_gradient(s, g, scale, a.floats());
+}
+
+void dropout(Arguments a) {
+    float* x = a.floats();
+    i64 n = a.next();
+    float p = (float)a.real(), scale = (float)a.real();
+    const i64* key = (const i64*)a.next();  // seed, stream, start: read when the program runs
+    philox::dropout(x, n, p, scale, key[0], key[1], key[2], a.floats());
+}
+
+struct Entry {
+    const char* name;
+    Kernel kernel;
+};
+#define ENTRY(name) {#name, name}
+const Entry table[] = {
+    ENTRY(matmul), ENTRY(conv_forward), ENTRY(conv_data), ENTRY(conv_weight), ENTRY(map), ENTRY(map_pieces), ENTRY(copy), ENTRY(fill),
+    ENTRY(add_integers), ENTRY(sum_rows), ENTRY(softmax), ENTRY(softmax_gradient), ENTRY(cross_entropy), ENTRY(cross_entropy_gradient),
+    ENTRY(normalize), ENTRY(normalize_gradient), ENTRY(max_pool), ENTRY(max_pool_gradient), ENTRY(avg_pool), ENTRY(avg_pool_gradient), ENTRY(dropout),
+};
+
+}  // namespace
+
+#define PUBLIC __attribute__((visibility("default")))
+
+extern "C" {
+
+// The name of a kernel by its number; null past the last.
+PUBLIC const char* epochline_kernel(i64 i) { return i < (i64)(sizeof(table) / sizeof(Entry)) ? table[i].name : nullptr; }
+
+PUBLIC void epochline_threads(i64 n) { threads::set((int)n); }
+
+// Runs `size` numbers of program, and stops where a kernel meets data it cannot use: 0, or 1 + the wrong class number.
+PUBLIC i64 epochline_run(const i64* code, i64 size) {
+    const i64* end = code + size;
+    rows::wrong_class = -1;
+    while (code < end) {
+        table[code[0]].kernel(Arguments{code + 2});
+        if (rows::wrong_class != -1) return rows::wrong_class >= 0 ? rows::wrong_class + 1 : rows::wrong_class;
+        code += 2 + code[1];
+    }
+    return 0;
+}
+
+// Floats of working memory of a convolution.
+PUBLIC i64 epochline_conv_workspace(const i64* shape, i64 algorithm) {
+    conv::Shape s;
+    memcpy(&s, shape, sizeof(s));
+    return algorithm ? winograd::workspace(s) : conv::workspace(s);
+}
+
+PUBLIC i64 epochline_vector(void) { return VL; }
+}

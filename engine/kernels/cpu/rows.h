@@ -1,0 +1,187 @@
+// What works on one row after the other: sums, softmax, cross-entropy, layer normalization.
+#pragma once
+#include "gemm.h"
+
+namespace rows {
+
+constexpr i64 GRAIN = 16;
+
+template <class F>
+static inline float total(i64 n, const F& f) {
+    vf s[4] = {};
+    i64 i = 0;
+    for (; i + 4 * VL <= n; i += 4 * VL)
+        for (int j = 0; j < 4; j++) s[j] += f(i + j * VL, VL);
+    for (; i + VL <= n; i += VL) s[0] += f(i, VL);
+    float t = ::sum((s[0] + s[1]) + (s[2] + s[3]));
+    if (i < n) t += ::sum(f(i, (int)(n - i)));
+    return t;
+}
+static inline vf some(const float* p, int n) { return n == VL ? load(p) : load_some(p, n); }
+static inline void put(float* p, vf v, int n) {
+    if (n == VL) store(p, v);
+    else store_some(p, v, n);
+}
+template <class F>
+static inline void every(i64 n, const F& f) {
+    i64 i = 0;
+    for (; i + VL <= n; i += VL) f(i, VL);
+    if (i < n) f(i, (int)(n - i));
+}
+static inline float greatest(const float* x, i64 n) {
+    float m = x[0];
+    i64 i = 0;
+    if (n >= VL) {
+        vf v = load(x);
+        for (i = VL; i + VL <= n; i += VL) v = vmax(load(x + i), v);
+        float t[VL];
+        store(t, v);
+        for (int j = 0; j < VL; j++) m = t[j] > m ? t[j] : m;
+    }
+    for (; i < n; i++) m = x[i] > m ? x[i] : m;
+    return m;
+}
+// Zeros where there is nothing, so that sums over a part of a vector come out right.
+static inline vf kept(vf v, int n) {
+    if (n == VL) return v;
+    float t[VL];
+    store(t, v);
+    for (int i = n; i < VL; i++) t[i] = 0;
+    return load(t);
+}
+
+static void sum(const float* x, i64 count, i64 n, float scale, float* y) {
+    threads::ranges(count, GRAIN, (double)count * n * 0.1, [&](i64 low, i64 high) {
+        for (i64 r = low; r < high; r++) y[r] = scale * total(n, [&](i64 i, int w) { return some(x + r * n + i, w); });
+    });
+}
+
+static void softmax(const float* x, i64 count, i64 n, bool logarithm, float* y) {
+    threads::ranges(count, GRAIN, (double)count * n, [&](i64 low, i64 high) {
+        for (i64 r = low; r < high; r++) {
+            const float* a = x + r * n;
+            float* to = y + r * n;
+            float m = greatest(a, n);
+            float z = total(n, [&](i64 i, int w) {
+                vf e = vexp(some(a + i, w) - m);
+                if (!logarithm) put(to + i, e, w);
+                return kept(e, w);
+            });
+            float l = m + vlog(splat(z))[0];
+            every(n, [&](i64 i, int w) { put(to + i, logarithm ? some(a + i, w) - l : some(to + i, w) * (1.f / z), w); });
+        }
+    });
+}
+
+static void softmax_gradient(const float* g, const float* y, i64 count, i64 n, bool logarithm, float* gx) {
+    threads::ranges(count, GRAIN, (double)count * n, [&](i64 low, i64 high) {
+        for (i64 r = low; r < high; r++) {
+            const float *a = g + r * n, *b = y + r * n;
+            float s = total(n, [&](i64 i, int w) { return logarithm ? some(a + i, w) : some(a + i, w) * some(b + i, w); });
+            every(n, [&](i64 i, int w) {
+                vf v = some(b + i, w);
+                put(gx + r * n + i, logarithm ? some(a + i, w) - vexp(v) * s : v * (some(a + i, w) - s), w);
+            });
+        }
+    });
+}
+
+// A target that is no class, if one was met; -1 else. (Of the negative ones, only that there was one: -2.)
+static thread_local i64 wrong_class = -1;
+
+// Mean (or sum) of the cross-entropies of (count, n) logits with class numbers; how many counted goes to `counted`.
+static void cross_entropy(const float* x, const i64* target, i64 count, i64 n, i64 ignored, bool mean, float* loss, float* counted) {
+    double sum = 0;
+    i64 used = 0;
+    for (i64 r = 0; r < count; r++) {
+        if (target[r] == ignored) continue;
+        if (target[r] < 0 || target[r] >= n) {
+            wrong_class = target[r] < 0 ? -2 : target[r];
+            return;
+        }
+        const float* a = x + r * n;
+        float m = greatest(a, n);
+        float z = total(n, [&](i64 i, int w) { return kept(vexp(some(a + i, w) - m), w); });
+        sum += (double)vlog(splat(z))[0] + m - a[target[r]];
+        used++;
+    }
+    *loss = (float)(mean ? sum / used : sum);
+    *counted = (float)used;
+}
+
+static void cross_entropy_gradient(const float* g, const float* x, const i64* target, i64 count, i64 n, i64 ignored, bool mean, const float* counted, float* gx) {
+    float scale = mean ? *g / *counted : *g;
+    for (i64 r = 0; r < count; r++) {
+        const float* a = x + r * n;
+        float* to = gx + r * n;
+        if (target[r] == ignored) {
+            memset(to, 0, n * 4);
+            continue;
+        }
+        float m = greatest(a, n);
+        float z = total(n, [&](i64 i, int w) {
+            vf e = vexp(some(a + i, w) - m);
+            put(to + i, e, w);
+            return kept(e, w);
+        });
+        float share = scale / z;
+        every(n, [&](i64 i, int w) { put(to + i, some(to + i, w) * share, w); });
+        to[target[r]] -= scale;
+    }
+}
+
+static void normalize(const float* x, const float* w, const float* b, i64 count, i64 n, float eps, float* y, float* mean, float* variance) {
+    threads::ranges(count, GRAIN, (double)count * n * 0.4, [&](i64 low, i64 high) {
+        for (i64 r = low; r < high; r++) {
+            const float* a = x + r * n;
+            float m = total(n, [&](i64 i, int k) { return some(a + i, k); }) / n;
+            float v = total(n, [&](i64 i, int k) {
+                vf d = kept(some(a + i, k) - m, k);
+                return d * d;
+            }) / n;
+            float scale = 1.f / __builtin_sqrtf(v + eps);
+            every(n, [&](i64 i, int k) {
+                vf d = (some(a + i, k) - m) * scale;
+                if (w) d = d * some(w + i, k);
+                if (b) d = d + some(b + i, k);
+                put(y + r * n + i, d, k);
+            });
+            mean[r] = m, variance[r] = v;
+        }
+    });
+}
+
+// gx of layer normalization; gw and gb, if wanted, from sums over parts of the rows in `partial` (up(count, part), 2, n).
+static void normalize_gradient(
+    const float* g, const float* x, const float* w, const float* mean, const float* variance, i64 count, i64 n, float eps, float* gx, float* gw, float* gb, float* partial, i64 part
+) {
+    threads::ranges(count, part, (double)count * n * 0.6, [&](i64 low, i64 high) {
+        float* sums = partial + low / part * 2 * n;
+        memset(sums, 0, 2 * n * 4);
+        for (i64 r = low; r < high; r++) {
+            const float *a = x + r * n, *d = g + r * n;
+            float m = mean[r], scale = 1.f / __builtin_sqrtf(variance[r] + eps);
+            vf s1{}, s2{};
+            every(n, [&](i64 i, int k) {
+                vf hat = kept((some(a + i, k) - m) * scale, k), q = some(d + i, k), v = w ? q * some(w + i, k) : q;
+                s1 += v, s2 += v * hat;
+                put(sums + i, some(sums + i, k) + q * hat, k);
+                put(sums + n + i, some(sums + n + i, k) + q, k);
+            });
+            float m1 = ::sum(s1) / n, m2 = ::sum(s2) / n;
+            every(n, [&](i64 i, int k) {
+                vf hat = (some(a + i, k) - m) * scale, q = some(d + i, k), v = w ? q * some(w + i, k) : q;
+                put(gx + r * n + i, (v - m1 - hat * m2) * scale, k);
+            });
+        }
+    });
+    i64 parts = up(count, part);
+    for (i64 i = 0; i < n; i++) {
+        double a = 0, b = 0;
+        for (i64 p = 0; p < parts; p++) a += partial[p * 2 * n + i], b += partial[p * 2 * n + n + i];
+        if (gw) gw[i] = (float)a;
+        if (gb) gb[i] = (float)b;
+    }
+}
+
+}  // namespace rows

@@ -1,0 +1,170 @@
+// Vectors of floats as wide as the processor's registers, and the mathematics on them.
+#pragma once
+#include <stdint.h>
+#include <string.h>
+
+typedef int64_t i64;
+
+#if defined(__AVX512F__)
+constexpr int VL = 16;  // floats a vector
+#elif defined(__AVX2__)
+constexpr int VL = 8;
+#else
+constexpr int VL = 4;
+#endif
+
+// aligned(4): arrays start where NumPy put them
+typedef float vf __attribute__((vector_size(VL * 4), aligned(4)));
+typedef int32_t vi __attribute__((vector_size(VL * 4), aligned(4)));
+
+static inline vf load(const float* p) { return *(const vf*)p; }
+static inline void store(float* p, vf v) { *(vf*)p = v; }
+static inline vf splat(float x) { return vf{} + x; }
+static inline vf pick(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
+static inline vf vmax(vf a, vf b) { return pick(a > b, a, b); }
+static inline vf vmin(vf a, vf b) { return pick(a < b, a, b); }
+
+static inline vf load_some(const float* p, int n) {
+    float t[VL] = {};
+    memcpy(t, p, sizeof(float) * n);
+    return load(t);
+}
+static inline void store_some(float* p, vf v, int n) {
+    float t[VL];
+    store(t, v);
+    memcpy(p, t, sizeof(float) * n);
+}
+static inline float sum(vf v) {
+    float t[VL], s = 0;
+    store(t, v);
+    for (int w = VL / 2; w; w /= 2)
+        for (int i = 0; i < w; i++) t[i] += t[i + w];
+    s = t[0];
+    return s;
+}
+static inline i64 least(i64 a, i64 b) { return a < b ? a : b; }
+static inline i64 most(i64 a, i64 b) { return a > b ? a : b; }
+static inline i64 up(i64 n, i64 d) { return (n + d - 1) / d; }
+
+// Cephes' expf: |error| < 1 ulp; 0 below -103, infinity above 88.7.
+static inline vf vexp(vf x0) {
+    vf x = vmin(vmax(x0, splat(-87.33f)), splat(88.72f));
+    vf n = x * 1.44269504088896341f;
+    vf magic = splat(12582912.f);  // 1.5 * 2^23: adding it rounds to the nearest integer
+    n = (n + magic) - magic;
+    x = x - n * 0.693359375f - n * -2.12194440e-4f;
+    vf p = splat(1.9875691500e-4f);
+    p = p * x + 1.3981999507e-3f;
+    p = p * x + 8.3334519073e-3f;
+    p = p * x + 4.1665795894e-2f;
+    p = p * x + 1.6666665459e-1f;
+    p = p * x + 5.0000001201e-1f;
+    p = p * x * x + x + 1.f;
+    vi e = __builtin_convertvector(n, vi);
+    vi half = e >> 1;  // two factors: 2^127 and more does not overflow on the way
+    vf y = p * (vf)((half + 127) << 23) * (vf)((e - half + 127) << 23);
+    y = pick(x0 < splat(-103.97f), vf{}, y);
+    y = pick(x0 > splat(88.7228f), splat(__builtin_inff()), y);
+    return pick(x0 != x0, x0, y);
+}
+
+// Cephes' logf.
+static inline vf vlog(vf x0) {
+    vi tiny = x0 < splat(1.17549435e-38f);
+    vf x = pick(tiny, x0 * 8388608.f, x0);
+    vi bits = (vi)x;
+    vi e = ((bits >> 23) & 255) - 126;
+    vf m = (vf)((bits & 0x007fffff) | 0x3f000000);
+    vi small = m < splat(0.707106781186547524f);
+    e = e + small - (tiny & 23);
+    m = m + pick(small, m, vf{}) - 1.f;
+    vf z = m * m;
+    vf p = splat(7.0376836292e-2f);
+    p = p * m - 1.1514610310e-1f;
+    p = p * m + 1.1676998740e-1f;
+    p = p * m - 1.2420140846e-1f;
+    p = p * m + 1.4249322787e-1f;
+    p = p * m - 1.6668057665e-1f;
+    p = p * m + 2.0000714765e-1f;
+    p = p * m - 2.4999993993e-1f;
+    p = p * m + 3.3333331174e-1f;
+    vf f = __builtin_convertvector(e, vf);
+    vf y = m * z * p + f * -2.12194440e-4f - z * 0.5f;
+    y = m + y + f * 0.693359375f;
+    y = pick(x0 == splat(__builtin_inff()), x0, y);
+    y = pick(x0 == vf{}, splat(-__builtin_inff()), y);
+    return pick(x0 < vf{}, splat(__builtin_nanf("")), pick(x0 != x0, x0, y));
+}
+
+// Cephes' tanhf: a polynomial near zero, exponentials elsewhere.
+static inline vf vtanh(vf x) {
+    vf a = pick(x < vf{}, -x, x);
+    vf e = vexp(a * 2.f);
+    vf far = 1.f - 2.f / (e + 1.f);
+    far = pick(x < vf{}, -far, far);
+    vf z = x * x;
+    vf p = splat(-5.70498872745e-3f);
+    p = p * z + 2.06390887954e-2f;
+    p = p * z - 5.37397155531e-2f;
+    p = p * z + 1.33314422036e-1f;
+    p = p * z - 3.33332819422e-1f;
+    vf near = p * z * x + x;
+    return pick(x != x, x, pick(a < splat(0.625f), near, far));
+}
+
+// erf: Cephes' series below 1, 1 - erfc by a minimax fit (Numerical Recipes, erfccheb's short form) above.
+static inline vf verf(vf x) {
+    vf a = pick(x < vf{}, -x, x), z = x * x;
+    vf p = splat(7.853861353153693e-5f);
+    p = p * z - 8.010193625184903e-4f;
+    p = p * z + 5.188327685732524e-3f;
+    p = p * z - 2.685381193529856e-2f;
+    p = p * z + 1.128358514861418e-1f;
+    p = p * z - 3.761262582423300e-1f;
+    p = p * z + 1.128379165726710f;
+    vf near = p * x;
+    vf t = 1.f / (1.f + 0.5f * a);
+    vf q = splat(0.17087277f);
+    q = q * t - 0.82215223f;
+    q = q * t + 1.48851587f;
+    q = q * t - 1.13520398f;
+    q = q * t + 0.27886807f;
+    q = q * t - 0.18628806f;
+    q = q * t + 0.09678418f;
+    q = q * t + 0.37409196f;
+    q = q * t + 1.00002368f;
+    q = q * t - 1.26551223f;
+    vf far = 1.f - t * vexp(q - z);
+    far = pick(x < vf{}, -far, far);
+    return pick(x != x, x, pick(a < splat(1.f), near, far));
+}
+
+typedef float v8 __attribute__((vector_size(32), aligned(4)));
+
+// Eight rows of eight floats, `from` apart, become columns.
+static inline void transpose8(const float* x, i64 from, float* y, i64 to) {
+    v8 r[8], s[8];
+    for (int i = 0; i < 8; i++) r[i] = *(const v8*)(x + i * from);
+    for (int i = 0; i < 4; i++) {
+        s[2 * i] = __builtin_shufflevector(r[2 * i], r[2 * i + 1], 0, 8, 2, 10, 4, 12, 6, 14);
+        s[2 * i + 1] = __builtin_shufflevector(r[2 * i], r[2 * i + 1], 1, 9, 3, 11, 5, 13, 7, 15);
+    }
+    for (int i = 0; i < 2; i++)
+        for (int j = 0; j < 2; j++) {
+            r[4 * i + j] = __builtin_shufflevector(s[4 * i + j], s[4 * i + j + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+            r[4 * i + j + 2] = __builtin_shufflevector(s[4 * i + j], s[4 * i + j + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+        }
+    for (int j = 0; j < 4; j++) {
+        *(v8*)(y + j * to) = __builtin_shufflevector(r[j], r[j + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+        *(v8*)(y + (j + 4) * to) = __builtin_shufflevector(r[j], r[j + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    }
+}
+
+static inline vf vsqrt(vf x) {
+#if __has_builtin(__builtin_elementwise_sqrt)
+    return __builtin_elementwise_sqrt(x);
+#else
+    for (int i = 0; i < VL; i++) x[i] = __builtin_sqrtf(x[i]);
+    return x;
+#endif
+}

@@ -1,0 +1,220 @@
+// 3 x 3 convolution with stride 1 by Winograd's F(4 x 4, 3 x 3) (Lavin and Gray, 2016): 36 products of (tiles, channels) with
+// (channels, output channels) in place of 144. Channels are multiples of VL. NHWC, weights (O, C, 3, 3).
+#pragma once
+#include "conv.h"
+
+namespace winograd {
+
+using gemm::NR;
+
+static inline void input(const vf* d, vf* o, int step) {  // B^T d
+    vf p = d[4] - 4.f * d[2], q = d[3] - 4.f * d[1], r = d[4] - d[2], s = 2.f * (d[3] - d[1]);
+    o[0] = 4.f * d[0] - 5.f * d[2] + d[4];
+    o[step] = p + q, o[2 * step] = p - q, o[3 * step] = r + s, o[4 * step] = r - s;
+    o[5 * step] = 4.f * d[1] - 5.f * d[3] + d[5];
+}
+static inline void output(const vf* m, vf* o, int step) {  // A^T m
+    vf s = m[1] + m[2], q = m[1] - m[2], u = m[3] + m[4], w = m[3] - m[4];
+    o[0] = m[0] + s + u, o[step] = q + 2.f * w, o[2 * step] = s + 4.f * u, o[3 * step] = q + 8.f * w + m[5];
+}
+static inline void output_back(const vf* d, vf* o, int step) {  // A d
+    vf s = d[0] + d[2], q = d[1] + d[3], u = d[0] + 4.f * d[2], w = 2.f * d[1] + 8.f * d[3];
+    o[0] = d[0], o[step] = s + q, o[2 * step] = s - q, o[3 * step] = u + w, o[4 * step] = u - w, o[5 * step] = d[3];
+}
+static inline void filter(const vf* g, vf* o, int step) {  // G g
+    vf a = g[0] * (1 / 24.f) + g[2] * (1 / 6.f), b = g[1] * (1 / 12.f), s = (g[0] + g[2]) * (-1 / 6.f), q = g[1] * (1 / 6.f);
+    o[0] = 0.25f * g[0], o[step] = s - q, o[2 * step] = s + q, o[3 * step] = a + b, o[4 * step] = a - b, o[5 * step] = g[2];
+}
+static inline void filter_back(const vf* u, vf* o, int step) {  // G^T u
+    vf s = u[1] + u[2], q = u[1] - u[2], p = u[3] + u[4], r = u[3] - u[4];
+    o[0] = 0.25f * u[0] - s * (1 / 6.f) + p * (1 / 24.f), o[step] = r * (1 / 12.f) - q * (1 / 6.f);
+    o[2 * step] = u[5] - s * (1 / 6.f) + p * (1 / 6.f);
+}
+
+// Weights in panels for each of the 36 frequencies: (36, panels, from, NR). `turned` for the data gradient: taps turned round.
+static void filters(const float* w, i64 from, i64 to, i64 in, i64 out, bool turned, float* u) {
+    i64 panels = up(to, NR), size = panels * from * NR;
+    threads::each(panels, (double)from * to * 8, [&](i64 panel) {
+        for (i64 i = 0; i < from; i++)
+            for (i64 j0 = 0; j0 < NR; j0 += VL) {
+                i64 j = panel * NR + j0;
+                vf g[3][3], t[3][6], r[6][6];
+                for (int k = 0; k < 9; k++) {
+                    float lane[VL] = {};
+                    const float* q = w + i * in + j * out + (turned ? 8 - k : k);
+                    for (int e = 0; e < VL && j + e < to; e++) lane[e] = q[e * out];
+                    g[k % 3][k / 3] = load(lane);
+                }
+                for (int k = 0; k < 3; k++) filter(g[k], t[k], 1);  // along rows: t[column][6]
+                for (int a = 0; a < 6; a++) {
+                    vf line[3] = {t[0][a], t[1][a], t[2][a]};
+                    filter(line, r[a], 1);
+                }
+                for (int q = 0; q < 36; q++) store(u + q * size + (panel * from + i) * NR + j0, r[q / 6][q % 6]);
+            }
+    });
+}
+
+// Tiles [first, first + count) of an image stack: v (36, count, c).
+static void inputs(const float* x, i64 h, i64 w, i64 c, i64 ph, i64 pw, i64 th, i64 tw, i64 first, i64 count, float* v) {
+    static const float nothing[4096] = {};
+    threads::ranges(count, 8, (double)count * c * 6, [&](i64 low, i64 high) {
+        for (i64 t = low; t < high; t++) {
+            i64 tile = first + t, n = tile / (th * tw), i0 = tile / tw % th * 4 - ph, j0 = tile % tw * 4 - pw;
+            const float* at[36];
+            for (int k = 0; k < 36; k++) {
+                i64 i = i0 + k / 6, j = j0 + k % 6;
+                at[k] = i >= 0 && i < h && j >= 0 && j < w ? x + ((n * h + i) * w + j) * c : nothing;
+            }
+            for (i64 q = 0; q < c; q += VL) {
+                vf m[6][6], r[6];
+                for (int b = 0; b < 6; b++) {
+                    vf d[6];
+                    for (int a = 0; a < 6; a++) d[a] = load(at[a * 6 + b] + q);
+                    input(d, &m[0][b], 6);
+                }
+                for (int a = 0; a < 6; a++) {
+                    input(m[a], r, 1);
+                    for (int b = 0; b < 6; b++) store(v + ((a * 6 + b) * count + t) * c + q, r[b]);
+                }
+            }
+        }
+    });
+}
+
+static void outputs(const float* m, i64 h, i64 w, i64 o, i64 th, i64 tw, i64 first, i64 count, float* y, const gemm::Finish& f) {
+    threads::ranges(count, 8, (double)count * o * 5, [&](i64 low, i64 high) {
+        for (i64 t = low; t < high; t++) {
+            i64 tile = first + t, n = tile / (th * tw), i0 = tile / tw % th * 4, j0 = tile % tw * 4;
+            i64 ih = least(4, h - i0), jw = least(4, w - j0);
+            for (i64 q = 0; q < o; q += VL) {
+                vf r[4][6], z[4], bias = f.bias ? load(f.bias + q) : vf{};
+                for (int b = 0; b < 6; b++) {
+                    vf d[6];
+                    for (int a = 0; a < 6; a++) d[a] = load(m + ((a * 6 + b) * count + t) * o + q);
+                    output(d, &r[0][b], 6);
+                }
+                for (i64 a = 0; a < ih; a++) {
+                    output(r[a], z, 1);
+                    for (i64 b = 0; b < jw; b++) {
+                        i64 at = ((n * h + i0 + a) * w + j0 + b) * o + q;
+                        vf v = z[b] + bias;
+                        if (f.accumulate) v += load(y + at);
+                        if (f.relu) v = pick(v > vf{}, v, vf{});
+                        if (f.mask) v = pick(load(f.mask + at) > vf{}, v, vf{});
+                        store(y + at, v);
+                    }
+                }
+            }
+        }
+    });
+}
+
+static void outputs_back(const float* g, i64 h, i64 w, i64 o, i64 th, i64 tw, i64 first, i64 count, float* m) {
+    threads::ranges(count, 8, (double)count * o * 5, [&](i64 low, i64 high) {
+        for (i64 t = low; t < high; t++) {
+            i64 tile = first + t, n = tile / (th * tw), i0 = tile / tw % th * 4, j0 = tile % tw * 4;
+            i64 ih = least(4, h - i0), jw = least(4, w - j0);
+            const float* from = g + ((n * h + i0) * w + j0) * o;
+            for (i64 q = 0; q < o; q += VL) {
+                vf r[6][4], z[6];
+                for (int b = 0; b < 4; b++) {
+                    vf d[4];
+                    for (int a = 0; a < 4; a++) d[a] = a < ih && b < jw ? load(from + (a * w + b) * o + q) : vf{};
+                    output_back(d, &r[0][b], 4);
+                }
+                for (int a = 0; a < 6; a++) {
+                    output_back(r[a], z, 1);
+                    for (int b = 0; b < 6; b++) store(m + ((a * 6 + b) * count + t) * o + q, z[b]);
+                }
+            }
+        }
+    });
+}
+
+// How many tiles at a time: their transforms stay in the outer cache.
+static i64 group(i64 c, i64 o, i64 tiles) { return least(tiles, most(48, (3 << 18) / (36 * (c + o)) / 8 * 8)); }
+
+static i64 workspace(const conv::Shape& s) {
+    i64 tiles = s.n * up(s.oh + 4, 4) * up(s.ow + 4, 4), t = group(s.c, s.o, tiles);
+    return 36 * (t * (s.c + s.o) + (s.c + NR) * (s.o + NR)) + 64;
+}
+
+// y (n, oh, ow, to) from x (n, h, w, from) and packed filters.
+static void apply(const float* x, i64 n, i64 h, i64 w, i64 from, i64 ph, i64 pw, i64 oh, i64 ow, i64 to, const float* u, float* y, const gemm::Finish& f, float* work) {
+    using namespace gemm;
+    i64 th = up(oh, 4), tw = up(ow, 4), tiles = n * th * tw, size = group(from, to, tiles), panels = up(to, NR);
+    float *v = work, *m = work + 36 * size * from;
+    for (i64 first = 0; first < tiles; first += size) {
+        i64 count = least(size, tiles - first);
+        inputs(x, h, w, from, ph, pw, th, tw, first, count, v);
+        threads::each(36 * panels, 36.0 * count * from * to / (VL * 2.5), [&](i64 task) {
+            i64 q = task / panels, panel = task % panels;
+            int width = (int)least(NR, to - panel * NR);
+            for (i64 t = 0; t < count; t += MR) {
+                int rows = (int)least(MR, count - t);
+                Segment s;
+                float* at[MR];
+                for (int i = 0; i < rows; i++) s.a[i] = v + (q * count + t + i) * from, at[i] = m + (q * count + t + i) * to;
+                s.b = u + (q * panels + panel) * from * NR, s.n = from;
+                product(rows, &s, 1, 1, NR, at, panel * NR, width, Finish{});
+            }
+        });
+        outputs(m, oh, ow, to, th, tw, first, count, y, f);
+    }
+}
+
+static void forward(const conv::Shape& s, const float* x, const float* w, float* y, const gemm::Finish& f, float* work) {
+    filters(w, s.c, s.o, 9, s.c * 9, false, work);
+    apply(x, s.n, s.h, s.w, s.c, s.ph, s.pw, s.oh, s.ow, s.o, work, y, f, work + 36 * up(s.o, NR) * s.c * NR);
+}
+
+static void data(const conv::Shape& s, const float* g, const float* w, float* gx, const gemm::Finish& f, float* work) {
+    filters(w, s.o, s.c, s.c * 9, 9, true, work);
+    apply(g, s.n, s.oh, s.ow, s.o, 2 - s.ph, 2 - s.pw, s.h, s.w, s.c, work, gx, f, work + 36 * up(s.c, NR) * s.o * NR);
+}
+
+static void weight(const conv::Shape& s, const float* x, const float* g, float* gw, float* work) {
+    using namespace gemm;
+    i64 th = up(s.oh, 4), tw = up(s.ow, 4), tiles = s.n * th * tw, size = group(s.c, s.o, tiles), panels = up(s.o, NR), blocks = up(s.c, MR);
+    float *u = work, *v = u + 36 * s.c * s.o, *m = v + 36 * size * s.c + 64;
+    for (i64 first = 0; first < tiles; first += size) {
+        i64 count = least(size, tiles - first);
+        inputs(x, s.h, s.w, s.c, s.ph, s.pw, th, tw, first, count, v);
+        outputs_back(g, s.oh, s.ow, s.o, th, tw, first, count, m);
+        threads::each(36 * panels, 36.0 * count * s.c * s.o / (VL * 2.5), [&](i64 task) {
+            i64 q = task / panels, panel = task % panels;
+            int width = (int)least(NR, s.o - panel * NR);
+            float* b = scratch(0, count * NR);
+            pack(m + q * count * s.o, count, s.o, 1, panel * NR, width, b);
+            for (i64 block = 0; block < blocks; block++) {
+                int rows = (int)least(MR, s.c - block * MR);
+                Segment t;
+                float* at[MR];
+                for (int i = 0; i < rows; i++) t.a[i] = v + q * count * s.c + block * MR + i, at[i] = u + (q * s.c + block * MR + i) * s.o;
+                t.b = b, t.n = count;
+                Finish f;
+                f.accumulate = first > 0;
+                product(rows, &t, 1, s.c, NR, at, panel * NR, width, f);
+            }
+        });
+    }
+    threads::ranges(s.o / VL, 1, (double)s.c * s.o * 8, [&](i64 low, i64 high) {
+        for (i64 o = low * VL; o < high * VL; o += VL)
+            for (i64 c = 0; c < s.c; c++) {
+                vf t[3][6], r[3];
+                for (int b = 0; b < 6; b++) {
+                    vf d[6];
+                    for (int a = 0; a < 6; a++) d[a] = load(u + ((a * 6 + b) * s.c + c) * s.o + o);
+                    filter_back(d, &t[0][b], 6);
+                }
+                for (int a = 0; a < 3; a++) {
+                    filter_back(t[a], r, 1);
+                    for (int b = 0; b < 3; b++)
+                        for (int e = 0; e < VL; e++) gw[((o + e) * s.c + c) * 9 + a * 3 + b] = r[b][e];
+                }
+            }
+    });
+}
+
+}  // namespace winograd

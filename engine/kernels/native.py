@@ -1,0 +1,91 @@
+"""The compiled kernels for the CPU: which library fits the processor, and the few functions it has.
+
+``EPOCHLINE_KERNELS=numpy`` leaves them out: NumPy is the reference and the fallback. They are built with the package
+(``scripts/build_kernels.py``); where no build fits, everything runs on NumPy too.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+_FOLDER = Path(__file__).parent / "cpu" / "build"
+
+
+class Native:
+    """A loaded library. ``run(code, size)`` runs a program of ``size`` 64-bit numbers at the address ``code``; 0, or what went wrong."""
+
+    def __init__(self, path: Path) -> None:
+        library = ctypes.CDLL(str(path))
+        library.epochline_kernel.restype = ctypes.c_char_p
+        library.epochline_kernel.argtypes = [ctypes.c_int64]
+        library.epochline_conv_workspace.restype = ctypes.c_int64
+        library.epochline_conv_workspace.argtypes = [ctypes.c_void_p, ctypes.c_int64]
+        library.epochline_vector.restype = ctypes.c_int64
+        library.epochline_threads.argtypes = [ctypes.c_int64]
+        self.run: Any = library.epochline_run
+        self.run.argtypes = [ctypes.c_void_p, ctypes.c_int64]
+        self.run.restype = ctypes.c_int64
+        self.conv_workspace: Any = library.epochline_conv_workspace
+        self.vector = int(library.epochline_vector())
+        self.path = path
+        self.numbers: dict[str, int] = {}
+        while name := library.epochline_kernel(len(self.numbers)):
+            self.numbers[name.decode()] = len(self.numbers)
+        self._threads = library.epochline_threads
+        self.threads = 1
+
+    def set_threads(self, n: int) -> None:
+        self._threads(n)
+        self.threads = n
+
+
+def _features() -> set[str]:
+    """What the processor can do, by Linux's names."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return set()
+    return {word for line in text.splitlines() if line.startswith(("flags", "Features")) for word in line.split(":", 1)[1].split()}
+
+
+def _levels() -> list[str]:
+    """The builds that run here, the best first."""
+    machine = platform.machine().lower()
+    if machine in ("aarch64", "arm64"):
+        return ["arm64"]
+    have = _features()
+    wide = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"} <= have
+    v3 = {"avx2", "fma", "bmi2", "f16c"} <= have
+    return [level for level, fits in (("x86-64-v4", wide and v3), ("x86-64-v3", v3)) if fits]
+
+
+@functools.cache
+def native() -> Native | None:
+    """The kernels for this processor; None where NumPy has to do."""
+    wanted = os.environ.get("EPOCHLINE_KERNELS", "native")
+    if wanted not in ("native", "numpy", "x86-64-v3", "x86-64-v4", "arm64"):
+        raise ValueError(f"EPOCHLINE_KERNELS: expected native, numpy or the name of a build, got {wanted!r}")
+    for level in [] if wanted == "numpy" else [level for level in _levels() if wanted in ("native", level)]:
+        path = _FOLDER / f"{level}.so"
+        if path.exists():
+            return Native(path)
+    return None
+
+
+def set_num_threads(n: int) -> None:
+    """How many threads compute at once in compiled kernels. Results do not depend on it. Raises RuntimeError below 1."""
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise RuntimeError(f"set_num_threads expects a positive integer, got {n!r}")
+    kernels = native()
+    if kernels is not None:
+        kernels.set_threads(n)
+
+
+def get_num_threads() -> int:
+    kernels = native()
+    return 1 if kernels is None else kernels.threads
