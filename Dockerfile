@@ -4,7 +4,7 @@
 FROM python:3.12-slim AS build
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
-COPY scripts/build_page.py scripts/
+COPY scripts/build.py scripts/build_kernels.py scripts/
 COPY client client
 COPY engine engine
 COPY server server

@@ -5,6 +5,7 @@ from math import e, inf, nan, pi
 from engine import autograd, distributions, dtypes, linalg, nn, optim, sparse, special, utils
 from engine.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from engine.backend import device
+from engine.capture import compile
 from engine.creation import (
     arange,
     as_tensor,
@@ -63,6 +64,7 @@ from engine.dtypes import bool_ as bool
 from engine.dtypes import float_ as float
 from engine.dtypes import int_ as int
 from engine.functional import *
+from engine.kernels.native import get_num_threads, set_num_threads
 from engine.legacy import (
     BoolTensor,
     ByteTensor,
@@ -85,8 +87,6 @@ from engine.legacy import (
     numel,
     use_deterministic_algorithms,
 )  # fmt: skip
-from engine.capture import compile
-from engine.kernels.native import get_num_threads, set_num_threads
 from engine.ops.random import Generator, default_generator, get_rng_state, initial_seed, manual_seed, set_rng_state
 from engine.printing import set_printoptions
 from engine.serialization import load, save

@@ -5,7 +5,7 @@ environment() { # environment [EXTRA...]
   root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
   cd "$root" || exit 1
   extras=$(IFS=,; echo "$*")
-  stamp=".venv/.installed-${extras:-plain}-$(cat pyproject.toml server/page/package-lock.json scripts/build_page.py | cksum | cut -d' ' -f1)"
+  stamp=".venv/.installed-${extras:-plain}-$(cat pyproject.toml server/page/package-lock.json scripts/build*.py engine/kernels/cpu/*.{h,cpp} | cksum | cut -d' ' -f1)"
   if [ ! -e "$stamp" ]; then
     if [ ! -x .venv/bin/python ]; then
       python=$(suitable_python) || exit 1

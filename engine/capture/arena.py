@@ -37,7 +37,7 @@ def lay_out(instructions: Sequence[Instruction], kept: Sequence[Storage]) -> int
             first, last = -1, everything
         size = (buffer.nbytes + SLACK + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
         at = 0
-        for low, high, born, dead in sorted(p for p in placed if p[2] <= last and first <= p[3]):
+        for low, high, _, _ in sorted(p for p in placed if p[2] <= last and first <= p[3]):
             if at + size <= low:
                 break
             at = max(at, high)

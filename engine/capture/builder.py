@@ -7,6 +7,7 @@ done when a tile is written. Whatever no rule covers is launched from Python, as
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,7 +29,9 @@ class Instruction:
 
     __slots__ = ("arguments", "call", "kernel", "reads", "writes")
 
-    def __init__(self, kernel: str, arguments: list[Any], reads: Sequence[Storage], writes: Sequence[Storage], call: Call | None = None) -> None:
+    def __init__(
+        self, kernel: str, arguments: list[Any], reads: Sequence[Storage], writes: Sequence[Storage], call: Call | None = None
+    ) -> None:
         self.kernel, self.arguments, self.call = kernel, arguments, call
         self.reads, self.writes = list(reads), list(writes)
 
@@ -53,6 +56,8 @@ class Update(Instruction):
     """One formula over the parameters of a group: ``count`` is where the arguments say how many; ``order`` which operands it reads."""
 
     __slots__ = ("count", "order")
+    count: int
+    order: list[int]
 
 
 OUT = object()
@@ -231,9 +236,10 @@ class Builder:
         places = {leaf: self.of(leaf) for leaf in leaves}
         shape = values[0].shape if values else stores[0][1].shape if stores else np.broadcast_shapes(*(leaf.shape for leaf in leaves))
         order = self._order(shape, [*(s for _, s in stores), *places.values()])
-        outputs = [*(self.new(v, order) for v in values), *(s for _, s in stores)]
-        clobbers = [[leaf for leaf, place in places.items() if place.buffer is s.buffer] for s in outputs]
+        clobbers: list[list[Value]] = [[] for _ in values]
+        clobbers += [[leaf for leaf, place in places.items() if place.buffer is s.buffer] for _, s in stores]
         program = formula.Program(roots, clobbers)
+        outputs = [*(self.new(v, order) for v in values), *(s for _, s in stores)]
         kept = [d for d in order if shape[d] != 1]
         sizes = [shape[d] for d in kept]
 
@@ -258,8 +264,8 @@ class Builder:
             described += [ins[i], *kind]
         for s in outputs:
             described += [s, FULL, width]
-        for _, s, kind in sums:
-            described += [s, kind, 0]
+        for _, s, how in sums:
+            described += [s, how, 0]
         part = max(1, GRAIN // width)
         tasks = -(-rows // part) if rows > 1 else -(-width // GRAIN)
         summed = sum(width if kind == ROW else 1 for _, _, kind in sums)
@@ -307,13 +313,10 @@ class Builder:
                 self.pieces = None
             by_formula = "update" if isinstance(call.attrs, Hyper) else "elementwise" if call.op.rule is not None else ""
             apply = RULES.get(call.op.name) or RULES.get(by_formula)
-            if self.fuse and self.native is not None:
-                if call.op.view is None and apply is not None:
-                    try:
-                        if apply(self, call):
-                            continue
-                    except NotTraceable:
-                        pass
+            if self.fuse and self.native is not None and call.op.view is None and apply is not None:
+                with contextlib.suppress(NotTraceable):
+                    if apply(self, call):
+                        continue
             self.launch(call)
         for v in self.tape.results:
             self.of(v).buffer.pinned = True
@@ -355,7 +358,12 @@ class Builder:
         for w, t in self.storage.items():
             if t.buffer is s.buffer and (self.left.get(w, 0) > 0 or id(w) in self.kept):
                 return False
-        return not any(w not in self.storage and self.left[w] > 0 and any(self.storage.get(o) and self.storage[o].buffer is s.buffer for o in operands(f)) for w, f in self.lazy.items())
+        return not any(
+            w not in self.storage
+            and self.left[w] > 0
+            and any(self.storage.get(o) and self.storage[o].buffer is s.buffer for o in operands(f))
+            for w, f in self.lazy.items()
+        )
 
 
 def operands(s: Symbol) -> list[Value]:

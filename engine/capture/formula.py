@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from engine.capture.record import NotCaptured
+
 CODES = {
     name: i
     for i, name in enumerate(
@@ -24,7 +26,7 @@ CODES = {
 LIMIT = 48
 
 
-class NotTraceable(Exception):
+class NotTraceable(NotCaptured):
     """A rule that does something the kernels have no step for."""
 
 
@@ -106,7 +108,7 @@ class Symbol:
 
     def __init__(self, code: str, inputs: tuple[Symbol, ...] = (), leaf: Any = None) -> None:
         self.code, self.inputs, self.leaf = code, inputs, leaf
-        self.steps = sum(s.steps for s in inputs) + bool(inputs)
+        self.steps: int = sum(s.steps for s in inputs) + bool(inputs)
 
     def __add__(self, o: Any) -> Symbol:
         return step("add", self, o)
@@ -207,7 +209,7 @@ class Mathematics:
         return x if high is None else step("min", x, high)
 
     def logaddexp(self, a: Symbol, b: Symbol) -> Symbol:
-        return step("max", a, b) + self.log1p(self.exp(-self.abs(a - b)))
+        return step("max", a, b) + step("log1p", step("exp", -step("abs", a - b)))
 
     def result_type(self, *operands: Any) -> Any:
         return np.dtype(np.float32)
@@ -216,7 +218,9 @@ class Mathematics:
         n = symbol(n)
         if n.code != "constant" or n.leaf not in (0.5, 1.0, 2.0, 3.0, -1.0):
             raise NotTraceable("a power in a formula")
-        return {0.5: lambda: self.sqrt(x), 1.0: lambda: symbol(x), 2.0: lambda: x * x, 3.0: lambda: x * x * x, -1.0: lambda: 1 / x}[n.leaf]()
+        if n.leaf == 0.5:
+            return step("sqrt", x)
+        return 1 / x if n.leaf == -1 else x * x * x if n.leaf == 3 else x * x if n.leaf == 2 else symbol(x)
 
 
 MATHEMATICS = Mathematics()
@@ -232,105 +236,101 @@ def traced(rule: Callable[..., Any] | str, operands: Sequence[Any], attrs: dict[
     return tuple(map(symbol, made)) if isinstance(made, tuple) else symbol(made)
 
 
-def fused(root: Symbol, used: dict[int, int]) -> Symbol:
-    """``a * b + c`` as one step where the product is used nowhere else."""
-    if root.code == "add":
-        for i in (0, 1):
-            product = root.inputs[i]
-            if product.code == "mul" and used[id(product)] == 1:
-                return Symbol("fma", (*product.inputs, root.inputs[1 - i]))
-    return root
+def _ordered(roots: Sequence[Symbol]) -> tuple[list[Symbol], dict[int, int]]:
+    """Every symbol after those it is made of, and how often each is used."""
+    used: dict[int, int] = {}
+    order: list[Symbol] = []
+    for root in roots:
+        stack = [(root, False)]
+        while stack:
+            node, ready = stack.pop()
+            if ready:
+                order.append(node)
+                continue
+            used[id(node)] = used.get(id(node), 0) + 1
+            if used[id(node)] == 1:
+                stack.append((node, True))
+                stack.extend((n, False) for n in reversed(node.inputs))
+    return order, used
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two constants are one: -0.0 is not 0.0, and a number that may change is itself only."""
+    return a is b or (isinstance(a, float) and isinstance(b, float) and repr(a) == repr(b))
 
 
 class Program:
-    """The steps of some outputs: operands in the order inputs, outputs, constants, intermediates."""
+    """The steps that compute some symbols. Places of operands: ``inputs``, outputs, ``constants``, intermediates.
 
-    def __init__(self, outputs: Sequence[Symbol], clobbers: Sequence[Any] = ()) -> None:
+    ``clobbers`` names, for each output, the inputs whose memory it overwrites. Raises NotTraceable for a formula that is too large.
+    """
+
+    def __init__(self, outputs: Sequence[Symbol], clobbers: Sequence[Sequence[Any]] = ()) -> None:
+        order, used = _ordered(outputs)
         self.outputs = len(outputs)
-        used: dict[int, int] = {}
-        order: list[Symbol] = []
-
-        def visit(s: Symbol) -> None:
-            stack = [(s, False)]
-            while stack:
-                node, ready = stack.pop()
-                if ready:
-                    order.append(node)
-                    continue
-                used[id(node)] = used.get(id(node), 0) + 1
-                if used[id(node)] > 1:
-                    continue
-                stack.append((node, True))
-                stack.extend((n, False) for n in reversed(node.inputs))
-
-        for s in outputs:
-            visit(s)
-        self.inputs = [s.leaf for s in dict.fromkeys(order) if s.code == "operand"]
-        self.inputs = list(dict.fromkeys(self.inputs))
-        self.constants = [s.leaf for s in order if s.code == "constant"]
-        self.constants = [c for i, c in enumerate(self.constants) if not any(c is d or (isinstance(c, float) and isinstance(d, float) and repr(c) == repr(d)) for d in self.constants[:i])]
-        first = len(self.inputs) + len(outputs)
-        self.steps: list[int] = []
-        place: dict[int, int] = {}
+        self.inputs = list(dict.fromkeys(s.leaf for s in order if s.code == "operand"))
+        self.constants: list[Any] = []
         for s in order:
-            if s.code == "operand":
-                place[id(s)] = self.inputs.index(s.leaf)
-            elif s.code == "constant":
-                found = next(i for i, c in enumerate(self.constants) if c is s.leaf or (isinstance(c, float) and isinstance(s.leaf, float) and repr(c) == repr(s.leaf)))
-                place[id(s)] = first + found
-        remaining = dict(used)
+            if s.code == "constant" and not any(_same(s.leaf, c) for c in self.constants):
+                self.constants.append(s.leaf)
+        first = len(self.inputs) + len(outputs)
+        place = {id(s): self.inputs.index(s.leaf) for s in order if s.code == "operand"}
+        for s in order:
+            if s.code == "constant":
+                place[id(s)] = first + next(i for i, c in enumerate(self.constants) if _same(s.leaf, c))
+        forms = {id(s): (s.code, s.inputs) for s in order if s.inputs}
+        for s in order:  # a * b + c is one step where the product is used nowhere else
+            product = (
+                next((x for x in s.inputs if x.code == "mul" and used[id(x)] == 1 and id(x) in forms), None) if s.code == "add" else None
+            )
+            if product is not None:
+                rest = s.inputs[1] if product is s.inputs[0] else s.inputs[0]
+                forms[id(s)] = ("fma", (*product.inputs, rest))
+                del forms[id(product)]
+        steps: list[list[int]] = []
         free: list[int] = []
         top = first + len(self.constants)
-        skipped: set[int] = set()
-        forms = {id(s): fused(s, used) for s in order}
         for s in order:
-            form = forms[id(s)]
-            if form is not s:
-                product = next(i for i in s.inputs if i.code == "mul" and used[id(i)] == 1 and all(a is b for a, b in zip(i.inputs, form.inputs[:2], strict=True)))
-                skipped.add(id(product))
-        for s in order:
-            if not s.inputs or id(s) in skipped:
+            if id(s) not in forms:
                 continue
-            form = forms[id(s)]
-            operands = [place[id(i)] for i in form.inputs]
-            for i in form.inputs:
-                remaining[id(i)] -= 1
-                if i.inputs and remaining[id(i)] == 0:
-                    free.append(place[id(i)])
-            if free:
-                to = free.pop()
-            else:
-                to, top = top, top + 1
-            place[id(s)] = to
-            self._emit(form.code, to, operands)
-        for i, s in enumerate(outputs):
-            self._emit("copy", len(self.inputs) + i, [place[id(s)]])
+            code, inputs = forms[id(s)]
+            operands = [place[id(x)] for x in inputs]
+            for x in inputs:
+                used[id(x)] -= 1
+                if x.inputs and used[id(x)] == 0:
+                    free.append(place[id(x)])
+            if not free:
+                free.append(top)
+                top += 1
+            place[id(s)] = free.pop()
+            steps.append(_step(code, place[id(s)], operands))
+        steps += [_step("copy", len(self.inputs) + i, [place[id(s)]]) for i, s in enumerate(outputs)]
         if top > LIMIT:
             raise NotTraceable(f"a formula of {top} operands and intermediates, more than {LIMIT}")
-        self._shorten(len(self.inputs), len(outputs), clobbers)
-
-    def _emit(self, code: str, to: int, operands: list[int]) -> None:
-        self.steps += [CODES[code], to, sum(p << (16 * i) for i, p in enumerate(operands))]
-
-    def _shorten(self, inputs: int, outputs: int, clobbers: Sequence[Any]) -> None:
-        """The step that makes an output writes it, where nothing reads the intermediate, or what the output overwrites, later."""
-        steps = [self.steps[i : i + 3] for i in range(0, len(self.steps), 3)]
-
-        def reads(s: list[int], p: int) -> bool:
-            arity = 1 if s[0] <= CODES["not"] else 2 if s[0] <= CODES["or"] else 3
-            return any((s[2] >> (16 * i)) & 0xFFFF == p for i in range(arity))
-
-        for out in range(inputs, inputs + outputs):
-            at = next(i for i, s in enumerate(steps) if s[1] == out)
-            source = steps[at][2]
-            makers = [i for i, s in enumerate(steps[:at]) if s[1] == source]
-            if not makers:
-                continue
-            maker = makers[-1]
-            over = [i for i, leaf in enumerate(self.inputs) if out - inputs < len(clobbers) and leaf in clobbers[out - inputs]]
-            later = steps[maker + 1 :]
-            if any(reads(s, source) for i, s in enumerate(later) if maker + 1 + i != at) or any(reads(s, p) for s in later for p in over):
-                continue
-            steps[maker][1] = out
-            del steps[at]
+        for i in range(len(outputs)):
+            over = [self.inputs.index(leaf) for leaf in (clobbers[i] if i < len(clobbers) else ()) if leaf in self.inputs]
+            _shorten(steps, len(self.inputs) + i, over)
         self.steps = [n for s in steps for n in s]
+
+
+def _step(code: str, to: int, operands: Sequence[int]) -> list[int]:
+    return [CODES[code], to, sum(p << (16 * i) for i, p in enumerate(operands))]
+
+
+def _reads(s: list[int], place: int) -> bool:
+    arity = 1 if s[0] <= CODES["not"] else 2 if s[0] <= CODES["or"] else 3
+    return any((s[2] >> (16 * i)) & 0xFFFF == place for i in range(arity))
+
+
+def _shorten(steps: list[list[int]], out: int, over: Sequence[int]) -> None:
+    """The step that makes an output writes it, where nothing reads the intermediate, or what the output overwrites, later."""
+    at = next(i for i, s in enumerate(steps) if s[1] == out)
+    source = steps[at][2]
+    maker = next((i for i in reversed(range(at)) if steps[i][1] == source), None)
+    if maker is None:
+        return
+    later = steps[maker + 1 :]
+    if any(_reads(s, source) for s in later if s is not steps[at]) or any(_reads(s, p) for s in later for p in over):
+        return
+    steps[maker][1] = out
+    del steps[at]

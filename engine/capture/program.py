@@ -137,7 +137,11 @@ class Program:
         assert self.native is not None
         arguments = i.finished() if isinstance(i, Product) else i.arguments
         numbers = [
-            a.address(self.base) if isinstance(a, Storage) else struct.unpack("q", struct.pack("d", a))[0] if isinstance(a, float) else int(a)
+            a.address(self.base)
+            if isinstance(a, Storage)
+            else struct.unpack("q", struct.pack("d", a))[0]
+            if isinstance(a, float)
+            else int(a)
             for a in arguments
         ]
         return [self.native.numbers[i.kernel], len(numbers), *numbers]

@@ -14,8 +14,8 @@ import numpy as np
 
 from engine import graph
 from engine.backend import Array
-from engine.dispatch import Op, observing, watching
 from engine.backend.philox import counters_used
+from engine.dispatch import Op, observing, watching
 from engine.nn.module import Module, entering
 from engine.ops.random import current_generator
 from engine.optim.optimizer import Hyper, stepping

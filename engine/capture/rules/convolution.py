@@ -35,7 +35,12 @@ def _algorithm(b: Builder, kind: str, shape: list[int]) -> tuple[int, Storage]:
     """Which algorithm, and its working memory."""
     _, _, _, c, _, _, o, *kernel = shape
     candidates = [DIRECT]
-    if kernel == [3, 3, 1, 1, kernel[4], kernel[5], 1, 1] and max(kernel[4:6]) <= 2 and c % b.native.vector == 0 == o % b.native.vector and max(c, o) <= 4096:
+    if (
+        kernel == [3, 3, 1, 1, kernel[4], kernel[5], 1, 1]
+        and max(kernel[4:6]) <= 2
+        and c % b.native.vector == 0 == o % b.native.vector
+        and max(c, o) <= 4096
+    ):
         candidates.append(WINOGRAD)
 
     def work(algorithm: int) -> int:
@@ -44,8 +49,9 @@ def _algorithm(b: Builder, kind: str, shape: list[int]) -> tuple[int, Storage]:
     def timed(algorithm: int) -> float:
         n, h, w, c, oh, ow, o, kh, kw = shape[:9]
         sizes = {"x": n * h * w * c, "w": o * c * kh * kw, "y": n * oh * ow * o}
-        a, k, r = {"forward": "xwy", "data": "ywx", "weight": "xyw"}[kind]
-        arrays = [np.ones(sizes[i], np.float32) for i in (a, k, r)] + [np.empty(work(algorithm), np.float32)]
+        arrays = [np.ones(sizes[i], np.float32) for i in {"forward": "xwy", "data": "ywx", "weight": "xyw"}[kind]] + [
+            np.empty(work(algorithm), np.float32)
+        ]
         finish = [] if kind == "weight" else [0, 0, 0]
         code = [b.native.numbers[f"conv_{kind}"], 0, algorithm, *finish, *shape, *(x.ctypes.data for x in arrays)]
         code[1] = len(code) - 2

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 
 from engine.capture.builder import FLOAT, ROW, Builder, rule
-from engine.capture.formula import MATHEMATICS as m
+from engine.capture.formula import MATHEMATICS as M
 from engine.capture.formula import Symbol
-from engine.capture.layout import Storage, channels_last
+from engine.capture.layout import Storage
 from engine.capture.record import Call, Value
 
 PART = 64  # rows whose weight gradients are added up before they meet the others'
@@ -85,8 +85,8 @@ def _by_channel(b: Builder, call: Call, x: Value, w: Value | None, bias: Value |
     b.compute([], sums=[(d, b.storage[total], ROW), (d * d, b.storage[squares], ROW)])
     shift = _operand(total) * (1 / count)
     centre = _operand(first) + shift
-    spread = m.maximum(_operand(squares) * (1 / count) - shift * shift, 0.0)
-    scale = 1.0 / m.sqrt(spread + eps)
+    spread = M.maximum(_operand(squares) * (1 / count) - shift * shift, 0.0)
+    scale = 1.0 / M.sqrt(spread + eps)
     scale = scale if w is None else scale * b.symbol(w)
     offset = -(centre * scale) if bias is None else b.symbol(bias) - centre * scale
     b.wait(mean, centre)
@@ -100,19 +100,18 @@ def _by_channel(b: Builder, call: Call, x: Value, w: Value | None, bias: Value |
 def _channel_sums(b: Builder, g: Value, x: Value, mean: Value, variance: Value, eps: float) -> tuple[Value, Value, Value]:
     """The sum of ``g``, of ``g (x - mean)``, and the factor that standardized ``x``; made once for the gradients of input, weight and bias."""
     if ("sums", g, x) in b.done:
-        return b.done["sums", g, x]  # type: ignore[no-any-return]  # as put there below
+        found: tuple[Value, Value, Value] = b.done["sums", g, x]
+        return found
     dims = (0, *range(2, len(x.shape)))
     last = _with_channels_last(b, x)
-    together = [u for u in g.uses if u.op.name in ("standardize_data", "standardize_weight") or (u.op.name == "sum" and u.attrs["dims"] == dims)]
-    if g in b.storage:
-        g_last = _with_channels_last(b, g)
-    else:
-        g_last = g
-    gradient = b.symbol(g_last)
+    together = [
+        u for u in g.uses if u.op.name in ("standardize_data", "standardize_weight") or (u.op.name == "sum" and u.attrs["dims"] == dims)
+    ]
+    gradient = b.symbol(_with_channels_last(b, g) if g in b.storage else g)
     total, products = _vector(b, mean), _vector(b, mean)
     wanted = [g] if g not in b.storage and len(together) < len(g.uses) else []
     b.compute(wanted, sums=[(gradient, b.storage[total], ROW), (gradient * (_operand(last) - b.symbol(mean)), b.storage[products], ROW)])
-    scale = _waiting(b, mean, 1.0 / m.sqrt(b.symbol(variance) + eps))
+    scale = _waiting(b, mean, 1.0 / M.sqrt(b.symbol(variance) + eps))
     weight = _waiting(b, mean, _operand(products) * b.lazy[scale])
     b.compute([scale, weight])
     b.done["sum", g, dims], b.done["weight", g, x] = b.storage[total], b.storage[weight]
@@ -171,10 +170,12 @@ def _row_gradients(b: Builder, call: Call, g: Value, x: Value, mean: Value, vari
     to, gw, gb = b.new(out), b.temporary(shape), b.temporary(shape)
     partial = b.temporary((-(-count // PART) * 2 * n,))
     reads = [t for t in (d, s, scale, centre, spread) if t is not None]
-    b.emit("normalize_gradient", [d, s, scale or 0, centre, spread, count, n, float(call.attrs["eps"]), to, gw, gb, partial, PART], reads, [to, gw, gb, partial])
+    b.emit(
+        "normalize_gradient",
+        [d, s, scale or 0, centre, spread, count, n, float(call.attrs["eps"]), to, gw, gb, partial, PART],
+        reads,
+        [to, gw, gb, partial],
+    )
     b.done["weight", g, x] = gw
     b.done["sum", g, tuple(range(len(x.shape) - len(dims)))] = gb
     return True
-
-
-__all__ = ["channels_last", "standardize"]

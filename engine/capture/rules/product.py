@@ -48,7 +48,15 @@ def matmul(b: Builder, call: Call) -> bool:
     rows = [s, t, OUT, *s.steps[-2:], *t.steps[-2:], y.steps[-2]]
     outer = lead[-1] if lead else 1
     b.product(
-        Product("matmul", [], [*sizes, *rows, outer, *batch(s.steps, s.shape), *batch(t.steps, t.shape), *batch(y.steps, y.shape)], [s, t], y, None), out
+        Product(
+            "matmul",
+            [],
+            [*sizes, *rows, outer, *batch(s.steps, s.shape), *batch(t.steps, t.shape), *batch(y.steps, y.shape)],
+            [s, t],
+            y,
+            None,
+        ),
+        out,
     )
     return True
 

