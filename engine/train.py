@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from engine.backend import resolve, transfer
+from engine.capture import compile
 from engine.data.source import Pipeline, Source, sample_shape
 from engine.dtypes import BY_NAME
 from engine.modes import no_grad
@@ -79,8 +80,9 @@ class State:
 class Run:
     """A job: the variants of a spec, one after the other, on one dataset. Raises SpecError where spec and data do not fit."""
 
-    def __init__(self, spec: dict[str, Any], source: Source, device: Any = "cpu") -> None:
+    def __init__(self, spec: dict[str, Any], source: Source, device: Any = "cpu", plan: dict[str, int] | None = None) -> None:
         self.spec, self.source, self.device = spec, source, resolve(device)
+        self.plan: dict[str, int] = {} if plan is None else plan  # which algorithm computes what: bits depend on it
         self.shape = sample_shape(source, spec)
         self.variants = variants(spec)
         self.total_steps = sum(self._steps_an_epoch(s) * s["epochs"] for _, s in self.variants)
@@ -160,7 +162,7 @@ class _Variant:
         self.train_indices, self.val_indices = split_indices(len(run.source), spec)
         self.progress = _Progress()
         self.final: dict[str, Any] = {}
-        self._params = [n for n, _ in self.model.named_parameters()]
+        self._train_step, self._measured = compile(self._step, plan=run.plan), compile(self._measure, plan=run.plan)
 
     # -- batches
 
@@ -194,7 +196,8 @@ class _Variant:
             if not p.batch:
                 p.epoch, p.total = p.epoch + 1, 0.0
             for indices in itertools.islice(self._batches(p.epoch), p.batch, None):
-                loss = self._step(*self._load(indices, p.epoch))
+                self.model.train()
+                loss = float(self._train_step(*self._load(indices, p.epoch)).item())
                 p.step, p.batch, p.total = p.step + 1, p.batch + 1, p.total + loss
                 if not math.isfinite(loss):
                     raise Diverged(p.step, loss)
@@ -215,13 +218,18 @@ class _Variant:
             yield Metrics(p.step, p.epoch, "val", values, self.name)
         yield EpochEnd(p.epoch, p.step, self.name, best)
 
-    def _step(self, x: Tensor, y: Tensor) -> float:
-        self.model.train()
+    def _step(self, x: Tensor, y: Tensor) -> Tensor:
         self.optimizer.zero_grad()
         loss = self.loss(self.model(x), y)
         loss.backward()
         self.optimizer.step()
-        return float(loss.item())
+        return loss
+
+    def _measure(self, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        """The loss, and how many classes are right if that is asked for."""
+        out = self.model(x)
+        loss = self.loss(out, y)
+        return (loss, (out.argmax(1) == y).sum()) if "accuracy" in self.spec["metrics"] else (loss,)
 
     @no_grad()
     def _evaluate(self) -> dict[str, float]:
@@ -231,10 +239,9 @@ class _Variant:
         size = max(self.spec["data"]["batch_size"], 256)
         for at in range(0, n, size):
             x, y = self._load(self.val_indices[at : at + size], None)
-            out = self.model(x)
-            total += float(self.loss(out, y).item()) * (len(x) if self.loss.reduction == "mean" else 1)
-            if "accuracy" in self.spec["metrics"]:
-                right += int((out.argmax(1) == y).sum().item())
+            loss, *counted = self._measured(x, y)
+            total += float(loss.item()) * (len(x) if self.loss.reduction == "mean" else 1)
+            right += sum(int(c.item()) for c in counted)
         values = {"loss": total / n if self.loss.reduction == "mean" else total}
         if "accuracy" in self.spec["metrics"]:
             values["accuracy"] = right / n

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from engine.state import load, to_bytes
 from engine.train import State
 
-MODEL, STATE = "model.safetensors", "state.safetensors"
+MODEL, STATE, PLAN = "model.safetensors", "state.safetensors", "plan.json"
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -50,6 +50,21 @@ def save(job: Path, step: int, state: State, facts: dict[str, Any]) -> None:
         return
     work.rename(target)
     _sync_folder(home)
+
+
+def plan(job: Path) -> dict[str, int]:
+    """Which algorithm computes what in this job, as the first attempt chose: with another one, results would have other bits."""
+    path = job / PLAN
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def save_plan(job: Path, chosen: dict[str, int]) -> None:
+    """Adds to the plan; what it says already stays."""
+    job.mkdir(parents=True, exist_ok=True)
+    part = job / f".{PLAN}.{os.getpid()}"
+    _write(part, json.dumps({**chosen, **plan(job)}, indent=1).encode())
+    part.rename(job / PLAN)
+    _sync_folder(job)
 
 
 def _metadata(folder: Path) -> dict[str, Any]:

@@ -99,7 +99,9 @@ class Training:
 
     def _train(self, record: dict[str, Any]) -> None:
         spec = check(record["spec"])
-        run = Run(spec, self._source(record), resolve(self.device))
+        plan = checkpoints.plan(self.folder)
+        planned = len(plan)
+        run = Run(spec, self._source(record), resolve(self.device), plan)
         needed, there = max(s.peak_bytes for s in run.summaries), available_memory()
         if self.device == "cpu" and needed > there:
             raise Failed(
@@ -115,6 +117,9 @@ class Training:
             self.reporter.resume(facts["points"], facts["step"])
         self.reporter.running(run.total_steps, run.done_steps)
         for item in run:
+            if len(plan) != planned:  # before anything is told of that was computed by it
+                checkpoints.save_plan(self.folder, plan)
+                planned = len(plan)
             if isinstance(item, Metrics):
                 self.reporter.metrics(item.as_dict(), run.done_steps, item.epoch)
             if isinstance(item, Metrics) and item.split != "train":

@@ -17,7 +17,7 @@ import numpy as np
 from engine.capture import formula
 from engine.capture.formula import Live, NotTraceable, Symbol
 from engine.capture.layout import COLUMN, FULL, ONE, ROW, Buffer, Storage, channels_last, dense_steps, rows_of, viewed
-from engine.capture.record import Call, NotCaptured, Tape, Value
+from engine.capture.record import Call, Draw, NotCaptured, Tape, Value
 from engine.optim.optimizer import Hyper
 
 FLOAT = np.dtype(np.float32)
@@ -89,12 +89,11 @@ class Builder:
         self.done: dict[Any, Any] = {}  # results that a rule made ahead of their call
         self.constants: list[tuple[Storage, list[Any], Call | None]] = []
         self.inputs: list[Storage] = []
-        self.keys: list[tuple[int, np.ndarray[Any, Any]]] = []  # counters of draws, by the number of the call
+        self.keys: dict[Draw, np.ndarray[Any, Any]] = {}  # the seed, stream and counter of each draw
         self.kept = {id(v) for v in tape.results} | {id(v) for _, v in tape.gradients}
         self.pieces: Update | None = None  # the optimizer's update that is being collected
         self.guards: list[tuple[Call, Live, bool]] = []  # choices that an update made by its numbers
         self._copies: dict[tuple[Value, tuple[int, ...]], Storage] = {}
-        self.number = 0
         for v in [*tape.arguments, *tape.externals]:
             if v.size == 0:
                 raise NotCaptured("it has tensors without elements")
@@ -166,6 +165,10 @@ class Builder:
         merged = [[1, 0, 0]] * (6 - len(merged)) + merged
         self.emit("copy", [6, s, to, *[n for m in merged for n in m]], [s], [to])
 
+    def key(self, call: Call) -> np.ndarray[Any, Any]:
+        """Where the program will find the seed, stream and counter that a call draws by."""
+        return self.keys.setdefault(self.tape.draws[id(call)], np.zeros(3, np.int64))
+
     # -- instructions
 
     def emit(self, kernel: str, arguments: list[Any], reads: Sequence[Storage], writes: Sequence[Storage]) -> Instruction:
@@ -220,8 +223,9 @@ class Builder:
             self.compute([w])
 
     def compute(
-        self, values: Sequence[Value], sums: Sequence[tuple[Symbol, Storage, int]] = (), stores: Sequence[tuple[Symbol, Storage]] = ()
-    ) -> None:
+        self, values: Sequence[Value], sums: Sequence[tuple[Symbol, Storage, int]] = (), stores: Sequence[tuple[Symbol, Storage]] = (),
+        order: Sequence[int] | None = None,
+    ) -> None:  # fmt: skip
         """Computes waiting values of one shape in a pass; sums over rows (ROW) or everything (ONE), and other formulas into given places, with them."""
         values = [v for v in values if v not in self.storage]
         for v in values:
@@ -235,7 +239,7 @@ class Builder:
         leaves = list(dict.fromkeys(leaf for r in roots for leaf in operands(r)))
         places = {leaf: self.of(leaf) for leaf in leaves}
         shape = values[0].shape if values else stores[0][1].shape if stores else np.broadcast_shapes(*(leaf.shape for leaf in leaves))
-        order = self._order(shape, [*(s for _, s in stores), *places.values()])
+        order = order or self._order(shape, [*(s for _, s in stores), *places.values()])
         clobbers: list[list[Value]] = [[] for _ in values]
         clobbers += [[leaf for leaf, place in places.items() if place.buffer is s.buffer] for _, s in stores]
         program = formula.Program(roots, clobbers)
@@ -303,7 +307,7 @@ class Builder:
     def build(self) -> None:
         calls = self.tape.calls
         alive = self._alive()
-        for self.number, call in enumerate(calls):
+        for call in calls:
             for v in call.ins:
                 if isinstance(v, Value) and v in self.left:
                     self.left[v] -= 1

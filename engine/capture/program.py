@@ -45,6 +45,7 @@ class _Group:
                     array[...] = self.optimizer.initial(name, self.group)
                 elif held._data is not array:
                     array[...] = held._data
+                    state[name] = Tensor._wrap(array)
             self.states.append(state)
         self.version = self.optimizer.changes
 
@@ -97,7 +98,7 @@ class Program:
         self.gradients = [(leaf, Tensor._wrap(s.view(self.arena))) for (leaf, _), s in zip(tape.gradients, gradients, strict=True)]
         self._numbers()
         self.segments = self._segments(instructions)
-        self.draws = [(key, tape.draws[n].count, tape.draws[n].words_each) for n, key in builder.keys]
+        self.draws = [(key, draw.count, draw.words_each) for draw, key in builder.keys.items()]
         self.single = False  # whether the step returns one tensor, not a tuple of them
 
     # -- laying out
@@ -202,11 +203,8 @@ class Program:
                 launch(op, outs, ins, group.last)
 
             return update
-        number = next((n for n, c in enumerate(self.tape.calls) if c is call), -1)
-        if number in self.tape.draws:
-            own = dict(attrs)
-            key = np.zeros(3, np.int64)
-            self.builder.keys.append((number, key))
+        if id(call) in self.tape.draws:
+            own, key = dict(attrs), self.builder.key(call)
 
             def draw() -> None:
                 own.update(seed=int(key[0]), stream=int(key[1]), start=int(key[2]))

@@ -56,9 +56,9 @@ class Call:
     writes: list[Value] = field(default_factory=list)
 
 
-@dataclass
+@dataclass(eq=False)
 class Draw:
-    """How many random numbers a call draws from the current generator."""
+    """How many random numbers are drawn from the current generator, for one call or for several that need the same ones."""
 
     count: int
     words_each: int
@@ -74,7 +74,7 @@ class Tape:
         self.results: list[Value] = []
         self.gradients: list[tuple[Tensor, Value]] = []
         self.modules: list[tuple[Module, bool]] = []
-        self.draws: dict[int, Draw] = {}  # by the number of the call
+        self.draws: dict[int, Draw] = {}  # by the call's id
 
     def same(self, other: Tape) -> str | None:
         """None if two records of a step are one program; else what differs."""
@@ -117,6 +117,7 @@ class Recorder:
         self._states: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
         self._leaves: list[Tensor] = []
         self._viewed: set[int] = set()
+        self._drawn_at: dict[tuple[int, int, int], Draw] = {}
         for i, x in enumerate(arguments):
             value = Value(x.shape, x._data.dtype, argument=i)
             self.tape.arguments.append(value)
@@ -200,7 +201,7 @@ class Recorder:
             if isinstance(x, Value):
                 x.uses.append(call)
         if op.name in DRAWING:
-            self._drawn(outs[0], op.name, attrs)
+            self._drawn(call, outs[0], op.name, attrs)
         for array in outs:
             known = self._known.get(id(array))
             if known is None and (op.name == "assign" or isinstance(attrs, Hyper)):
@@ -216,9 +217,11 @@ class Recorder:
             self._viewed.add(id(call.ins[0]))
         self.tape.calls.append(call)
 
-    def _drawn(self, out: Array, name: str, attrs: dict[str, Any]) -> None:
-        draw = Draw(out.size, 2 if name == "randint" or out.dtype == np.float64 else 1)
-        start = attrs["start"]
-        if current_generator().get_state() != [attrs["seed"], attrs["stream"], start + counters_used(draw.count, draw.words_each)]:
-            raise NotCaptured(f"{name} draws from a generator of its own")
-        self.tape.draws[len(self.tape.calls)] = draw
+    def _drawn(self, call: Call, out: Array, name: str, attrs: dict[str, Any]) -> None:
+        key = (attrs["seed"], attrs["stream"], attrs["start"])
+        if key not in self._drawn_at:
+            draw = Draw(out.size, 2 if name == "randint" or out.dtype == np.float64 else 1)
+            if current_generator().get_state() != [*key[:2], key[2] + counters_used(draw.count, draw.words_each)]:
+                raise NotCaptured(f"{name} draws from a generator of its own")
+            self._drawn_at[key] = draw
+        self.tape.draws[id(call)] = self._drawn_at[key]

@@ -101,7 +101,7 @@ _conv: Op = Op(
         "w": lambda g, x, w_shape, stride, padding, dilation, groups: conv_weight(x, g, stride, padding, dilation, groups, w_shape[2:]),
         "b": lambda g: sum_(g, (0, *range(2, g.ndim))),
     },
-    flops=lambda outs, ins, attrs: 2 * outs[0].size * count(ins[1].shape[1:]),
+    flops=lambda outs, ins, attrs: 2 * outs[0].size * count(ins[1].shape[1:]) + outs[0].size * (len(ins) > 2),
 )
 _conv_data: Op = Op(
     "conv_data",

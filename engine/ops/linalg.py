@@ -296,7 +296,7 @@ _linear = Op(
     infer=lambda x, w, b=None: ((*x.shape[:-1], w.shape[0]), x.dtype),
     kernel=_linear_kernel,
     vjps={"x": _linear_data, "w": lambda g, x: matmul(transpose(_rows(g), 0, 1), _rows(x)), "b": lambda g: g},
-    flops=lambda outs, ins, attrs: 2 * outs[0].size * ins[0].shape[-1],
+    flops=lambda outs, ins, attrs: 2 * outs[0].size * ins[0].shape[-1] + outs[0].size * (len(ins) > 2),
 )
 
 

@@ -67,6 +67,11 @@ class Deployment:
     def store_pid(self) -> int:
         return int(self.redis.info("server")["process_id"])
 
+    def plan(self, job_id: str) -> dict[str, int]:
+        """Which algorithms the job's first attempt chose."""
+        path = self.data / "jobs" / job_id / "plan.json"
+        return dict(json.loads(path.read_text())) if path.exists() else {}
+
     def worker(self, queue: str = "cpu") -> dict[str, Any]:
         """The live worker of a queue."""
         return wait_for(lambda: next((w for w in self.get("/v1/workers")["data"] if w["queue"] == queue), None), what=f"a {queue} worker")

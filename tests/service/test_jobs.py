@@ -31,7 +31,7 @@ def test_the_service_trains_bit_for_bit_as_the_library_does(service: Deployment,
     job = finished(service, spec)
     assert job["state"] == "succeeded", job["error"]
     ingest(EXAMPLES / "digits.zip", tmp_path / "data", "imagefolder")
-    run = Run(check(spec), open_source(tmp_path / "data"))
+    run = Run(check(spec), open_source(tmp_path / "data"), plan=service.plan(job["id"]))
     expected = [r.as_dict() for r in run if isinstance(r, Metrics)]
     events = service.events(job["id"])
     assert points(events) == expected

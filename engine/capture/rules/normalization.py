@@ -11,7 +11,7 @@ import math
 from engine.capture.builder import FLOAT, ROW, Builder, rule
 from engine.capture.formula import MATHEMATICS as M
 from engine.capture.formula import Symbol
-from engine.capture.layout import Storage
+from engine.capture.layout import Storage, channels_last
 from engine.capture.record import Call, Value
 
 PART = 64  # rows whose weight gradients are added up before they meet the others'
@@ -82,7 +82,7 @@ def _by_channel(b: Builder, call: Call, x: Value, w: Value | None, bias: Value |
     b.storage[first] = Storage(s.buffer, s.start, mean.shape, tuple(1 if d == 1 else 0 for d in range(len(x.shape))), FLOAT)
     total, squares = _vector(b, mean), _vector(b, mean)
     d = _operand(x) - _operand(first)
-    b.compute([], sums=[(d, b.storage[total], ROW), (d * d, b.storage[squares], ROW)])
+    b.compute([], sums=[(d, b.storage[total], ROW), (d * d, b.storage[squares], ROW)], order=channels_last(len(x.shape)))
     shift = _operand(total) * (1 / count)
     centre = _operand(first) + shift
     spread = M.maximum(_operand(squares) * (1 / count) - shift * shift, 0.0)
@@ -110,7 +110,11 @@ def _channel_sums(b: Builder, g: Value, x: Value, mean: Value, variance: Value, 
     gradient = b.symbol(_with_channels_last(b, g) if g in b.storage else g)
     total, products = _vector(b, mean), _vector(b, mean)
     wanted = [g] if g not in b.storage and len(together) < len(g.uses) else []
-    b.compute(wanted, sums=[(gradient, b.storage[total], ROW), (gradient * (_operand(last) - b.symbol(mean)), b.storage[products], ROW)])
+    b.compute(
+        wanted,
+        sums=[(gradient, b.storage[total], ROW), (gradient * (_operand(last) - b.symbol(mean)), b.storage[products], ROW)],
+        order=channels_last(len(x.shape)),
+    )
     scale = _waiting(b, mean, 1.0 / M.sqrt(b.symbol(variance) + eps))
     weight = _waiting(b, mean, _operand(products) * b.lazy[scale])
     b.compute([scale, weight])
