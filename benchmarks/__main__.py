@@ -1,0 +1,45 @@
+"""``python -m benchmarks NAME``: see ``--help``."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from benchmarks import step as steps
+from benchmarks.machine import describe
+
+
+def _listed(ctx: click.Context, parameter: click.Parameter, value: str) -> list[str]:
+    return [part for part in value.split(",") if part]
+
+
+@click.group()
+def main() -> None:
+    """Measures the engine beside PyTorch and JAX. A ratio above 1 means that the engine is faster."""
+    for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):  # an old processor's settings slow NumPy's BLAS, the roofline's measure
+        os.environ.pop(name, None)
+
+
+@main.command()
+@click.option("--peers", default="", callback=_listed, help="Libraries to compare with: torch,jax.")
+@click.option("--threads", default="1", callback=_listed, help="Numbers of threads: 1,2.")
+@click.option("--only", default="", callback=_listed, help="Some workloads: W5,W7.")
+@click.option("--seconds", default=3.0, help="Time for each side of a row.")
+@click.option("--rounds", default=6, help="Into how many turns that time is split.")
+@click.option("--json", "path", type=click.Path(path_type=Path), help="A file for the rows.")
+def step(peers: list[str], threads: list[str], only: list[str], seconds: float, rounds: int, path: Path | None) -> None:
+    """Training steps."""
+    machine = describe()
+    rows = steps.run(peers, [int(n) for n in threads], only, seconds, rounds, machine)
+    Console().print(steps.table(rows))
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""One side of a comparison: a training step of one library on one workload, ready to be called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.workloads import WORKLOADS, Workload, module, optimizer
+
+Step = Callable[[], Any]
+"""Does one step; float() of what it returns is the loss."""
+
+
+def weights(workload: Workload) -> dict[str, np.ndarray[Any, Any]]:
+    """The weights that every side starts from, by name."""
+    import engine
+
+    engine.manual_seed(0)
+    return {k: v.numpy().copy() for k, v in module(engine, workload.layers).state_dict().items()}
+
+
+def _with_interface(lib: Any, w: Workload, name: str, start: dict[str, Any], channels_last: bool = False) -> tuple[Any, Any, Any, Any, Any]:
+    model = module(lib, w.layers)
+    model.load_state_dict({k: lib.tensor(v) for k, v in start.items()})
+    x, y = w.data()
+    x, y = lib.tensor(x), lib.tensor(y)
+    if channels_last:
+        model, x = model.to(memory_format=lib.channels_last), x.to(memory_format=lib.channels_last) if x.ndim == 4 else x
+    return model, optimizer(lib, name, w.optimizers[name], model.parameters()), lib.nn.MSELoss() if w.regression else lib.nn.CrossEntropyLoss(), x, y
+
+
+def _step(model: Any, opt: Any, loss: Any) -> Callable[[Any, Any], Any]:
+    def step(x: Any, y: Any) -> Any:
+        opt.zero_grad()
+        value = loss(model(x), y)
+        value.backward()
+        opt.step()
+        return value
+
+    return step
+
+
+def ours(w: Workload, name: str, start: dict[str, Any], threads: int, eager: bool = False) -> Step:
+    import engine
+
+    engine.set_num_threads(threads)
+    model, opt, loss, x, y = _with_interface(engine, w, name, start)
+    step = _step(model, opt, loss)
+    compiled = step if eager else engine.compile(step)
+    return lambda: compiled(x, y).item()
+
+
+def torch(w: Workload, name: str, start: dict[str, Any], threads: int, kind: str) -> Step:
+    import torch as lib
+
+    lib.set_num_threads(threads)
+    model, opt, loss, x, y = _with_interface(lib, w, name, start, kind == "torch_channels_last")
+    if kind != "torch.compile":
+        step = _step(model, opt, loss)
+        return lambda: step(x, y).item()
+    forward = lib.compile(lambda x, y: loss(model(x), y))
+    update = lib.compile(opt.step)
+
+    def compiled() -> Any:
+        opt.zero_grad()
+        value = forward(x, y)
+        value.backward()
+        update()
+        return value.item()
+
+    return compiled
+
+
+def make(side: str, workload: str, name: str, threads: int, start: Path) -> Step:
+    """The step of a side: ours, eager, torch, torch_channels_last, torch.compile or jax."""
+    w = WORKLOADS[workload]
+    begin = dict(np.load(start))
+    if side in ("ours", "eager"):
+        return ours(w, name, begin, threads, side == "eager")
+    if side == "jax":
+        from benchmarks.jax_step import step
+
+        return step(w, name, begin)
+    return torch(w, name, begin, threads, side)
