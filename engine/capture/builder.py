@@ -270,7 +270,7 @@ class Builder:
             described += [s, FULL, width]
         for _, s, how in sums:
             described += [s, how, 0]
-        part = max(1, GRAIN // width)
+        part = GRAIN if rows == 1 else max(1, GRAIN // width)
         tasks = -(-rows // part) if rows > 1 else -(-width // GRAIN)
         summed = sum(width if kind == ROW else 1 for _, _, kind in sums)
         partial = self.temporary((2 * tasks * summed,)) if summed else None

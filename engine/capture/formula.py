@@ -5,6 +5,7 @@ The same rule is NumPy's and CuPy's array code (``engine.ops.elementwise``, ``en
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ CODES = {
     for i, name in enumerate(
         (
             "copy", "neg", "abs", "sqrt", "exp", "log", "tanh", "erf", "sign", "floor", "ceil", "rint", "trunc", "log1p", "not",
-            "add", "sub", "mul", "div", "max", "min", "gt", "ge", "lt", "le", "eq", "ne", "and", "or", "where", "fma",
+            "add", "sub", "mul", "div", "max", "min", "gt", "ge", "lt", "le", "eq", "ne", "and", "or", "where", "fma", "fnma",
         )
     )
 }  # fmt: skip
@@ -176,7 +177,10 @@ def symbol(x: Any) -> Symbol:
 
 
 def step(code: str, *operands: Any) -> Symbol:
-    return Symbol(code, tuple(map(symbol, operands)))
+    inputs = tuple(map(symbol, operands))
+    if code == "div" and inputs[1].code == "constant":  # a product is six times as fast as a quotient, and as exact to half a unit
+        return Symbol("mul", (inputs[0], symbol(1.0 / inputs[1].leaf if inputs[1].leaf != 0 else math.inf)))
+    return Symbol(code, inputs)
 
 
 class Mathematics:
@@ -279,13 +283,12 @@ class Program:
             if s.code == "constant":
                 place[id(s)] = first + next(i for i, c in enumerate(self.constants) if _same(s.leaf, c))
         forms = {id(s): (s.code, s.inputs) for s in order if s.inputs}
-        for s in order:  # a * b + c is one step where the product is used nowhere else
-            product = (
-                next((x for x in s.inputs if x.code == "mul" and used[id(x)] == 1 and id(x) in forms), None) if s.code == "add" else None
-            )
+        for s in order:  # a * b + c and c - a * b are one step where the product is used nowhere else
+            candidates = s.inputs if s.code == "add" else s.inputs[1:] if s.code == "sub" else ()
+            product = next((x for x in candidates if x.code == "mul" and used[id(x)] == 1 and id(x) in forms), None)
             if product is not None:
                 rest = s.inputs[1] if product is s.inputs[0] else s.inputs[0]
-                forms[id(s)] = ("fma", (*product.inputs, rest))
+                forms[id(s)] = ("fma" if s.code == "add" else "fnma", (*product.inputs, rest))
                 del forms[id(product)]
         steps: list[list[int]] = []
         free: list[int] = []
@@ -309,7 +312,7 @@ class Program:
             raise NotTraceable(f"a formula of {top} operands and intermediates, more than {LIMIT}")
         for i in range(len(outputs)):
             over = [self.inputs.index(leaf) for leaf in (clobbers[i] if i < len(clobbers) else ()) if leaf in self.inputs]
-            _shorten(steps, len(self.inputs) + i, over)
+            _shorten(steps, len(self.inputs) + i, over, first + len(self.constants))
         self.steps = [n for s in steps for n in s]
 
 
@@ -322,15 +325,17 @@ def _reads(s: list[int], place: int) -> bool:
     return any((s[2] >> (16 * i)) & 0xFFFF == place for i in range(arity))
 
 
-def _shorten(steps: list[list[int]], out: int, over: Sequence[int]) -> None:
-    """The step that makes an output writes it, where nothing reads the intermediate, or what the output overwrites, later."""
+def _shorten(steps: list[list[int]], out: int, over: Sequence[int], intermediates: int) -> None:
+    """The step that makes an output writes it, unless what the output overwrites is read later; who reads the intermediate reads it there."""
     at = next(i for i, s in enumerate(steps) if s[1] == out)
     source = steps[at][2]
     maker = next((i for i in reversed(range(at)) if steps[i][1] == source), None)
-    if maker is None:
-        return
-    later = steps[maker + 1 :]
-    if any(_reads(s, source) for s in later if s is not steps[at]) or any(_reads(s, p) for s in later for p in over):
+    if maker is None or source < intermediates or any(_reads(s, p) for s in steps[maker + 1 :] for p in over):
         return
     steps[maker][1] = out
-    del steps[at]
+    for s in steps[maker + 1 :]:
+        operands = [(s[2] >> (16 * i)) & 0xFFFF for i in range(3)]
+        s[2] = sum((out if p == source and _reads(s, source) else p) << (16 * i) for i, p in enumerate(operands))
+        if s[1] == source:
+            break
+    steps[:] = [s for i, s in enumerate(steps) if i != at]

@@ -12,7 +12,7 @@ from engine.capture.builder import FLOAT, OUT, Builder, Product, rule
 from engine.capture.layout import Storage, channels_last
 from engine.capture.record import Call
 
-DIRECT, WINOGRAD = 0, 1
+DIRECT, WINOGRAD, COLUMNS = 0, 1, 2
 MOST_TAPS = 128
 
 
@@ -42,6 +42,9 @@ def _algorithm(b: Builder, kind: str, shape: list[int]) -> tuple[int, Storage]:
         and max(c, o) <= 4096
     ):
         candidates.append(WINOGRAD)
+
+    if kind == "data" and kernel[0] * kernel[1] > 1:
+        candidates.append(COLUMNS)
 
     def work(algorithm: int) -> int:
         return int(b.native.conv_workspace(np.array(shape, np.int64).ctypes.data, algorithm))

@@ -135,6 +135,55 @@ static void data(const Shape& s, const float* g, const float* w, float* gx, gemm
         }
 }
 
+// The gradient of the input where kernels are large: one product gives what every output pixel sends to each of its taps
+// (pixels, taps * channels), an image at a time; then it is added up where it belongs.
+static void data_columns(const Shape& s, const float* g, const float* w, float* gx, const gemm::Finish& f, float* work) {
+    using namespace gemm;
+    i64 taps = s.kh * s.kw, columns = taps * s.c, pixels = s.oh * s.ow, panels = up(columns, NR);
+    float* packed = work;  // (panel, o, NR)
+    threads::each(panels, (double)s.o * columns, [&](i64 panel) {
+        float* p = packed + panel * s.o * NR;
+        for (i64 o = 0; o < s.o; o++, p += NR)
+            for (i64 j = 0; j < NR; j++) {
+                i64 q = panel * NR + j;
+                p[j] = q < columns ? w[(o * s.c + q % s.c) * taps + q / s.c] : 0;
+            }
+    });
+    threads::each(s.n, (double)s.n * pixels * columns * s.o / (VL * 2.5), [&](i64 n) {
+        float* sent = scratch(3, pixels * columns);
+        for (i64 panel = 0; panel < panels; panel++)
+            for (i64 low = 0; low < pixels; low += MR) {
+                int rows = (int)least(MR, pixels - low);
+                Segment t;
+                float* to[MR];
+                for (int i = 0; i < rows; i++) t.a[i] = g + (n * pixels + low + i) * s.o, to[i] = sent + (low + i) * columns;
+                t.b = packed + panel * s.o * NR, t.n = s.o;
+                product(rows, &t, 1, 1, NR, to, panel * NR, (int)least(NR, columns - panel * NR), Finish{});
+            }
+        float* image = gx + n * s.h * s.w * s.c;
+        if (!f.accumulate) memset(image, 0, s.h * s.w * s.c * 4);
+        for (i64 i = 0; i < s.oh; i++)
+            for (i64 a = 0; a < s.kh; a++) {
+                i64 y = i * s.sh - s.ph + a * s.dh;
+                if (y < 0 || y >= s.h) continue;
+                for (i64 j = 0; j < s.ow; j++)
+                    for (i64 b = 0; b < s.kw; b++) {
+                        i64 x = j * s.sw - s.pw + b * s.dw;
+                        if (x < 0 || x >= s.w) continue;
+                        float* p = image + (y * s.w + x) * s.c;
+                        const float* q = sent + ((i * s.ow + j) * taps + a * s.kw + b) * s.c;
+                        i64 c = 0;
+                        for (; c + VL <= s.c; c += VL) store(p + c, load(p + c) + load(q + c));
+                        for (; c < s.c; c++) p[c] += q[c];
+                    }
+            }
+        if (f.mask) {
+            const float* m = f.mask + n * s.h * s.w * s.c;
+            for (i64 i = 0; i < s.h * s.w * s.c; i++) image[i] = m[i] > 0 ? image[i] : 0;
+        }
+    });
+}
+
 // The gradient of the weight: for each tap a product of (channels, pixels) with (pixels, output channels).
 static void weight(const Shape& s, const float* x, const float* g, float* gw, float* work) {
     using namespace gemm;

@@ -9,7 +9,7 @@ constexpr int BLOCK = 512, LIMIT = 48;  // floats a block; operands and intermed
 
 enum Code : int {
     COPY, NEG, ABS, SQRT, EXP, LOG, TANH, ERF, SIGN, FLOOR, CEIL, RINT, TRUNC, LOG1P, NOT,
-    ADD, SUB, MUL, DIV, MAX, MIN, GT, GE, LT, LE, EQ, NE, AND, OR, WHERE, FMA,
+    ADD, SUB, MUL, DIV, MAX, MIN, GT, GE, LT, LE, EQ, NE, AND, OR, WHERE, FMA, FNMA,
 };
 
 // Each step is 4 numbers: code, where to, and operands packed as a | b << 16 | c << 32.
@@ -19,23 +19,31 @@ struct Formula {
     const float* constant;
 };
 
+// Where an operand begins, and which bits of an index count: none for a constant, which is one vector long.
+struct Place {
+    float* p;
+    i64 mask;
+    vf at(i64 i) const { return load(p + (i & mask)); }
+    vf some(i64 i, i64 n) const { return mask ? load_some(p + i, (int)n) : load(p); }
+};
+
 template <class F>
-static inline void unary(float* d, const float* a, i64 n, const F& f) {
+static inline void unary(float* d, Place a, i64 n, const F& f) {
     i64 i = 0;
-    for (; i + VL <= n; i += VL) store(d + i, f(load(a + i)));
-    if (i < n) store_some(d + i, f(load_some(a + i, n - i)), n - i);
+    for (; i + VL <= n; i += VL) store(d + i, f(a.at(i)));
+    if (i < n) store_some(d + i, f(a.some(i, n - i)), (int)(n - i));
 }
 template <class F>
-static inline void binary(float* d, const float* a, const float* b, i64 n, const F& f) {
+static inline void binary(float* d, Place a, Place b, i64 n, const F& f) {
     i64 i = 0;
-    for (; i + VL <= n; i += VL) store(d + i, f(load(a + i), load(b + i)));
-    if (i < n) store_some(d + i, f(load_some(a + i, n - i), load_some(b + i, n - i)), n - i);
+    for (; i + VL <= n; i += VL) store(d + i, f(a.at(i), b.at(i)));
+    if (i < n) store_some(d + i, f(a.some(i, n - i), b.some(i, n - i)), (int)(n - i));
 }
 template <class F>
-static inline void ternary(float* d, const float* a, const float* b, const float* c, i64 n, const F& f) {
+static inline void ternary(float* d, Place a, Place b, Place c, i64 n, const F& f) {
     i64 i = 0;
-    for (; i + VL <= n; i += VL) store(d + i, f(load(a + i), load(b + i), load(c + i)));
-    if (i < n) store_some(d + i, f(load_some(a + i, n - i), load_some(b + i, n - i), load_some(c + i, n - i)), n - i);
+    for (; i + VL <= n; i += VL) store(d + i, f(a.at(i), b.at(i), c.at(i)));
+    if (i < n) store_some(d + i, f(a.some(i, n - i), b.some(i, n - i), c.some(i, n - i)), (int)(n - i));
 }
 static inline vf truth(vi m) { return (vf)(m & (vi)splat(1.f)); }
 template <float (*F)(float)>
@@ -63,9 +71,9 @@ static inline vf vlog1p(vf x) {
     return pick(u == splat(__builtin_inff()), u, y);
 }
 
-static void run_step(const i64* s, float* const* at, i64 n) {
-    float* d = at[s[1]];
-    const float *a = at[s[2] & 0xffff], *b = at[s[2] >> 16 & 0xffff], *c = at[s[2] >> 32 & 0xffff];
+static void run_step(const i64* s, const Place* at, i64 n) {
+    float* d = at[s[1]].p;
+    Place a = at[s[2] & 0xffff], b = at[s[2] >> 16 & 0xffff], c = at[s[2] >> 32 & 0xffff];
     switch (s[0]) {
         case COPY: return unary(d, a, n, [](vf x) { return x; });
         case NEG: return unary(d, a, n, [](vf x) { return -x; });
@@ -97,23 +105,24 @@ static void run_step(const i64* s, float* const* at, i64 n) {
         case AND: return binary(d, a, b, n, [](vf x, vf y) { return truth((x != vf{}) & (y != vf{})); });
         case OR: return binary(d, a, b, n, [](vf x, vf y) { return truth((x != vf{}) | (y != vf{})); });
         case WHERE: return ternary(d, a, b, c, n, [](vf x, vf y, vf z) { return pick(x != vf{}, y, z); });
+        case FNMA: return ternary(d, a, b, c, n, [](vf x, vf y, vf z) { return z - x * y; });
         case FMA: return ternary(d, a, b, c, n, [](vf x, vf y, vf z) { return x * y + z; });
     }
 }
 
 // The places of a formula's operands: inputs, outputs, constants, intermediates, in this order.
 struct Places {
-    float* at[LIMIT];
+    Place at[LIMIT];
     alignas(64) float memory[LIMIT][BLOCK];
 
-    void begin(const Formula& f, i64 n) {
+    void begin(const Formula& f) {
         i64 first = f.inputs + f.outputs;
-        for (i64 i = first; i < LIMIT; i++) at[i] = memory[i];
-        for (i64 i = 0; i < f.constants; i++) fill(first + i, f.constant[i], n);
+        for (i64 i = 0; i < LIMIT; i++) at[i] = {memory[i], -1};
+        for (i64 i = 0; i < f.constants; i++) constant(first + i, f.constant[i]);
     }
-    void fill(i64 place, float value, i64 n) {
-        vf v = splat(value);
-        for (i64 j = 0; j < n; j += VL) store(memory[place] + j, v);
+    void constant(i64 place, float value) {
+        store(memory[place], splat(value));
+        at[place] = {memory[place], 0};
     }
     void evaluate(const Formula& f, i64 n) {
         for (i64 i = 0; i < f.steps; i++) run_step(f.step + 3 * i, at, n);
@@ -128,8 +137,20 @@ struct Operand {
     i64 kind, step;  // step: floats from row to row of a FULL operand, from number to number of a COLUMN
 };
 
+// Adds rows of floats to totals: eight rows in single precision, then double.
+static inline void fold(const float* y, i64 rows, i64 columns, double* totals) {
+    for (i64 c = 0; c < columns; c += VL) {
+        int w = (int)least(VL, columns - c);
+        for (i64 r = 0; r < rows; r += 8) {
+            vf s{};
+            for (i64 q = r; q < least(rows, r + 8); q++) s += w == VL ? load(y + q * columns + c) : load_some(y + q * columns + c, w);
+            for (int e = 0; e < w; e++) totals[c + e] += s[e];
+        }
+    }
+}
+
 // A formula over `rows` rows of `width`. Outputs of kind ROW are summed over the rows, of kind ONE over everything;
-// `partial` then has room for up(rows, part) * the summed outputs' widths.
+// `partial` then has room for the summed outputs' widths in each part: of `part` rows, or of `part` columns of a single row.
 static void map(const Formula& f, i64 rows, i64 width, const Operand* operand, double* partial, i64 part) {
     i64 n = f.inputs + f.outputs, summed = 0;
     i64 offset[LIMIT];
@@ -144,22 +165,23 @@ static void map(const Formula& f, i64 rows, i64 width, const Operand* operand, d
     // several short rows at once, where nothing changes from row to row but FULL operands without gaps
     i64 together = flat && !by_column ? most(1, BLOCK / width) : 1;
     double cost = (double)rows * width * (f.steps + 2) * 0.1;
-    threads::each(up(rows, part), cost, [&](i64 task) {
+    // one long row is cut into columns, many rows into rows
+    i64 parts = rows == 1 ? up(width, part) : up(rows, part);
+    threads::each(parts, cost, [&](i64 task) {
         static thread_local Places p;
-        i64 low = task * part, high = least(rows, low + part);
-        i64 longest = width < BLOCK ? least(together, high - low) * width : BLOCK;
-        p.begin(f, least(BLOCK, longest + VL));
+        i64 low = rows == 1 ? 0 : task * part, high = rows == 1 ? 1 : least(rows, low + part);
+        i64 left = rows == 1 ? task * part : 0, right = rows == 1 ? least(width, left + part) : width;
+        p.begin(f);
         double* totals = partial + task * summed;
         for (i64 i = 0; i < summed; i++) totals[i] = 0;
-        float* sums = gemm::scratch(1, summed + BLOCK);
-        for (i64 from = 0; from < width; from += BLOCK) {
-            i64 columns = least(BLOCK, width - from), taken = together;
+        for (i64 from = left; from < right; from += BLOCK) {
+            i64 columns = least(BLOCK, right - from), taken = together;
             for (i64 i = 0; i < n; i++) {
                 const Operand& o = operand[i];
-                if (o.kind != FULL || i >= f.inputs) p.at[i] = p.memory[i];
-                if (i >= f.inputs) continue;
-                if (o.kind == ONE) p.fill(i, *o.data, longest);
-                if (o.kind == ROW)
+                if (i >= f.inputs) p.at[i] = {p.memory[i], -1};
+                else if (o.kind == ONE) p.constant(i, *o.data);
+                else if (o.kind == ROW && (together == 1 || high - low == 1)) p.at[i] = {o.data + from, -1};
+                else if (o.kind == ROW)
                     for (i64 r = 0; r < least(together, high - low); r++) memcpy(p.memory[i] + r * columns, o.data + from, columns * 4);
             }
             for (i64 row = low; row < high; row += taken) {
@@ -167,29 +189,20 @@ static void map(const Formula& f, i64 rows, i64 width, const Operand* operand, d
                 i64 size = taken * columns;
                 for (i64 i = 0; i < n; i++) {
                     const Operand& o = operand[i];
-                    if (o.kind == FULL) p.at[i] = o.data + row * o.step + from;
-                    else if (o.kind == COLUMN && i < f.inputs) p.fill(i, o.data[row * o.step], columns);
+                    if (o.kind == FULL) p.at[i] = {o.data + row * o.step + from, -1};
+                    else if (o.kind == COLUMN && i < f.inputs) p.constant(i, o.data[row * o.step]);
                 }
                 p.evaluate(f, size);
-                for (i64 i = f.inputs; i < n; i++) {
+                for (i64 i = f.inputs; i < n && summed; i++) {
                     const float* y = p.memory[i];
                     if (operand[i].kind == ONE) {
                         vf s{};
                         i64 j = 0;
                         for (; j + VL <= size; j += VL) s += load(y + j);
-                        if (j < size) s += load_some(y + j, size - j);
+                        if (j < size) s += load_some(y + j, (int)(size - j));
                         totals[offset[i]] += sum(s);
                     }
-                    if (operand[i].kind == ROW) {
-                        double* t = totals + offset[i] + from;
-                        if (taken > 1) {
-                            for (i64 c = 0; c < columns; c++) sums[c] = y[c];
-                            for (i64 r = 1; r < taken; r++)
-                                for (i64 c = 0; c < columns; c++) sums[c] += y[r * columns + c];
-                            y = sums;
-                        }
-                        for (i64 c = 0; c < columns; c++) t[c] += y[c];
-                    }
+                    if (operand[i].kind == ROW) fold(y, taken, columns, totals + offset[i] + from);
                 }
             }
         }
@@ -199,7 +212,7 @@ static void map(const Formula& f, i64 rows, i64 width, const Operand* operand, d
         i64 size = operand[i].kind == ROW ? width : 1;
         for (i64 c = 0; c < size; c++) {
             double total = 0;
-            for (i64 task = 0; task < up(rows, part); task++) total += partial[task * summed + offset[i] + c];
+            for (i64 task = 0; task < parts; task++) total += partial[task * summed + offset[i] + c];
             operand[i].data[c] = (float)total;
         }
     }
@@ -213,22 +226,18 @@ static void pieces(const Formula& f, i64 count, const i64* piece) {
     double cost = (double)total * GRAIN * (f.steps + 2) * 0.1;
     auto work = [&](const i64* s, i64 low, i64 high, Places& p) {
         for (i64 from = low; from < high; from += BLOCK) {
-            for (i64 i = 0; i < n; i++) p.at[i] = (float*)s[1 + i] + from;
+            for (i64 i = 0; i < n; i++) p.at[i] = {(float*)s[1 + i] + from, -1};
             p.evaluate(f, least(BLOCK, high - from));
         }
     };
-    if (total == count) {  // all small: no task is worth a thread
+    threads::each(total == count ? 1 : total, cost, [&](i64 task) {
         static thread_local Places p;
-        i64 longest = 0;
-        for (i64 i = 0; i < count; i++) longest = most(longest, piece[i * each]);
-        p.begin(f, least(BLOCK, longest));
-        for (i64 i = 0; i < count; i++) work(piece + i * each, 0, piece[i * each], p);
-        return;
-    }
-    threads::each(total, cost, [&](i64 task) {
-        static thread_local Places p;
-        p.begin(f, BLOCK);
+        p.begin(f);
         const i64* s = piece;
+        if (total == count) {  // all small: one task does them all
+            for (i64 i = 0; i < count; i++) work(s + i * each, 0, s[i * each], p);
+            return;
+        }
         for (; task >= up(s[0], GRAIN); s += each) task -= up(s[0], GRAIN);
         work(s, task * GRAIN, least(s[0], (task + 1) * GRAIN), p);
     });

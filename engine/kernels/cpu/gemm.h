@@ -119,11 +119,14 @@ static void matrix(i64 m, i64 n, i64 k, const float* a, i64 arow, i64 acol, cons
     Finish f = finish;
     f.base = c;
     i64 panels = up(n, NR), blocks = up(m, MR);
-    i64 per = panels >= 8 ? blocks : most(1, up(blocks, 8));  // row blocks a task
-    i64 parts = up(blocks, per);
+    // threads share the panels, and the rows too where there are few panels; the cut changes no bits
+    i64 parts = least(blocks, up(2 * threads::pool.wanted, panels));
+    if (threads::pool.wanted == 1) parts = 1;
+    i64 per = up(blocks, parts);
     double cost = (double)m * n * k / (VL * 2.5);
     threads::each(panels * parts, cost, [&](i64 task) {
         i64 column = task / parts * NR, first = task % parts * per, last = least(blocks, first + per);
+        if (first >= last) return;
         int width = (int)least(NR, n - column);
         const float* panel = b + column * bcol;
         i64 step = brow;

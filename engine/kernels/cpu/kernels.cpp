@@ -68,7 +68,8 @@ void conv_data(Arguments a) {
     gemm::Finish f = a.finish();
     auto s = a.shape<conv::Shape>();
     float *g = a.floats(), *w = a.floats(), *gx = a.floats(), *work = a.floats();
-    algorithm ? winograd::data(s, g, w, gx, f, work) : conv::data(s, g, w, gx, f, work);
+    if (algorithm == 2) conv::data_columns(s, g, w, gx, f, work);
+    else algorithm ? winograd::data(s, g, w, gx, f, work) : conv::data(s, g, w, gx, f, work);
 }
 void conv_weight(Arguments a) {
     i64 algorithm = a.next();
@@ -242,7 +243,7 @@ PUBLIC i64 epochline_run(const i64* code, i64 size) {
 PUBLIC i64 epochline_conv_workspace(const i64* shape, i64 algorithm) {
     conv::Shape s;
     memcpy(&s, shape, sizeof(s));
-    return algorithm ? winograd::workspace(s) : conv::workspace(s);
+    return algorithm == 1 ? winograd::workspace(s) : conv::workspace(s);
 }
 
 PUBLIC i64 epochline_vector(void) { return VL; }
