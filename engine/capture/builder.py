@@ -235,6 +235,9 @@ class Builder:
                 raise NotCaptured(f"a {v.dtype.name} tensor of comparisons is kept")
         if not values and not sums and not stores:
             return
+        values += self._also_wanted([*(self.lazy[v] for v in values), *(s for s, _ in stores), *(s for s, _, _ in sums)], values, stores)
+        if not stores and not any(kind == ONE for _, _, kind in sums):
+            sums = [*sums, *self._sums_to_come(values, order)]
         roots = [self.lazy[v] for v in values] + [s for s, _ in stores] + [s for s, _, _ in sums]
         leaves = list(dict.fromkeys(leaf for r in roots for leaf in operands(r)))
         places = {leaf: self.of(leaf) for leaf in leaves}
@@ -278,6 +281,37 @@ class Builder:
         written = [*outputs, *(s for _, s, _ in sums)]
         reads_ = [*ins, *(a for a in head if isinstance(a, Storage))]
         self.emit("map", [*head, rows, width, part, partial or 0, *described], reads_, [*written, *((partial,) if partial else ())])
+
+    def _also_wanted(self, roots: Sequence[Symbol], values: Sequence[Value], stores: Sequence[tuple[Symbol, Storage]]) -> list[Value]:
+        """Waiting values that are computed on the way and needed later: they are kept in the same pass."""
+        shape = values[0].shape if values else stores[0][1].shape if stores else None
+        inside = {id(s) for root in roots for s in nodes(root)} - {id(root) for root in roots}
+        return [
+            w for w, s in self.lazy.items()
+            if id(s) in inside and s.inputs and w not in self.storage and w not in values and w.dtype == FLOAT
+            and (shape is None or w.shape == shape) and (self.left.get(w, 0) > 0 or id(w) in self.kept)
+        ]  # fmt: skip
+
+    def _sums_to_come(self, values: Sequence[Value], order: Sequence[int] | None) -> list[tuple[Symbol, Storage, int]]:
+        """Sums over the rows of what is about to be computed that later calls ask for: a bias's gradient, mostly."""
+        found: list[tuple[Symbol, Storage, int]] = []
+        for v in values:
+            for use in v.uses:
+                dims = use.attrs.get("dims")
+                if use.op.name != "sum" or use.outs[0] in self.storage or ("sum", v, dims) in self.done or use.outs[0].size == 1:
+                    continue
+                lies = list(order or self._order(v.shape, [self.of(o) for o in operands(self.lazy[v])]))
+                kept = [d for d in range(len(v.shape)) if d not in dims and v.shape[d] > 1]
+                if kept and [d for d in lies if v.shape[d] > 1][-len(kept) :] == kept and v.size // use.outs[0].size > 1:
+                    to = self.done["sum", v, dims] = self.temporary((use.outs[0].size,))
+                    found.append((self.lazy[v], to, ROW))
+        widths = {s.size for _, s, _ in found}
+        if len(widths) > 1:
+            for v in values:
+                for use in v.uses:
+                    self.done.pop(("sum", v, use.attrs.get("dims")), None)
+            return []
+        return found
 
     def _expanded(self, s: Storage, shape: Sequence[int]) -> list[int]:
         lead = len(shape) - len(s.shape)
@@ -370,19 +404,21 @@ class Builder:
         )
 
 
-def operands(s: Symbol) -> list[Value]:
-    """The values that a formula reads."""
-    found: dict[Value, None] = {}
-    stack, seen = [s], set()
+def nodes(s: Symbol) -> list[Symbol]:
+    """A formula and everything that it is made of, each once."""
+    found: dict[int, Symbol] = {}
+    stack = [s]
     while stack:
         node = stack.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        if node.code == "operand":
-            found[node.leaf] = None
-        stack.extend(node.inputs)
-    return list(found)
+        if id(node) not in found:
+            found[id(node)] = node
+            stack.extend(node.inputs)
+    return list(found.values())
+
+
+def operands(s: Symbol) -> list[Value]:
+    """The values that a formula reads."""
+    return list(dict.fromkeys(node.leaf for node in nodes(s) if node.code == "operand"))
 
 
 def reads(s: Symbol, v: Value) -> bool:

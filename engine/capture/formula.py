@@ -18,7 +18,7 @@ CODES = {
     for i, name in enumerate(
         (
             "copy", "neg", "abs", "sqrt", "exp", "log", "tanh", "erf", "sign", "floor", "ceil", "rint", "trunc", "log1p", "not",
-            "add", "sub", "mul", "div", "max", "min", "gt", "ge", "lt", "le", "eq", "ne", "and", "or", "where", "fma", "fnma",
+            "add", "sub", "mul", "div", "max", "min", "gt", "ge", "lt", "le", "eq", "ne", "and", "or", "masked", "where", "fma", "fnma", "fms",
         )
     )
 }  # fmt: skip
@@ -176,10 +176,16 @@ def symbol(x: Any) -> Symbol:
     raise NotTraceable(f"{type(x).__name__} in a formula")
 
 
+def _is_zero(s: Symbol) -> bool:
+    return s.code == "constant" and isinstance(s.leaf, float) and s.leaf == 0
+
+
 def step(code: str, *operands: Any) -> Symbol:
     inputs = tuple(map(symbol, operands))
     if code == "div" and inputs[1].code == "constant":  # a product is six times as fast as a quotient, and as exact to half a unit
         return Symbol("mul", (inputs[0], symbol(1.0 / inputs[1].leaf if inputs[1].leaf != 0 else math.inf)))
+    if code == "where" and inputs[0].code == "gt" and _is_zero(inputs[0].inputs[1]) and _is_zero(inputs[2]):
+        return Symbol("masked", (inputs[1], inputs[0].inputs[0]))
     return Symbol(code, inputs)
 
 
@@ -283,12 +289,13 @@ class Program:
             if s.code == "constant":
                 place[id(s)] = first + next(i for i, c in enumerate(self.constants) if _same(s.leaf, c))
         forms = {id(s): (s.code, s.inputs) for s in order if s.inputs}
-        for s in order:  # a * b + c and c - a * b are one step where the product is used nowhere else
-            candidates = s.inputs if s.code == "add" else s.inputs[1:] if s.code == "sub" else ()
+        for s in order:  # a * b + c, c - a * b and a * b - c are one step where the product is used nowhere else
+            candidates = s.inputs[::-1] if s.code in ("add", "sub") else ()
             product = next((x for x in candidates if x.code == "mul" and used[id(x)] == 1 and id(x) in forms), None)
             if product is not None:
-                rest = s.inputs[1] if product is s.inputs[0] else s.inputs[0]
-                forms[id(s)] = ("fma" if s.code == "add" else "fnma", (*product.inputs, rest))
+                second = product is s.inputs[1]
+                joined = "fma" if s.code == "add" else "fnma" if second else "fms"
+                forms[id(s)] = (joined, (*product.inputs, s.inputs[0] if second else s.inputs[1]))
                 del forms[id(product)]
         steps: list[list[int]] = []
         free: list[int] = []
@@ -321,7 +328,7 @@ def _step(code: str, to: int, operands: Sequence[int]) -> list[int]:
 
 
 def _reads(s: list[int], place: int) -> bool:
-    arity = 1 if s[0] <= CODES["not"] else 2 if s[0] <= CODES["or"] else 3
+    arity = 1 if s[0] <= CODES["not"] else 2 if s[0] <= CODES["masked"] else 3
     return any((s[2] >> (16 * i)) & 0xFFFF == place for i in range(arity))
 
 

@@ -15,8 +15,8 @@ from engine.capture.formula import CODES, NotTraceable, Program, Symbol, step, s
 NAMES = {number: name for name, number in CODES.items()}
 MEANING: dict[str, Any] = {
     "copy": lambda a: a, "neg": lambda a: -a, "abs": abs, "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b, "max": max,
-    "min": min, "gt": lambda a, b: float(a > b), "where": lambda c, a, b: a if c else b, "fma": lambda a, b, c: a * b + c,
-    "fnma": lambda a, b, c: c - a * b,
+    "min": min, "masked": lambda a, b: a if b > 0 else 0.0, "gt": lambda a, b: float(a > b), "where": lambda c, a, b: a if c else b, "fma": lambda a, b, c: a * b + c,
+    "fnma": lambda a, b, c: c - a * b, "fms": lambda a, b, c: a * b - c,
 }  # fmt: skip
 ARITY = {"neg": 1, "abs": 1, "add": 2, "sub": 2, "mul": 2, "max": 2, "min": 2, "gt": 2, "where": 3}
 

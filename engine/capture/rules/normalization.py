@@ -137,13 +137,14 @@ def standardize_data(b: Builder, call: Call) -> bool:
     total, products, scale = _channel_sums(b, g, x, mean, variance, eps)
     count = x.size // x.shape[1]
     r = _operand(scale)
-    factor = _waiting(b, mean, r if w is None else r * b.symbol(w))
-    slope = _waiting(b, mean, _operand(products) * r * r * (1 / count))
-    level = _waiting(b, mean, _operand(total) * (1 / count))
-    b.compute([factor, slope, level])
+    # (g - level - (x - mean) slope) factor, as g factor - (x a + c): a product and a sum each
+    times = r if w is None else r * b.symbol(w)
+    slope = _operand(products) * r * r * (1 / count)
+    factor, a = _waiting(b, mean, times), _waiting(b, mean, slope * times)
+    c = _waiting(b, mean, (_operand(total) * (1 / count) - b.symbol(mean) * slope) * times)
+    b.compute([factor, a, c])
     gradient = b.symbol(_with_channels_last(b, g)) if g in b.storage else b.symbol(g)
-    d = _operand(_with_channels_last(b, x)) - b.symbol(mean)
-    b.wait(out, (gradient - _operand(level) - d * _operand(slope)) * _operand(factor))
+    b.wait(out, gradient * _operand(factor) - (_operand(_with_channels_last(b, x)) * _operand(a) + _operand(c)))
     return True
 
 

@@ -52,11 +52,12 @@ static void pack(const float* w, i64 taps, const i64* tap, i64 from, i64 to, i64
     threads::each(up(to, NR), (double)taps * from * to, [&](i64 panel) {
         float* p = packed + panel * taps * from * NR;
         int width = (int)least(NR, to - panel * NR);
-        for (i64 t = 0; t < taps; t++)
-            for (i64 i = 0; i < from; i++, p += NR) {
+        for (i64 i = 0; i < from; i++)
+            for (i64 t = 0; t < taps; t++) {
                 const float* q = w + panel * NR * out + i * in + tap[t];
-                for (int j = 0; j < width; j++) p[j] = q[j * out];
-                for (int j = width; j < NR; j++) p[j] = 0;
+                float* r = p + (t * from + i) * NR;
+                for (int j = 0; j < width; j++) r[j] = q[j * out];
+                for (int j = width; j < NR; j++) r[j] = 0;
             }
     });
 }
@@ -184,18 +185,21 @@ static void data_columns(const Shape& s, const float* g, const float* w, float* 
     });
 }
 
-// The gradient of the weight: for each tap a product of (channels, pixels) with (pixels, output channels).
+// The gradient of the weight: for each tap a product over pixels. Its rows are the channels of the input and its columns
+// those of the output, or the other way round where the output has fewer than a register tile is wide.
 static void weight(const Shape& s, const float* x, const float* g, float* gw, float* work) {
     using namespace gemm;
     View v = view(s, x, work);
-    float* total = work + padded(s);  // (tap, run, o)
-    i64 blocks = up(v.run, MR), panels = up(s.o, NR), tiles = v.taps * blocks * panels, lines = s.n * s.oh;
+    float* total = work + padded(s);  // (tap, rows, columns)
+    bool turned = s.o < NR && v.run > s.o && v.run % VL == 0;
+    i64 height = turned ? s.o : v.run, width = turned ? v.run : s.o;
+    i64 blocks = up(height, MR), panels = up(width, NR), tiles = v.taps * blocks * panels, lines = s.n * s.oh;
     i64 group = most(1, least(lines, (1 << 16) / most(1, s.ow * (s.c + s.o))));  // lines whose pixels stay in the cache
-    i64 tasks = least(tiles, 16);
+    i64 tasks = least(tiles, 16), xstep = v.sv * v.pixel;
     threads::each(tasks, (double)lines * s.ow * s.o * v.taps * v.run / (VL * 2.5), [&](i64 task) {
         i64 first = task * tiles / tasks, last = (task + 1) * tiles / tasks;
         Segment* segment = (Segment*)scratch(2, group * sizeof(Segment) / 4);
-        int ragged = (int)(s.o % NR);
+        int ragged = (int)(width % NR);
         bool copied = ragged && ragged != VL;
         float* edge = copied ? scratch(0, group * s.ow * NR) : nullptr;  // the last panel's columns, filled up with zeros
         for (i64 low = 0; low < lines; low += group) {
@@ -203,34 +207,38 @@ static void weight(const Shape& s, const float* x, const float* g, float* gw, fl
             if (copied) gemm::pack(g + low * s.ow * s.o, (high - low) * s.ow, s.o, 1, (panels - 1) * NR, ragged, edge);
             for (i64 tile = first; tile < last; tile++) {
                 i64 panel = tile % panels, block = tile / panels % blocks, t = tile / panels / blocks;
-                int width = (int)least(NR, s.o - panel * NR), m = (int)least(MR, v.run - block * MR);
+                int columns = (int)least(NR, width - panel * NR), m = (int)least(MR, height - block * MR);
                 bool at_edge = copied && panel == panels - 1;
-                i64 step = at_edge ? NR : s.o, count = 0;
+                i64 gstep = at_edge ? NR : s.o, count = 0;
                 // the columns of output pixels whose window column lies in the input
                 i64 j0 = v.column[t] >= 0 ? 0 : up(-v.column[t], v.sv), j1 = least(s.ow, (v.w - 1 - v.column[t]) / v.sv + 1);
                 for (i64 l = low; l < high && j0 < j1 && v.w > v.column[t]; l++) {
                     i64 y = l % s.oh * v.su + v.row[t];
                     if (y < 0 || y >= v.h) continue;
                     Segment& q = segment[count++];
-                    const float* a = v.x + l / s.oh * v.image + y * v.line + (j0 * v.sv + v.column[t]) * v.pixel + block * MR;
-                    for (int i = 0; i < m; i++) q.a[i] = a + i;
-                    q.b = at_edge ? edge + ((l - low) * s.ow + j0) * NR : g + (l * s.ow + j0) * s.o + panel * NR;
+                    const float* a = v.x + l / s.oh * v.image + y * v.line + (j0 * v.sv + v.column[t]) * v.pixel;
+                    const float* b = at_edge ? edge + ((l - low) * s.ow + j0) * NR : g + (l * s.ow + j0) * s.o;
+                    for (int i = 0; i < m; i++) q.a[i] = (turned ? b : a) + block * MR + i;
+                    q.b = turned ? a + panel * NR : at_edge ? b : b + panel * NR;
                     q.n = j1 - j0;
                 }
                 float* to[MR];
-                for (int i = 0; i < m; i++) to[i] = total + (t * v.run + block * MR + i) * s.o;
+                for (int i = 0; i < m; i++) to[i] = total + (t * height + block * MR + i) * width;
                 Finish f;
                 f.accumulate = low > 0;
-                product(m, segment, count, v.sv * v.pixel, step, to, panel * NR, width, f);
+                product(m, segment, count, turned ? gstep : xstep, turned ? xstep : gstep, to, panel * NR, columns, f);
             }
         }
     });
-    // (kh, kw, c, o) to (o, c, kh, kw)
-    i64 taps = s.kh * s.kw;
+    // (kh, kw, c, o), or (tap, o, run), to (o, c, kh, kw)
+    i64 taps = s.kh * s.kw, within = v.run / s.c;  // taps in a run
     threads::ranges(s.o, 16, (double)s.o * s.c * taps, [&](i64 low, i64 high) {
-        for (i64 t = 0; t < taps; t++)
-            for (i64 c = 0; c < s.c; c++)
-                for (i64 o = low; o < high; o++) gw[(o * s.c + c) * taps + t] = total[(t * s.c + c) * s.o + o];
+        for (i64 c = 0; c < s.c; c++)
+            for (i64 t = 0; t < taps; t++) {
+                i64 place = t % within * s.c + c;  // in the run
+                const float* from = total + t / within * height * width + (turned ? place : place * width);
+                for (i64 o = low; o < high; o++) gw[(o * s.c + c) * taps + t] = from[turned ? o * width : o];
+            }
     });
 }
 

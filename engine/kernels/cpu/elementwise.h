@@ -9,7 +9,7 @@ constexpr int BLOCK = 512, LIMIT = 48;  // floats a block; operands and intermed
 
 enum Code : int {
     COPY, NEG, ABS, SQRT, EXP, LOG, TANH, ERF, SIGN, FLOOR, CEIL, RINT, TRUNC, LOG1P, NOT,
-    ADD, SUB, MUL, DIV, MAX, MIN, GT, GE, LT, LE, EQ, NE, AND, OR, WHERE, FMA, FNMA,
+    ADD, SUB, MUL, DIV, MAX, MIN, GT, GE, LT, LE, EQ, NE, AND, OR, MASKED, WHERE, FMA, FNMA, FMS,
 };
 
 // Each step is 4 numbers: code, where to, and operands packed as a | b << 16 | c << 32.
@@ -104,7 +104,9 @@ static void run_step(const i64* s, const Place* at, i64 n) {
         case NE: return binary(d, a, b, n, [](vf x, vf y) { return truth(x != y); });
         case AND: return binary(d, a, b, n, [](vf x, vf y) { return truth((x != vf{}) & (y != vf{})); });
         case OR: return binary(d, a, b, n, [](vf x, vf y) { return truth((x != vf{}) | (y != vf{})); });
+        case MASKED: return binary(d, a, b, n, [](vf x, vf y) { return pick(y > vf{}, x, vf{}); });
         case WHERE: return ternary(d, a, b, c, n, [](vf x, vf y, vf z) { return pick(x != vf{}, y, z); });
+        case FMS: return ternary(d, a, b, c, n, [](vf x, vf y, vf z) { return x * y - z; });
         case FNMA: return ternary(d, a, b, c, n, [](vf x, vf y, vf z) { return z - x * y; });
         case FMA: return ternary(d, a, b, c, n, [](vf x, vf y, vf z) { return x * y + z; });
     }
@@ -113,7 +115,7 @@ static void run_step(const i64* s, const Place* at, i64 n) {
 // The places of a formula's operands: inputs, outputs, constants, intermediates, in this order.
 struct Places {
     Place at[LIMIT];
-    alignas(64) float memory[LIMIT][BLOCK];
+    alignas(64) float memory[LIMIT][BLOCK + 2 * VL];  // apart by other than a power of two: 4 KiB apart, a load waits for a store
 
     void begin(const Formula& f) {
         i64 first = f.inputs + f.outputs;
@@ -137,17 +139,24 @@ struct Operand {
     i64 kind, step;  // step: floats from row to row of a FULL operand, from number to number of a COLUMN
 };
 
-// Adds rows of floats to totals: eight rows in single precision, then double.
-static inline void fold(const float* y, i64 rows, i64 columns, double* totals) {
-    for (i64 c = 0; c < columns; c += VL) {
-        int w = (int)least(VL, columns - c);
-        for (i64 r = 0; r < rows; r += 8) {
-            vf s{};
-            for (i64 q = r; q < least(rows, r + 8); q++) s += w == VL ? load(y + q * columns + c) : load_some(y + q * columns + c, w);
-            for (int e = 0; e < w; e++) totals[c + e] += s[e];
-        }
+// Sums over rows on the way: blocks of equal size are added up in single precision, a few at a time, then in double.
+struct Sums {
+    static constexpr int FEW = 16;
+    alignas(64) float held[BLOCK];
+    int count = 0;
+
+    void add(const float* y, i64 rows, i64 columns, double* totals) {
+        i64 size = rows * columns, i = 0;
+        for (; i + VL <= size; i += VL) store(held + i, count ? load(held + i) + load(y + i) : load(y + i));
+        for (; i < size; i++) held[i] = count ? held[i] + y[i] : y[i];
+        if (++count == FEW) flush(rows, columns, totals);
     }
-}
+    void flush(i64 rows, i64 columns, double* totals) {
+        for (i64 r = 0; r < rows && count; r++)
+            for (i64 c = 0; c < columns; c++) totals[c] += held[r * columns + c];
+        count = 0;
+    }
+};
 
 // A formula over `rows` rows of `width`. Outputs of kind ROW are summed over the rows, of kind ONE over everything;
 // `partial` then has room for the summed outputs' widths in each part: of `part` rows, or of `part` columns of a single row.
@@ -169,6 +178,7 @@ static void map(const Formula& f, i64 rows, i64 width, const Operand* operand, d
     i64 parts = rows == 1 ? up(width, part) : up(rows, part);
     threads::each(parts, cost, [&](i64 task) {
         static thread_local Places p;
+        static thread_local Sums sums[LIMIT / 4];
         i64 low = rows == 1 ? 0 : task * part, high = rows == 1 ? 1 : least(rows, low + part);
         i64 left = rows == 1 ? task * part : 0, right = rows == 1 ? least(width, left + part) : width;
         p.begin(f);
@@ -202,9 +212,16 @@ static void map(const Formula& f, i64 rows, i64 width, const Operand* operand, d
                         if (j < size) s += load_some(y + j, (int)(size - j));
                         totals[offset[i]] += sum(s);
                     }
-                    if (operand[i].kind == ROW) fold(y, taken, columns, totals + offset[i] + from);
+                    if (operand[i].kind == ROW) {
+                        Sums& s = sums[i - f.inputs];
+                        if (taken != together) s.flush(together, columns, totals + offset[i] + from);
+                        s.add(y, taken, columns, totals + offset[i] + from);
+                        if (taken != together) s.flush(taken, columns, totals + offset[i] + from);
+                    }
                 }
             }
+            for (i64 i = f.inputs; i < n && summed; i++)
+                if (operand[i].kind == ROW) sums[i - f.inputs].flush(together, columns, totals + offset[i] + from);
         }
     });
     for (i64 i = f.inputs; i < n; i++) {

@@ -31,28 +31,29 @@ static inline void filter_back(const vf* u, vf* o, int step) {  // G^T u
     o[2 * step] = u[5] - s * (1 / 6.f) + p * (1 / 6.f);
 }
 
-// Weights in panels for each of the 36 frequencies: (36, panels, from, NR). `turned` for the data gradient: taps turned round.
-static void filters(const float* w, i64 from, i64 to, i64 in, i64 out, bool turned, float* u) {
-    i64 panels = up(to, NR), size = panels * from * NR;
-    threads::each(panels, (double)from * to * 8, [&](i64 panel) {
-        for (i64 i = 0; i < from; i++)
-            for (i64 j0 = 0; j0 < NR; j0 += VL) {
-                i64 j = panel * NR + j0;
-                vf g[3][3], t[3][6], r[6][6];
-                for (int k = 0; k < 9; k++) {
-                    float lane[VL] = {};
-                    const float* q = w + i * in + j * out + (turned ? 8 - k : k);
-                    for (int e = 0; e < VL && j + e < to; e++) lane[e] = q[e * out];
-                    g[k % 3][k / 3] = load(lane);
-                }
-                for (int k = 0; k < 3; k++) filter(g[k], t[k], 1);  // along rows: t[column][6]
-                for (int a = 0; a < 6; a++) {
-                    vf line[3] = {t[0][a], t[1][a], t[2][a]};
-                    filter(line, r[a], 1);
-                }
-                for (int q = 0; q < 36; q++) store(u + q * size + (panel * from + i) * NR + j0, r[q / 6][q % 6]);
+// Frequencies lie this far apart more than they are long: a power of two apart, all 36 would meet in one set of the cache.
+constexpr i64 GAP = 48;
+
+// The weights of an output panel at each of the 36 frequencies: (36, from, NR), frequencies `size` apart. `in` and `out` are the
+// steps from channel to channel; `turned` for the data gradient: taps turned round.
+static void filters(const float* w, i64 from, i64 to, i64 in, i64 out, bool turned, i64 panel, float* u, i64 size) {
+    for (i64 i = 0; i < from; i++)
+        for (i64 j0 = 0; j0 < NR; j0 += VL) {
+            i64 j = panel * NR + j0;
+            vf g[3][3], t[3][6], r[6];
+            for (int k = 0; k < 9; k++) {
+                float lane[VL] = {};
+                const float* q = w + i * in + j * out + (turned ? 8 - k : k);
+                for (int e = 0; e < VL && j + e < to; e++) lane[e] = q[e * out];
+                g[k % 3][k / 3] = load(lane);
             }
-    });
+            for (int k = 0; k < 3; k++) filter(g[k], t[k], 1);  // along rows: t[column][6]
+            for (int a = 0; a < 6; a++) {
+                vf line[3] = {t[0][a], t[1][a], t[2][a]};
+                filter(line, r, 1);
+                for (int b = 0; b < 6; b++) store(u + (a * 6 + b) * size + i * NR + j0, r[b]);
+            }
+        }
 }
 
 // Tiles [first, first + count) of an image stack: v (36, count, c).
@@ -75,7 +76,7 @@ static void inputs(const float* x, i64 h, i64 w, i64 c, i64 ph, i64 pw, i64 th, 
                 }
                 for (int a = 0; a < 6; a++) {
                     input(m[a], r, 1);
-                    for (int b = 0; b < 6; b++) store(v + ((a * 6 + b) * count + t) * c + q, r[b]);
+                    for (int b = 0; b < 6; b++) store(v + (a * 6 + b) * (count * c + GAP) + t * c + q, r[b]);
                 }
             }
         }
@@ -91,7 +92,7 @@ static void outputs(const float* m, i64 h, i64 w, i64 o, i64 th, i64 tw, i64 fir
                 vf r[4][6], z[4], bias = f.bias ? load(f.bias + q) : vf{};
                 for (int b = 0; b < 6; b++) {
                     vf d[6];
-                    for (int a = 0; a < 6; a++) d[a] = load(m + ((a * 6 + b) * count + t) * o + q);
+                    for (int a = 0; a < 6; a++) d[a] = load(m + (a * 6 + b) * (count * o + GAP) + t * o + q);
                     output(d, &r[0][b], 6);
                 }
                 for (i64 a = 0; a < ih; a++) {
@@ -125,96 +126,120 @@ static void outputs_back(const float* g, i64 h, i64 w, i64 o, i64 th, i64 tw, i6
                 }
                 for (int a = 0; a < 6; a++) {
                     output_back(r[a], z, 1);
-                    for (int b = 0; b < 6; b++) store(m + ((a * 6 + b) * count + t) * o + q, z[b]);
+                    for (int b = 0; b < 6; b++) store(m + (a * 6 + b) * (count * o + GAP) + t * o + q, z[b]);
                 }
             }
         }
     });
 }
 
-// How many tiles at a time: their transforms stay in the outer cache.
-static i64 group(i64 c, i64 o, i64 tiles) { return least(tiles, most(48, (3 << 18) / (36 * (c + o)) / 8 * 8)); }
-
-static i64 workspace(const conv::Shape& s) {
-    i64 tiles = s.n * up(s.oh + 4, 4) * up(s.ow + 4, 4), t = group(s.c, s.o, tiles);
-    return 36 * (t * (s.c + s.o) + (s.c + NR) * (s.o + NR)) + 64;
+// How many tiles at a time: their transforms stay in the outer cache. Where weights are large, all tiles if they can, so that the
+// weights pass by once.
+static i64 group(i64 c, i64 o, i64 tiles) {
+    if (36 * c * o > (1 << 20) && 36 * tiles * (c + o) <= (1 << 22)) return tiles;
+    return least(tiles, most(48, (3 << 18) / (36 * (c + o)) / 8 * 8));
 }
 
-// y (n, oh, ow, to) from x (n, h, w, from) and packed filters.
-static void apply(const float* x, i64 n, i64 h, i64 w, i64 from, i64 ph, i64 pw, i64 oh, i64 ow, i64 to, const float* u, float* y, const gemm::Finish& f, float* work) {
+static i64 workspace(const conv::Shape& s) {
+    i64 tiles = s.n * up(s.oh + 4, 4) * up(s.ow + 4, 4), t = most(group(s.c, s.o, tiles), 64);
+    return 36 * (2 * t * (s.c + s.o) + (s.c + NR) * (s.o + NR) + 3 * GAP * (2 + up(most(s.c, s.o), NR)));
+}
+
+struct Weights {
+    const float* w;
+    i64 in, out;
+    bool turned;
+};
+
+// y (n, oh, ow, to) from x (n, h, w, from). A panel of output channels is one task: its weights are transformed and used while
+// they are in the cache, or kept where there is more than one group of tiles.
+static void apply(const float* x, i64 n, i64 h, i64 w, i64 from, i64 ph, i64 pw, i64 oh, i64 ow, i64 to, const Weights& weights, float* y, const gemm::Finish& f, float* work) {
     using namespace gemm;
     i64 th = up(oh, 4), tw = up(ow, 4), tiles = n * th * tw, size = group(from, to, tiles), panels = up(to, NR);
-    float *v = work, *m = work + 36 * size * from;
+    i64 apart = from * NR + GAP;
+    float *u = work, *v = u + 36 * panels * apart, *m = v + 36 * (size * from + GAP);
     for (i64 first = 0; first < tiles; first += size) {
-        i64 count = least(size, tiles - first);
+        i64 count = least(size, tiles - first), slices = panels >= 2 * threads::pool.wanted ? 1 : 6;
         inputs(x, h, w, from, ph, pw, th, tw, first, count, v);
-        threads::each(36 * panels, 36.0 * count * from * to / (VL * 2.5), [&](i64 task) {
-            i64 q = task / panels, panel = task % panels;
+        if (first == 0 && slices > 1)
+            threads::each(panels, (double)from * to * 8, [&](i64 panel) { filters(weights.w, from, to, weights.in, weights.out, weights.turned, panel, u + 36 * panel * apart, apart); });
+        threads::each(panels * slices, 36.0 * count * from * to / (VL * 2.5), [&](i64 task) {
+            i64 panel = task / slices, slice = task % slices;
+            float* own = u + 36 * panel * apart;
+            if (first == 0 && slices == 1) filters(weights.w, from, to, weights.in, weights.out, weights.turned, panel, own, apart);
             int width = (int)least(NR, to - panel * NR);
-            for (i64 t = 0; t < count; t += MR) {
-                int rows = (int)least(MR, count - t);
-                Segment s;
-                float* at[MR];
-                for (int i = 0; i < rows; i++) s.a[i] = v + (q * count + t + i) * from, at[i] = m + (q * count + t + i) * to;
-                s.b = u + (q * panels + panel) * from * NR, s.n = from;
-                product(rows, &s, 1, 1, NR, at, panel * NR, width, Finish{});
-            }
+            for (i64 q = slice * 36 / slices; q < (slice + 1) * 36 / slices; q++)
+                for (i64 t = 0; t < count; t += MR) {
+                    int rows = (int)least(MR, count - t);
+                    Segment s;
+                    float* at[MR];
+                    for (int i = 0; i < rows; i++) s.a[i] = v + q * (count * from + GAP) + (t + i) * from, at[i] = m + q * (count * to + GAP) + (t + i) * to;
+                    s.b = own + q * apart, s.n = from;
+                    product(rows, &s, 1, 1, NR, at, panel * NR, width, Finish{});
+                }
         });
         outputs(m, oh, ow, to, th, tw, first, count, y, f);
     }
 }
 
 static void forward(const conv::Shape& s, const float* x, const float* w, float* y, const gemm::Finish& f, float* work) {
-    filters(w, s.c, s.o, 9, s.c * 9, false, work);
-    apply(x, s.n, s.h, s.w, s.c, s.ph, s.pw, s.oh, s.ow, s.o, work, y, f, work + 36 * up(s.o, NR) * s.c * NR);
+    apply(x, s.n, s.h, s.w, s.c, s.ph, s.pw, s.oh, s.ow, s.o, Weights{w, 9, s.c * 9, false}, y, f, work);
 }
 
 static void data(const conv::Shape& s, const float* g, const float* w, float* gx, const gemm::Finish& f, float* work) {
-    filters(w, s.o, s.c, s.c * 9, 9, true, work);
-    apply(g, s.n, s.oh, s.ow, s.o, 2 - s.ph, 2 - s.pw, s.h, s.w, s.c, work, gx, f, work + 36 * up(s.c, NR) * s.o * NR);
+    apply(g, s.n, s.oh, s.ow, s.o, 2 - s.ph, 2 - s.pw, s.h, s.w, s.c, Weights{w, s.c * 9, 9, true}, gx, f, work);
 }
 
 static void weight(const conv::Shape& s, const float* x, const float* g, float* gw, float* work) {
     using namespace gemm;
     i64 th = up(s.oh, 4), tw = up(s.ow, 4), tiles = s.n * th * tw, size = group(s.c, s.o, tiles), panels = up(s.o, NR), blocks = up(s.c, MR);
-    float *u = work, *v = u + 36 * s.c * s.o, *m = v + 36 * size * s.c + 64;
-    for (i64 first = 0; first < tiles; first += size) {
-        i64 count = least(size, tiles - first);
-        inputs(x, s.h, s.w, s.c, s.ph, s.pw, th, tw, first, count, v);
-        outputs_back(g, s.oh, s.ow, s.o, th, tw, first, count, m);
-        threads::each(36 * panels, 36.0 * count * s.c * s.o / (VL * 2.5), [&](i64 task) {
-            i64 q = task / panels, panel = task % panels;
-            int width = (int)least(NR, s.o - panel * NR);
-            float* b = scratch(0, count * NR);
-            pack(m + q * count * s.o, count, s.o, 1, panel * NR, width, b);
-            for (i64 block = 0; block < blocks; block++) {
-                int rows = (int)least(MR, s.c - block * MR);
-                Segment t;
-                float* at[MR];
-                for (int i = 0; i < rows; i++) t.a[i] = v + q * count * s.c + block * MR + i, at[i] = u + (q * s.c + block * MR + i) * s.o;
-                t.b = b, t.n = count;
-                Finish f;
-                f.accumulate = first > 0;
-                product(rows, &t, 1, s.c, NR, at, panel * NR, width, f);
-            }
-        });
-    }
-    threads::ranges(s.o / VL, 1, (double)s.c * s.o * 8, [&](i64 low, i64 high) {
-        for (i64 o = low * VL; o < high * VL; o += VL)
+    i64 apart = s.c * NR + GAP;  // of the frequencies of a panel
+    float *u = work, *v = u + 36 * panels * apart, *m = v + 36 * (size * s.c + GAP);
+    auto back = [&](i64 panel) {
+        int width = (int)least(NR, s.o - panel * NR);
+        for (i64 o = 0; o < width; o += VL)
             for (i64 c = 0; c < s.c; c++) {
                 vf t[3][6], r[3];
                 for (int b = 0; b < 6; b++) {
                     vf d[6];
-                    for (int a = 0; a < 6; a++) d[a] = load(u + ((a * 6 + b) * s.c + c) * s.o + o);
+                    for (int a = 0; a < 6; a++) d[a] = load(u + 36 * panel * apart + (a * 6 + b) * apart + c * NR + o);
                     filter_back(d, &t[0][b], 6);
                 }
+                float lanes[9][VL];
                 for (int a = 0; a < 3; a++) {
                     filter_back(t[a], r, 1);
-                    for (int b = 0; b < 3; b++)
-                        for (int e = 0; e < VL; e++) gw[((o + e) * s.c + c) * 9 + a * 3 + b] = r[b][e];
+                    for (int b = 0; b < 3; b++) store(lanes[a * 3 + b], r[b]);
+                }
+                for (int e = 0; e < VL; e++)
+                    for (int k = 0; k < 9; k++) gw[((panel * NR + o + e) * s.c + c) * 9 + k] = lanes[k][e];
+            }
+    };
+    for (i64 first = 0; first < tiles; first += size) {
+        i64 count = least(size, tiles - first), slices = panels >= 2 * threads::pool.wanted ? 1 : 6;
+        inputs(x, s.h, s.w, s.c, s.ph, s.pw, th, tw, first, count, v);
+        outputs_back(g, s.oh, s.ow, s.o, th, tw, first, count, m);
+        bool last = first + count == tiles;
+        threads::each(panels * slices, 36.0 * count * s.c * s.o / (VL * 2.5), [&](i64 task) {
+            i64 panel = task / slices, slice = task % slices;
+            int width = (int)least(NR, s.o - panel * NR);
+            float* b = scratch(0, count * NR);
+            for (i64 q = slice * 36 / slices; q < (slice + 1) * 36 / slices; q++) {
+                pack(m + q * (count * s.o + GAP), count, s.o, 1, panel * NR, width, b);
+                for (i64 block = 0; block < blocks; block++) {
+                    int rows = (int)least(MR, s.c - block * MR);
+                    Segment t;
+                    float* at[MR];
+                    for (int i = 0; i < rows; i++) t.a[i] = v + q * (count * s.c + GAP) + block * MR + i, at[i] = u + (36 * panel + q) * apart + (block * MR + i) * NR;
+                    t.b = b, t.n = count;
+                    Finish f;
+                    f.accumulate = first > 0;
+                    product(rows, &t, 1, s.c, NR, at, 0, width, f);
                 }
             }
-    });
+            if (last && slices == 1) back(panel);
+        });
+        if (last && slices > 1) threads::each(panels, (double)s.c * s.o * 8, back);
+    }
 }
 
 }  // namespace winograd
