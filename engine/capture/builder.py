@@ -323,7 +323,7 @@ class Builder:
             constants = self.temporary((len(program.constants),))
             constants.buffer.pinned = True
             self.constants.append((constants, program.constants, call))
-        return [len(program.inputs), program.outputs, len(program.constants), constants, len(program.steps) // 3, *program.steps]
+        return [len(program.inputs), program.outputs, len(program.constants), constants, program.places, len(program.steps) // 3, *program.steps]
 
     def _order(self, shape: Sequence[int], places: Sequence[Storage]) -> tuple[int, ...]:
         """The order of dimensions in memory, outermost first: as most of the operands of that shape have it."""

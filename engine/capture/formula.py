@@ -32,12 +32,12 @@ class NotTraceable(NotCaptured):
 
 
 class Live:
-    """A number that a rule is called with and that may be another at the next step: a way to find it in the hyperparameters."""
+    """A number that a rule is called with and that may be another at the next step: a way to find it in the hyperparameters ``names``."""
 
-    __slots__ = ("find", "guards", "now")
+    __slots__ = ("find", "guards", "names", "now")
 
-    def __init__(self, now: float, find: Callable[[dict[str, Any]], float], guards: list[tuple[Live, bool]]) -> None:
-        self.now, self.find, self.guards = now, find, guards
+    def __init__(self, now: float, find: Callable[[dict[str, Any]], float], names: frozenset[str], guards: list[tuple[Live, bool]]) -> None:
+        self.now, self.find, self.names, self.guards = now, find, names, guards
 
     def _with(self, function: Callable[[float, float], float], other: Any, swapped: bool = False) -> Any:
         if isinstance(other, Symbol):
@@ -45,9 +45,10 @@ class Live:
         a = self.find
         b = other.find if isinstance(other, Live) else (lambda hyper: other)
         x, y = self.now, other.now if isinstance(other, Live) else other
+        names = self.names | (other.names if isinstance(other, Live) else frozenset())
         if swapped:
-            return Live(function(y, x), lambda hyper: function(b(hyper), a(hyper)), self.guards)
-        return Live(function(x, y), lambda hyper: function(a(hyper), b(hyper)), self.guards)
+            return Live(function(y, x), lambda hyper: function(b(hyper), a(hyper)), names, self.guards)
+        return Live(function(x, y), lambda hyper: function(a(hyper), b(hyper)), names, self.guards)
 
     def __add__(self, o: Any) -> Any:
         return self._with(lambda x, y: x + y, o)
@@ -80,7 +81,7 @@ class Live:
         """A choice that the rule makes by the number: it must come out the same each time."""
         answer = test(self.now)
         find = self.find
-        self.guards.append((Live(0.0, lambda hyper: float(test(find(hyper))), self.guards), answer))
+        self.guards.append((Live(0.0, lambda hyper: float(test(find(hyper))), self.names, self.guards), answer))
         return answer
 
     def __bool__(self) -> bool:
@@ -315,6 +316,7 @@ class Program:
             place[id(s)] = free.pop()
             steps.append(_step(code, place[id(s)], operands))
         steps += [_step("copy", len(self.inputs) + i, [place[id(s)]]) for i, s in enumerate(outputs)]
+        self.places = top
         if top > LIMIT:
             raise NotTraceable(f"a formula of {top} operands and intermediates, more than {LIMIT}")
         for i in range(len(outputs)):

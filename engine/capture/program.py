@@ -33,6 +33,7 @@ class _Group:
         self.last: dict[str, Any] | None = None
         self.states: list[dict[str, Any]] = []
         self.version = -1
+        self.settled = False  # whether every parameter's state holds the program's arrays
 
     def bind(self) -> None:
         """Finds the state of each parameter, and puts what was loaded into it where the program has it."""
@@ -47,7 +48,7 @@ class _Group:
                     array[...] = held._data
                     state[name] = Tensor._wrap(array)
             self.states.append(state)
-        self.version = self.optimizer.changes
+        self.version, self.settled = self.optimizer.changes, False
 
     def advance(self) -> dict[str, Any]:
         """Counts the step and gives the numbers that it is made with."""
@@ -58,18 +59,26 @@ class _Group:
             for state in self.states:
                 state["step"] = state.get("step", 0) + 1
         hyper = self.optimizer.hyperparameters(self.group, self.states[0])
-        if hyper != self.last:
+        last = self.last
+        if hyper != last:
+            changed = {k for k in hyper if last is None or hyper[k] != last[k]}
             for guard, answer in self.guards:
-                if bool(guard.find(hyper)) is not answer:
-                    raise Changed(f"the optimizer's settings changed in a way that changes what is computed: {self.last} became {hyper}")
+                if not changed.isdisjoint(guard.names) and bool(guard.find(hyper)) is not answer:
+                    for state in self.states if counts else ():
+                        state["step"] -= 1  # no step has been made
+                    raise Changed(f"the optimizer's settings changed in a way that changes what is computed: {last} became {hyper}")
             for array, finds in self.numbers:
-                for i, find in finds:
-                    array[i] = find(hyper)
+                for i, live in finds:
+                    if not changed.isdisjoint(live.names):
+                        array[i] = live.find(hyper)
             self.last = hyper
+        if self.settled:
+            return hyper
         for (_, slots), state in zip(self.members, self.states, strict=True):
             if len(slots) and next(iter(slots)) not in state:
                 for name, array in slots.items():
                     state[name] = Tensor._wrap(array)
+        self.settled = True
         return hyper
 
 
@@ -118,7 +127,7 @@ class Program:
             group.members.append((call.attrs.parameter, slots))
         for storage, constants, update in self.builder.constants:
             array = storage.view(self.arena)
-            finds = [(i, c.find) for i, c in enumerate(constants) if isinstance(c, Live)]
+            finds = [(i, c) for i, c in enumerate(constants) if isinstance(c, Live)]
             for i, c in enumerate(constants):
                 array[i] = c.now if isinstance(c, Live) else c
             if update is not None and finds:
@@ -179,7 +188,7 @@ class Program:
         def segment() -> None:
             wrong = run(address, size)
             if wrong:
-                raise IndexError(f"Target {wrong - 1 if wrong > 0 else 'below 0'} is out of bounds of the classes that the input has.")
+                _check(wrong)
 
         return segment
 
@@ -224,18 +233,63 @@ class Program:
                     f"{[(list(a._data.shape), a._data.dtype.name) for a in arguments]}"
                 )
             array[...] = t._data
+        self._advance()
+        for segment in self.segments:
+            segment()
+        self._leave()
+
+    def _advance(self) -> None:
+        """What changes from step to step: counts, numbers of the optimizer, random counters."""
         for group in self.groups:
             group.advance()
         for key, count, words in self.draws:
             taken = current_generator().take(count, words)
             key[0], key[1], key[2] = taken["seed"], taken["stream"], taken["start"]
-        for segment in self.segments:
-            segment()
+
+    def _leave(self) -> None:
+        """Gradients and versions as a step leaves them."""
         for leaf, gradient in self.gradients:
             leaf.grad = gradient
         for group in self.groups:
             for parameter, _ in group.members:
                 parameter._version[0] += 1
+
+    def run_many(self, arguments: Sequence[Tensor]) -> list[np.ndarray[Any, Any]]:
+        """As many steps as the arguments have rows, each on a row of every argument, in one native call; the rows of each result."""
+        steps = len(arguments[0]._data)
+        rows = [np.ascontiguousarray(t._data) for t in arguments]
+        for array, r in zip(self.inputs, rows, strict=True):
+            if r.shape != (steps, *array.shape) or r.dtype != array.dtype:
+                raise ValueError(f"{steps} steps of a program for {list(array.shape)} {array.dtype.name} were given {list(r.shape)} {r.dtype.name}")
+        results = [np.empty((steps, *o.shape), o.dtype) for o in self.outputs]
+        copies = [*((a, r, 0) for a, r in zip(self.inputs, rows, strict=True)), *((o, r, 1) for o, r in zip(self.outputs, results, strict=True))]
+        numbers = [(array, np.empty((steps, array.size), array.dtype)) for g in self.groups for array, _ in g.numbers]
+        keys = [(key, np.empty((steps, 3), np.int64)) for key, _, _ in self.draws]
+        for i in range(steps):
+            self._advance()
+            for array, table in (*numbers, *keys):
+                table[i] = array
+        copies += [(array, table, 0) for array, table in (*numbers, *keys)]
+        (code,) = self.codes
+        assert self.native is not None
+        table = np.array([[_address(a), _address(r), a.nbytes, after] for a, r, after in copies], np.int64)
+        _check(self.native.repeat(_address(code), len(code), steps, _address(table), len(table)))
+        self._leave()
+        return results
+
+    @property
+    def is_native(self) -> bool:
+        """Whether the program is one native call."""
+        return len(self.segments) == len(self.codes) == 1
+
+
+def _address(array: np.ndarray[Any, Any]) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def _check(wrong: int) -> None:
+    if wrong:
+        raise IndexError(f"Target {wrong - 1 if wrong > 0 else 'below 0'} is out of bounds of the classes that the input has.")
 
 
 def plan_of(programs: Sequence[Program]) -> dict[str, int]:

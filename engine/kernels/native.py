@@ -17,7 +17,7 @@ _FOLDER = Path(__file__).parent / "cpu" / "build"
 
 
 class Native:
-    """A loaded library. ``run(code, size)`` runs a program of ``size`` 64-bit numbers at the address ``code``; 0, or what went wrong."""
+    """A loaded library. ``run(code, size)`` runs a program of ``size`` 64-bit numbers at the address ``code``, ``repeat`` does several times; 0, or what went wrong."""
 
     def __init__(self, path: Path) -> None:
         library = ctypes.CDLL(str(path))
@@ -30,6 +30,9 @@ class Native:
         self.run: Any = library.epochline_run
         self.run.argtypes = [ctypes.c_void_p, ctypes.c_int64]
         self.run.restype = ctypes.c_int64
+        self.repeat: Any = library.epochline_repeat
+        self.repeat.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
+        self.repeat.restype = ctypes.c_int64
         self.conv_workspace: Any = library.epochline_conv_workspace
         self.vector = int(library.epochline_vector())
         self.path = path

@@ -274,3 +274,18 @@ def test_nothing_is_computed_that_nobody_needs() -> None:
         assert step(torch.ones(2, 3)).item() == 6
     (program,) = step.programs.values()
     assert len(program.builder.instructions) == 1 or native() is None
+
+
+@pytest.mark.parametrize("name", ["regression", "dropout", "residual"])
+def test_many_steps_in_one_call(name: str) -> None:
+    """The bits of as many calls, the learning rate's changes and the random numbers included."""
+    a, plan = Training(name), dict[str, int]()
+    batches = [a.batch(i) for i in range(5)]
+    one = torch.compile(a.step, plan=plan)
+    expected = [one(x, y).item() for x, y in batches]
+    b = Training(name)
+    many = torch.compile(b.step, plan=plan)
+    found = many.many(torch.stack([x for x, _ in batches[:3]]), torch.stack([y for _, y in batches[:3]])).tolist()
+    found += many.many(torch.stack([x for x, _ in batches[3:]]), torch.stack([y for _, y in batches[3:]])).tolist()
+    assert found == expected
+    assert all(np.array_equal(v, b.state()[k]) for k, v in a.state().items())

@@ -35,7 +35,7 @@ def update(b: Builder, call: Call) -> bool:
             b.instructions.append(pieces)
             return True
     guards: list[tuple[Live, bool]] = []
-    numbers = {k: v if isinstance(v, bool) else Live(v, operator.itemgetter(k), guards) for k, v in hyper.items()}
+    numbers = {k: v if isinstance(v, bool) else Live(v, operator.itemgetter(k), frozenset((k,)), guards) for k, v in hyper.items()}
     made = traced(call.op.rule, [Symbol("operand", leaf=i) for i in range(len(ins))], numbers)  # type: ignore[arg-type]  # an update has a rule
     outputs = made if isinstance(made, tuple) else (made,)
     if len(outputs) != len(outs):

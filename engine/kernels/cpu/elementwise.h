@@ -14,7 +14,7 @@ enum Code : int {
 
 // Each step is 4 numbers: code, where to, and operands packed as a | b << 16 | c << 32.
 struct Formula {
-    i64 inputs, outputs, constants, steps;
+    i64 inputs, outputs, constants, places, steps;
     const i64* step;
     const float* constant;
 };
@@ -119,7 +119,7 @@ struct Places {
 
     void begin(const Formula& f) {
         i64 first = f.inputs + f.outputs;
-        for (i64 i = 0; i < LIMIT; i++) at[i] = {memory[i], -1};
+        for (i64 i = first + f.constants; i < f.places; i++) at[i] = {memory[i], -1};
         for (i64 i = 0; i < f.constants; i++) constant(first + i, f.constant[i]);
     }
     void constant(i64 place, float value) {
@@ -191,8 +191,10 @@ static void map(const Formula& f, i64 rows, i64 width, const Operand* operand, d
                 if (i >= f.inputs) p.at[i] = {p.memory[i], -1};
                 else if (o.kind == ONE) p.constant(i, *o.data);
                 else if (o.kind == ROW && (together == 1 || high - low == 1)) p.at[i] = {o.data + from, -1};
-                else if (o.kind == ROW)
+                else if (o.kind == ROW) {
+                    p.at[i] = {p.memory[i], -1};
                     for (i64 r = 0; r < least(together, high - low); r++) memcpy(p.memory[i] + r * columns, o.data + from, columns * 4);
+                }
             }
             for (i64 row = low; row < high; row += taken) {
                 taken = least(together, high - row);

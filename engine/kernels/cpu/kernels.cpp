@@ -34,7 +34,7 @@ struct Arguments {
     }
     elementwise::Formula formula() {
         elementwise::Formula f;
-        f.inputs = next(), f.outputs = next(), f.constants = next(), f.constant = floats(), f.steps = next(), f.step = a;
+        f.inputs = next(), f.outputs = next(), f.constants = next(), f.constant = floats(), f.places = next(), f.steps = next(), f.step = a;
         a += 3 * f.steps;
         return f;
     }
@@ -235,6 +235,20 @@ PUBLIC i64 epochline_run(const i64* code, i64 size) {
         table[code[0]].kernel(Arguments{code + 2});
         if (rows::wrong_class != -1) return rows::wrong_class >= 0 ? rows::wrong_class + 1 : rows::wrong_class;
         code += 2 + code[1];
+    }
+    return 0;
+}
+
+// Runs a program `steps` times in one call. What goes from one step to the next differently lies in rows: `copies` times a place
+// in the program, the first row, the bytes of a row, and whether it is read before a step (0) or written after it (1).
+PUBLIC i64 epochline_repeat(const i64* code, i64 size, i64 steps, const i64* copy, i64 copies) {
+    for (i64 i = 0; i < steps; i++) {
+        for (i64 c = 0; c < copies; c++)
+            if (!copy[4 * c + 3]) memcpy((void*)copy[4 * c], (const char*)copy[4 * c + 1] + i * copy[4 * c + 2], copy[4 * c + 2]);
+        i64 wrong = epochline_run(code, size);
+        if (wrong) return wrong;
+        for (i64 c = 0; c < copies; c++)
+            if (copy[4 * c + 3]) memcpy((char*)copy[4 * c + 1] + i * copy[4 * c + 2], (const void*)copy[4 * c], copy[4 * c + 2]);
     }
     return 0;
 }

@@ -2,6 +2,9 @@
 #pragma once
 #include <stdint.h>
 #include <string.h>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 typedef int64_t i64;
 
@@ -24,16 +27,24 @@ static inline vf pick(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask
 static inline vf vmax(vf a, vf b) { return pick(a > b, a, b); }
 static inline vf vmin(vf a, vf b) { return pick(a < b, a, b); }
 
+// The first n floats at p, and zeros; or to p, the first n.
+#if defined(__AVX512F__)
+static inline vf load_some(const float* p, int n) { return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
+static inline void store_some(float* p, vf v, int n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v); }
+#elif defined(__AVX2__)
+static inline __m256i first(int n) { return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)); }
+static inline vf load_some(const float* p, int n) { return (vf)_mm256_maskload_ps(p, first(n)); }
+static inline void store_some(float* p, vf v, int n) { _mm256_maskstore_ps(p, first(n), (__m256)v); }
+#else
 static inline vf load_some(const float* p, int n) {
     float t[VL] = {};
-    memcpy(t, p, sizeof(float) * n);
+    for (int i = 0; i < n; i++) t[i] = p[i];
     return load(t);
 }
 static inline void store_some(float* p, vf v, int n) {
-    float t[VL];
-    store(t, v);
-    memcpy(p, t, sizeof(float) * n);
+    for (int i = 0; i < n; i++) p[i] = v[i];
 }
+#endif
 static inline float sum(vf v) {
     float t[VL], s = 0;
     store(t, v);
