@@ -11,6 +11,7 @@ from rich.console import Console
 
 from benchmarks import step as steps
 from benchmarks.machine import describe
+from benchmarks.report import write
 
 
 def _listed(ctx: click.Context, parameter: click.Parameter, value: str) -> list[str]:
@@ -39,6 +40,13 @@ def step(peers: list[str], threads: list[str], only: list[str], seconds: float, 
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+
+
+@main.command()
+@click.argument("source", type=click.Path(exists=True, path_type=Path), default=Path("benchmarks/results/step.json"))
+def report(source: Path) -> None:
+    """Makes docs/performance.md and its picture of a run's JSON file."""
+    write(source)
 
 
 if __name__ == "__main__":

@@ -17,23 +17,23 @@ from benchmarks.sides import make
 
 def main() -> None:
     side, workload, optimizer, threads, start = sys.argv[1:]
-    step = make(side, workload, optimizer, int(threads), Path(start))
+    made = make(side, workload, optimizer, int(threads), Path(start))
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
         command, argument = line.split()
         if command == "losses":
-            print(json.dumps([float(step()) for _ in range(int(argument))]), flush=True)
+            print(json.dumps([float(made.step()) for _ in range(int(argument))]), flush=True)
             continue
         began = time.perf_counter()
-        step()
+        made.timed()
         once = time.perf_counter() - began
         together = max(1, int(1e-3 / once))
         spent, end = [], began + float(argument)
         while len(spent) < 2 or time.perf_counter() < end:
             before = time.perf_counter()
             for _ in range(together):
-                step()
-            spent.append((time.perf_counter() - before) / together)
+                made.timed()
+            spent.append((time.perf_counter() - before) / together / made.steps)
         print(json.dumps({"times": spent, "rss_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}), flush=True)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.sides import weights
+from benchmarks.sides import TOGETHER, weights
 from benchmarks.workloads import REACH, TWO_THREADS, WORKLOADS
 
 SIDES = {"torch": ["torch", "torch_channels_last", "torch.compile"], "jax": ["jax"]}
@@ -31,7 +31,9 @@ class Peer:
         environment = {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))}
         if side == "jax":
             environment["JAX_PLATFORMS"] = "cpu"
-            environment["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen={'false' if threads == 1 else 'true'} intra_op_parallelism_threads={threads}"
+            environment["XLA_FLAGS"] = (
+                f"--xla_cpu_multi_thread_eigen={'false' if threads == 1 else 'true'} intra_op_parallelism_threads={threads}"
+            )
         command = [sys.executable, "-W", "ignore", "-m", "benchmarks.peer", side, workload, optimizer, str(threads), str(start)]
         pinned = ["taskset", "-c", "0"] if threads == 1 and side == "jax" else []  # XLA's threads obey nothing else
         self.process = subprocess.Popen(
@@ -119,11 +121,13 @@ def compare(workload: str, optimizer: str, threads: int, sides: Sequence[str], s
         "id": workload, "optimizer": optimizer, "threads": threads, "ours_us": us[mine], "ours_min_us": round(min(peers[mine].times) * 1e6, 1),
         "peers_us": {s: us[s] for s in us if s != mine}, "peers_min_us": {s: round(min(peers[s].times) * 1e6, 1) for s in us if s != mine},
         "ratio": round(best / us[mine], 2), "reach": REACH["E" if workload.startswith("E") else workload], "flops": flops(w.id),
-        "rss_mib": {s: peers[s].rss_kib >> 10 for s in peers}, **({"failed": failed} if failed else {}),
+        "steps_a_call": TOGETHER.get(workload, 1), "rss_mib": {s: peers[s].rss_kib >> 10 for s in peers}, **({"failed": failed} if failed else {}),
     }  # fmt: skip
 
 
-def run(peers: Sequence[str], threads: Sequence[int], only: Sequence[str], seconds: float, rounds: int, machine: dict[str, Any]) -> list[dict[str, Any]]:
+def run(
+    peers: Sequence[str], threads: Sequence[int], only: Sequence[str], seconds: float, rounds: int, machine: dict[str, Any]
+) -> list[dict[str, Any]]:
     """All rows asked for, printed as they come."""
     console = Console()
     sides = [side for peer in peers for side in SIDES[peer]]
@@ -155,5 +159,15 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
         peer = f"{r['peers_us'][best]:g} ({best})" if best else "-"
         minima = f"{r['ours_min_us']:g} / {r['peers_min_us'][best]:g}" if best else f"{r['ours_min_us']:g}"
         reached = "green" if best and r["ratio"] >= r["reach"] else "red" if best else "default"
-        t.add_row(r["id"], r["optimizer"], str(r["threads"]), f"{r['ours_us']:g}", peer, minima, f"[{reached}]{r['ratio']}[/]", f"{r['reach']}", f"{r['roofline']}")
+        t.add_row(
+            r["id"],
+            r["optimizer"],
+            str(r["threads"]),
+            f"{r['ours_us']:g}",
+            peer,
+            minima,
+            f"[{reached}]{r['ratio']}[/]",
+            f"{r['reach']}",
+            f"{r['roofline']}",
+        )
     return t

@@ -36,12 +36,25 @@ class Workload:
 
 def _bottleneck(width: int) -> Layer:
     narrow = width // 4
-    unit = [(CONV, width, narrow, 1, 1, 0, True), ("bn", narrow), ("relu",), (CONV, narrow, narrow, 3, 1, 1, True), ("bn", narrow), ("relu",)]
+    unit = [
+        (CONV, width, narrow, 1, 1, 0, True),
+        ("bn", narrow),
+        ("relu",),
+        (CONV, narrow, narrow, 3, 1, 1, True),
+        ("bn", narrow),
+        ("relu",),
+    ]
     return ("residual", [*unit, (CONV, narrow, width, 1, 1, 0, True), ("bn", width), ("relu",)], [], False)
 
 
 def _block(inputs: int, outputs: int, stride: int) -> Layer:
-    main = [(CONV, inputs, outputs, 3, stride, 1, False), ("bn", outputs), ("relu",), (CONV, outputs, outputs, 3, 1, 1, False), ("bn", outputs)]
+    main = [
+        (CONV, inputs, outputs, 3, stride, 1, False),
+        ("bn", outputs),
+        ("relu",),
+        (CONV, outputs, outputs, 3, 1, 1, False),
+        ("bn", outputs),
+    ]
     shortcut = [(CONV, inputs, outputs, 1, stride, 0, False), ("bn", outputs)] if stride > 1 or inputs != outputs else []
     return ("residual", main, shortcut, True)
 

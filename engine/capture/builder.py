@@ -120,7 +120,12 @@ class Builder:
     def of(self, v: Value) -> Storage:
         """Where a value lies, computed if it was waiting."""
         if v not in self.storage:
-            self.compute([v])
+            if (
+                v.dtype != FLOAT and v in self.lazy and v.maker is not None
+            ):  # comparisons, as the booleans that they are outside of formulas
+                self.launch(v.maker)
+            else:
+                self.compute([v])
         return self.storage[v]
 
     def dense(self, v: Value, order: Sequence[int] | None = None) -> Storage:
@@ -231,8 +236,6 @@ class Builder:
         for v in values:
             if v not in self.lazy:
                 raise NotCaptured(f"{v} is needed before it was computed")
-            if v.dtype != FLOAT:
-                raise NotCaptured(f"a {v.dtype.name} tensor of comparisons is kept")
         if not values and not sums and not stores:
             return
         values += self._also_wanted([*(self.lazy[v] for v in values), *(s for s, _ in stores), *(s for s, _, _ in sums)], values, stores)
@@ -297,7 +300,7 @@ class Builder:
         found: list[tuple[Symbol, Storage, int]] = []
         for v in values:
             for use in v.uses:
-                dims = use.attrs.get("dims")
+                dims: tuple[int, ...] = use.attrs.get("dims", ())
                 if use.op.name != "sum" or use.outs[0] in self.storage or ("sum", v, dims) in self.done or use.outs[0].size == 1:
                     continue
                 lies = list(order or self._order(v.shape, [self.of(o) for o in operands(self.lazy[v])]))
@@ -323,7 +326,15 @@ class Builder:
             constants = self.temporary((len(program.constants),))
             constants.buffer.pinned = True
             self.constants.append((constants, program.constants, call))
-        return [len(program.inputs), program.outputs, len(program.constants), constants, program.places, len(program.steps) // 3, *program.steps]
+        return [
+            len(program.inputs),
+            program.outputs,
+            len(program.constants),
+            constants,
+            program.places,
+            len(program.steps) // 3,
+            *program.steps,
+        ]
 
     def _order(self, shape: Sequence[int], places: Sequence[Storage]) -> tuple[int, ...]:
         """The order of dimensions in memory, outermost first: as most of the operands of that shape have it."""

@@ -197,7 +197,7 @@ class Mathematics:
         "add": "add", "subtract": "sub", "multiply": "mul", "true_divide": "div", "divide": "div", "maximum": "max", "minimum": "min", "negative": "neg",
         "absolute": "abs", "abs": "abs", "sqrt": "sqrt", "exp": "exp", "log": "log", "tanh": "tanh", "sign": "sign", "floor": "floor", "ceil": "ceil",
         "rint": "rint", "trunc": "trunc", "log1p": "log1p", "greater": "gt", "greater_equal": "ge", "less": "lt", "less_equal": "le", "equal": "eq",
-        "not_equal": "ne", "logical_and": "and", "logical_or": "or", "logical_not": "not", "where": "where", "erf": "erf", "copy": "copy",
+        "not_equal": "ne", "logical_and": "and", "logical_or": "or", "logical_not": "not", "bitwise_and": "and", "bitwise_or": "or", "invert": "not", "where": "where", "erf": "erf", "copy": "copy",
     }  # fmt: skip
 
     def __getattr__(self, name: str) -> Callable[..., Symbol]:

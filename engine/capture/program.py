@@ -260,9 +260,14 @@ class Program:
         rows = [np.ascontiguousarray(t._data) for t in arguments]
         for array, r in zip(self.inputs, rows, strict=True):
             if r.shape != (steps, *array.shape) or r.dtype != array.dtype:
-                raise ValueError(f"{steps} steps of a program for {list(array.shape)} {array.dtype.name} were given {list(r.shape)} {r.dtype.name}")
+                raise ValueError(
+                    f"{steps} steps of a program for {list(array.shape)} {array.dtype.name} were given {list(r.shape)} {r.dtype.name}"
+                )
         results = [np.empty((steps, *o.shape), o.dtype) for o in self.outputs]
-        copies = [*((a, r, 0) for a, r in zip(self.inputs, rows, strict=True)), *((o, r, 1) for o, r in zip(self.outputs, results, strict=True))]
+        copies = [
+            *((a, r, 0) for a, r in zip(self.inputs, rows, strict=True)),
+            *((o, r, 1) for o, r in zip(self.outputs, results, strict=True)),
+        ]
         numbers = [(array, np.empty((steps, array.size), array.dtype)) for g in self.groups for array, _ in g.numbers]
         keys = [(key, np.empty((steps, 3), np.int64)) for key, _, _ in self.draws]
         for i in range(steps):

@@ -289,3 +289,11 @@ def test_many_steps_in_one_call(name: str) -> None:
     found += many.many(torch.stack([x for x, _ in batches[3:]]), torch.stack([y for _, y in batches[3:]])).tolist()
     assert found == expected
     assert all(np.array_equal(v, b.state()[k]) for k, v in a.state().items())
+
+
+def test_comparisons_that_are_wanted_as_booleans() -> None:
+    step = torch.compile(lambda x: ((x > 0), (x > 0).long().sum(), torch.where(x > 1, x, 0)))
+    x = torch.tensor([-1.0, 0.5, 2.0])
+    positive, count, kept = step(x)
+    assert positive.tolist() == [False, True, True] and count.item() == 2 and kept.tolist() == [0, 0, 2]
+    assert all(isinstance(p, Program) for p in step.programs.values())

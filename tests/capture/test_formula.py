@@ -36,7 +36,10 @@ def by_steps(p: Program, values: list[float], overwritten: dict[int, int]) -> li
     for at in range(0, len(p.steps), 3):
         code, to, packed = p.steps[at : at + 3]
         name = NAMES[code]
-        operands = [place[(packed >> (16 * i)) & 0xFFFF] for i in range(MEANING[name].__code__.co_argcount if hasattr(MEANING[name], "__code__") else ARITY[name])]
+        operands = [
+            place[(packed >> (16 * i)) & 0xFFFF]
+            for i in range(MEANING[name].__code__.co_argcount if hasattr(MEANING[name], "__code__") else ARITY[name])
+        ]
         place[to] = MEANING[name](*operands)
         out = to - len(p.inputs)
         if out in overwritten and overwritten[out] in p.inputs:

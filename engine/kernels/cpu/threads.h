@@ -1,5 +1,6 @@
-// A pool of threads that sleep while there is nothing to do. Work is cut into tasks by what is computed, never by how many
-// threads there are, so results have the same bits on any number of them.
+// A pool of threads that sleep while there is nothing to do (they look out for 20 microseconds first: a program's kernels follow
+// one another faster than a thread wakes). Work is cut into tasks by what is computed, never by how many threads there are, so
+// results have the same bits on any number of them.
 #pragma once
 #include <pthread.h>
 
@@ -9,10 +10,11 @@ namespace threads {
 
 typedef void (*Task)(void* context, i64 task);
 
-constexpr int LIMIT = 64;
+constexpr int LIMIT = 64, LOOKS = 1000;
 
 struct Pool {
     pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;  // whose tasks are being done
     pthread_cond_t begun = PTHREAD_COND_INITIALIZER, ended = PTHREAD_COND_INITIALIZER;
     int wanted = 1, running = 0, busy = 0;
     i64 round = 0;
@@ -21,6 +23,34 @@ struct Pool {
     i64 count = 0, next = 0;
 };
 static Pool pool;
+static thread_local bool inside = false;  // doing a task: a task's own tasks are done where it is
+
+static inline void breathe() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+// Waits until done() holds: looking for a while, then asleep until `signal`.
+template <class F>
+static void await(pthread_cond_t* signal, const F& done) {
+    for (int i = 0; i < LOOKS; i++, breathe())
+        if (done()) return;
+    pthread_mutex_lock(&pool.lock);
+    while (!done()) pthread_cond_wait(signal, &pool.lock);
+    pthread_mutex_unlock(&pool.lock);
+}
+
+static i64 rounds() { return __atomic_load_n(&pool.round, __ATOMIC_ACQUIRE); }
+static bool idle() { return __atomic_load_n(&pool.busy, __ATOMIC_ACQUIRE) == 0; }
+
+static void announce(pthread_cond_t* signal) {
+    pthread_mutex_lock(&pool.lock);
+    pthread_cond_broadcast(signal);
+    pthread_mutex_unlock(&pool.lock);
+}
 
 static void take_tasks() {
     for (;;) {
@@ -30,17 +60,13 @@ static void take_tasks() {
     }
 }
 
-static void* worker(void*) {
-    i64 seen = 0;
-    pthread_mutex_lock(&pool.lock);
-    seen = pool.round - 1;
-    for (;;) {
-        while (pool.round == seen) pthread_cond_wait(&pool.begun, &pool.lock);
-        seen = pool.round;
-        pthread_mutex_unlock(&pool.lock);
-        take_tasks();
-        pthread_mutex_lock(&pool.lock);
-        if (--pool.busy == 0) pthread_cond_signal(&pool.ended);
+static void* worker(void* birth) {  // in which round, and which worker
+    int index = (int)((i64)birth % LIMIT);
+    inside = true;
+    for (i64 last = (i64)birth / LIMIT;; last++) {
+        await(&pool.begun, [&] { return rounds() != last; });
+        if (index < pool.wanted - 1) take_tasks();
+        if (__atomic_sub_fetch(&pool.busy, 1, __ATOMIC_ACQ_REL) == 0) announce(&pool.ended);
     }
     return nullptr;
 }
@@ -54,42 +80,34 @@ static void set(int n) {
     pool.wanted = (int)most(1, least(n, LIMIT));
 }
 
-static int started() {
-    if (pool.running >= pool.wanted - 1) return pool.wanted;
+static void start() {
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_mutex_lock(&pool.lock);
-    pool.round++;  // workers wait for the round after the one they are born in
-    pool.count = 0;
     while (pool.running < pool.wanted - 1) {
         pthread_t id;
-        if (pthread_create(&id, &attributes, worker, nullptr)) break;
+        if (pthread_create(&id, &attributes, worker, (void*)(pool.round * LIMIT + pool.running))) break;
         pool.running++;
-        pool.busy++;
     }
-    while (pool.busy) pthread_cond_wait(&pool.ended, &pool.lock);
-    pthread_mutex_unlock(&pool.lock);
-    return pool.running + 1;
+    pthread_attr_destroy(&attributes);
 }
 
-// Calls run(context, 0 .. count - 1); on all threads where `cost`, in rough nanoseconds, is worth waking them.
+// Calls run(context, 0 .. count - 1); on all threads where `cost`, in rough nanoseconds, is worth it.
 static void run(Task task, void* context, i64 count, double cost) {
-    if (pool.wanted == 1 || count < 2 || cost < 40e3) {
+    if (inside || pool.wanted == 1 || count < 2 || cost < 20e3 || pthread_mutex_trylock(&pool.turn)) {
         for (i64 i = 0; i < count; i++) task(context, i);
         return;
     }
-    started();
-    pthread_mutex_lock(&pool.lock);
+    inside = true;
+    start();
     pool.task = task, pool.context = context, pool.count = count, pool.next = 0;
-    pool.busy = pool.running;
-    pool.round++;
-    pthread_cond_broadcast(&pool.begun);
-    pthread_mutex_unlock(&pool.lock);
+    __atomic_store_n(&pool.busy, pool.running, __ATOMIC_RELAXED);
+    __atomic_store_n(&pool.round, pool.round + 1, __ATOMIC_RELEASE);
+    announce(&pool.begun);
     take_tasks();
-    pthread_mutex_lock(&pool.lock);
-    while (pool.busy) pthread_cond_wait(&pool.ended, &pool.lock);
-    pthread_mutex_unlock(&pool.lock);
+    await(&pool.ended, idle);
+    inside = false;
+    pthread_mutex_unlock(&pool.turn);
 }
 
 template <class F>

@@ -57,9 +57,9 @@ static inline i64 least(i64 a, i64 b) { return a < b ? a : b; }
 static inline i64 most(i64 a, i64 b) { return a > b ? a : b; }
 static inline i64 up(i64 n, i64 d) { return (n + d - 1) / d; }
 
-// Cephes' expf: |error| < 1 ulp; 0 below -103, infinity above 88.7.
+// Cephes' expf: |error| < 1 ulp; 0 below -103.97, infinity above 88.7228.
 static inline vf vexp(vf x0) {
-    vf x = vmin(vmax(x0, splat(-87.33f)), splat(88.72f));
+    vf x = vmin(vmax(x0, splat(-104.f)), splat(88.7228f));
     vf n = x * 1.44269504088896341f;
     vf magic = splat(12582912.f);  // 1.5 * 2^23: adding it rounds to the nearest integer
     n = (n + magic) - magic;

@@ -1,0 +1,175 @@
+"""Every kernel on random shapes, sizes of 1, odd ones and ones that no vector divides included, against the same step on NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import engine as torch
+from engine.capture.program import Program
+from engine.kernels.native import native
+from engine.nn import functional as F
+
+pytestmark = pytest.mark.skipif(native() is None, reason="no compiled kernels on this machine, or EPOCHLINE_KERNELS=numpy")
+examples = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+sizes = st.integers(1, 40)
+small = st.integers(1, 9)
+
+
+def agree(
+    function: Callable[..., Any], *arrays: np.ndarray[Any, Any], tolerance: float = 2e-5, plan: dict[str, int] | None = None
+) -> Program:
+    """``function`` of leaves, its result and all gradients: compiled against eager, each to ``tolerance`` of its greatest element."""
+    leaves = [torch.tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
+    weight: list[Any] = []
+
+    def step() -> Any:
+        for leaf in leaves:
+            leaf.grad = None
+        y = function(*leaves)
+        if not weight:
+            weight.append(torch.tensor(np.random.default_rng(1).standard_normal(tuple(y.shape)).astype(np.float32)))
+        (y * weight[0]).sum().backward()
+        return y
+
+    expected = [step().detach().numpy().copy(), *(leaf.grad.numpy().copy() for leaf in leaves if leaf.grad is not None)]
+    compiled = torch.compile(step, plan=plan)
+    found = [compiled().detach().numpy(), *(leaf.grad.numpy() for leaf in leaves if leaf.grad is not None)]
+    (program,) = compiled.programs.values()
+    assert program is not None
+    for a, b in zip(expected, found, strict=True):
+        np.testing.assert_allclose(b, a, rtol=0, atol=tolerance * max(float(np.abs(a).max(initial=0)), 1e-3))
+    return program
+
+
+def normal(*size: int, seed: int = 0) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(seed).standard_normal(size).astype(np.float32)
+
+
+@examples
+@given(sizes, sizes, st.integers(1, 300))
+def test_linear(m: int, n: int, k: int) -> None:
+    program = agree(F.linear, normal(m, k), normal(n, k, seed=1), normal(n, seed=2))
+    assert program.is_native
+
+
+@examples
+@given(small, small, sizes, sizes, sizes, st.booleans(), st.booleans())
+def test_matrix_products(a: int, b: int, m: int, n: int, k: int, left: bool, right: bool) -> None:
+    def product(x: Any, y: Any) -> Any:
+        return (x.transpose(-1, -2) if left else x) @ (y.transpose(-1, -2) if right else y)
+
+    agree(product, normal(a, b, *((k, m) if left else (m, k))), normal(a, b, *((n, k) if right else (k, n)), seed=1))
+
+
+geometry = st.fixed_dictionaries(
+    {"kernel": st.tuples(st.integers(1, 5), st.integers(1, 5)), "stride": st.tuples(st.integers(1, 3), st.integers(1, 3)),
+     "padding": st.tuples(st.integers(0, 3), st.integers(0, 3)), "dilation": st.tuples(st.integers(1, 2), st.integers(1, 2))}
+)  # fmt: skip
+
+
+@examples
+@given(st.integers(1, 3), st.integers(1, 20), st.integers(1, 40), st.integers(9, 14), st.integers(9, 14), geometry, st.sampled_from([0, 2]))
+def test_convolution(n: int, c: int, o: int, h: int, w: int, shape: dict[str, Any], algorithm: int) -> None:
+    def plan(kind: str, choice: int) -> tuple[str, int]:
+        d, k, s, p = shape["dilation"], shape["kernel"], shape["stride"], shape["padding"]
+        out = [(size + 2 * p[i] - d[i] * (k[i] - 1) - 1) // s[i] + 1 for i, size in enumerate((h, w))]
+        return " ".join(map(str, [kind, n, h, w, c, *out, o, *k, *s, *p, *d])), choice
+
+    def conv(x: Any, weight: Any, bias: Any) -> Any:
+        return F.conv2d(x, weight, bias, shape["stride"], shape["padding"], shape["dilation"])
+
+    agree(conv, normal(n, c, h, w), normal(o, c, *shape["kernel"], seed=1), normal(o, seed=2), plan=dict([plan("data", algorithm)]))
+
+
+@examples
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(1, 17), st.integers(1, 17), st.integers(0, 2))
+def test_winograd(n: int, c: int, o: int, h: int, w: int, padding: int) -> None:
+    if min(h, w) + 2 * padding < 3:
+        return
+    vector = native().vector  # type: ignore[union-attr]  # the module is skipped without it
+    c, o = c * vector, o * vector
+    out = [size + 2 * padding - 2 for size in (h, w)]
+    plan = {
+        " ".join(map(str, [kind, n, h, w, c, *out, o, 3, 3, 1, 1, padding, padding, 1, 1])): 1 for kind in ("forward", "data", "weight")
+    }
+    agree(lambda x, k: F.conv2d(x, k, None, 1, padding), normal(n, c, h, w), normal(o, c, 3, 3, seed=1), plan=plan, tolerance=5e-5)
+
+
+@examples
+@given(st.integers(1, 3), sizes, st.integers(5, 12), st.integers(5, 12), geometry)
+def test_pooling(n: int, c: int, h: int, w: int, shape: dict[str, Any]) -> None:
+    kernel, stride = shape["kernel"], shape["stride"]
+    padding = tuple(min(p, k // 2) for p, k in zip(shape["padding"], kernel, strict=True))
+    x = np.random.default_rng(0).permutation(n * c * h * w).reshape(n, c, h, w).astype(np.float32)
+    agree(lambda x: F.max_pool2d(x, kernel, stride, padding, ceil_mode=h % 2 == 0), x)
+    agree(lambda x: F.avg_pool2d(x, kernel, stride, padding, count_include_pad=w % 2 == 0), x)
+
+
+@examples
+@given(st.integers(2, 9), sizes, small, small)
+def test_batch_normalization(n: int, c: int, h: int, w: int) -> None:
+    x = normal(n, c, h, w) * 3 + 2
+    agree(lambda x, w, b: F.relu(F.batch_norm(x, None, None, w, b, True)), x, normal(c, seed=1), normal(c, seed=2), tolerance=2e-4)
+
+
+@examples
+@given(sizes, st.integers(2, 80))
+def test_rows(m: int, n: int) -> None:
+    x = normal(m, n) * 3
+    agree(lambda x, w, b: F.layer_norm(x, (n,), w, b), x, normal(n, seed=1), normal(n, seed=2), tolerance=1e-4)
+    agree(lambda x: F.softmax(x, -1), x)
+    agree(lambda x: F.log_softmax(x, -1), x)
+    target = torch.tensor(np.random.default_rng(0).integers(0, n, m))
+    agree(lambda x: F.cross_entropy(x, target), x)
+
+
+@examples
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=5), st.data())
+def test_sums(shape: list[int], data: st.DataObject) -> None:
+    dims = tuple(d for d in range(len(shape)) if data.draw(st.booleans()))
+    agree(lambda x: (x * x).sum(dims) if dims else (x * x).sum(), normal(*shape))
+    agree(lambda x: x.exp().mean(dims, keepdim=True) if dims else x.exp().mean(), normal(*shape))
+
+
+FORMULAS: dict[str, Callable[[Any, Any], Any]] = {
+    "arithmetic": lambda x, y: (x + y) * (x - y) / (y * y + 1),
+    "exponentials": lambda x, y: x.exp() + (y.abs() + 0.1).log() + torch.sigmoid(x) + F.softplus(y),
+    "tanh": lambda x, y: x.tanh() * y,
+    "gelu": lambda x, y: F.gelu(x) + F.gelu(y, approximate="tanh"),
+    "selection": lambda x, y: torch.where(x > y, x, 2 * y).clamp(-1.5, 2.0) + torch.maximum(x, y) + F.leaky_relu(x),
+    "roots": lambda x, y: (x.abs() + 1).sqrt() + (y.abs() + 1).rsqrt() + (x.abs() + 0.5).reciprocal(),
+    "units": lambda x, y: F.elu(x) + F.silu(y) + F.hardswish(x) + F.mish(y) + F.selu(x),
+}
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+@examples
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=4), st.data())
+def test_formulas_on_broadcast_operands(formula: str, shape: list[int], data: st.DataObject) -> None:
+    other = [n if data.draw(st.booleans()) else 1 for n in shape]
+    agree(FORMULAS[formula], normal(*shape) * 2, normal(*other, seed=1), tolerance=1e-5)
+
+
+def test_large_formulas_are_cut_into_tasks() -> None:
+    agree(lambda x, y: (x * y + x).tanh(), normal(700, 301), normal(301, seed=1))
+    agree(lambda x, y: ((x - y) ** 2).mean(), normal(300, 500), normal(300, 1, seed=1))
+
+
+@pytest.mark.parametrize("function", [np.exp, np.log, np.tanh])
+def test_functions_at_their_edges(function: Any) -> None:
+    x = np.array(
+        [0.0, -0.0, 1e-30, 1e-6, 0.3, 1.0, 5.0, 50.0, 88.0, 90.0, 1e30, np.inf, -1e-6, -0.3, -5.0, -80.0, -90.0, -110.0, -np.inf, np.nan],
+        np.float32,
+    )
+    with np.errstate(all="ignore"):
+        wanted = function(x.astype(np.float64)).astype(np.float32)
+    step = torch.compile(lambda x: getattr(torch, function.__name__)(x) * 1)
+    with torch.no_grad():
+        found = step(torch.tensor(x)).numpy()
+    np.testing.assert_allclose(found, wanted, rtol=3e-7, atol=1e-38, equal_nan=True)
