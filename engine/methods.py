@@ -159,6 +159,9 @@ class Methods:
         """A tensor of this dtype, on this device: of a size, or of the elements of a list."""
         return self.new_tensor(args[0]) if len(args) == 1 and not isinstance(args[0], int | tuple) else self.new_zeros(*args or (0,))
 
+    def is_complex(self: Any) -> bool:
+        return False
+
     def ndimension(self: Any) -> int:
         return int(self.ndim)
 

@@ -118,9 +118,6 @@ class Tensor(History, Methods):
     def is_cuda(self) -> Bool:
         return self.device.type == "cuda"
 
-    def is_complex(self) -> Bool:
-        return False
-
     def is_floating_point(self) -> Bool:
         return self.dtype.is_floating_point
 

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from engine.capture import formula
-from engine.capture.formula import Live, NotTraceable, Symbol
+from engine.capture.formula import Live, NotTraceable, Symbol, nodes, operands, reads
+from engine.capture.instruction import OUT, Instruction, Product, Update
 from engine.capture.layout import COLUMN, FULL, ONE, ROW, Buffer, Storage, channels_last, dense_steps, rows_of, viewed
 from engine.capture.record import Call, Draw, NotCaptured, Tape, Value
 from engine.optim.optimizer import Hyper
@@ -23,45 +24,6 @@ from engine.optim.optimizer import Hyper
 FLOAT = np.dtype(np.float32)
 GRAIN = 1 << 14  # elements a task: the cut does not depend on the number of threads
 
-
-class Instruction:
-    """One kernel call, or one launch from Python (``call``). Pointers are storages until the program is laid out."""
-
-    __slots__ = ("arguments", "call", "kernel", "reads", "writes")
-
-    def __init__(
-        self, kernel: str, arguments: list[Any], reads: Sequence[Storage], writes: Sequence[Storage], call: Call | None = None
-    ) -> None:
-        self.kernel, self.arguments, self.call = kernel, arguments, call
-        self.reads, self.writes = list(reads), list(writes)
-
-
-class Product(Instruction):
-    """A matrix product or convolution, whose tiles can be finished on the way out: + bias, + C, ReLU, a mask."""
-
-    __slots__ = ("accumulate", "bias", "head", "mask", "out", "relu", "tail")
-
-    def __init__(self, kernel: str, head: list[Any], tail: list[Any], reads: Sequence[Storage], out: Storage, bias: Storage | None) -> None:
-        super().__init__(kernel, [], [*reads, *((bias,) if bias else ())], [out])
-        self.head, self.tail, self.out, self.bias = head, tail, out, bias
-        self.mask: Storage | None = None
-        self.accumulate = self.relu = False
-
-    def finished(self) -> list[Any]:
-        flags = int(self.accumulate) | int(self.relu) << 1
-        return [*self.head, self.bias or 0, self.mask or 0, flags, *[self.out if a is OUT else a for a in self.tail]]
-
-
-class Update(Instruction):
-    """One formula over the parameters of a group: ``count`` is where the arguments say how many; ``order`` which operands it reads."""
-
-    __slots__ = ("count", "order")
-    count: int
-    order: list[int]
-
-
-OUT = object()
-"""Where the result goes, in a product's arguments."""
 
 Rule = Callable[["Builder", Call], bool]
 RULES: dict[str, Rule] = {}
@@ -415,25 +377,4 @@ class Builder:
         )
 
 
-def nodes(s: Symbol) -> list[Symbol]:
-    """A formula and everything that it is made of, each once."""
-    found: dict[int, Symbol] = {}
-    stack = [s]
-    while stack:
-        node = stack.pop()
-        if id(node) not in found:
-            found[id(node)] = node
-            stack.extend(node.inputs)
-    return list(found.values())
-
-
-def operands(s: Symbol) -> list[Value]:
-    """The values that a formula reads."""
-    return list(dict.fromkeys(node.leaf for node in nodes(s) if node.code == "operand"))
-
-
-def reads(s: Symbol, v: Value) -> bool:
-    return any(o is v for o in operands(s))
-
-
-__all__ = ["COLUMN", "FULL", "ONE", "OUT", "ROW", "RULES", "Builder", "Instruction", "Product", "rule"]
+__all__ = ["COLUMN", "FULL", "ONE", "OUT", "ROW", "RULES", "Builder", "Instruction", "Product", "Update", "rule"]

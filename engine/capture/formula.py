@@ -237,6 +237,27 @@ class Mathematics:
 MATHEMATICS = Mathematics()
 
 
+def nodes(s: Symbol) -> list[Symbol]:
+    """A formula and everything that it is made of, each once."""
+    found: dict[int, Symbol] = {}
+    stack = [s]
+    while stack:
+        node = stack.pop()
+        if id(node) not in found:
+            found[id(node)] = node
+            stack.extend(node.inputs)
+    return list(found.values())
+
+
+def operands(s: Symbol) -> list[Any]:
+    """What a formula reads."""
+    return list(dict.fromkeys(node.leaf for node in nodes(s) if node.code == "operand"))
+
+
+def reads(s: Symbol, v: Any) -> bool:
+    return any(o is v for o in operands(s))
+
+
 def traced(rule: Callable[..., Any] | str, operands: Sequence[Any], attrs: dict[str, Any]) -> Any:
     """What ``rule`` makes of symbols: a symbol, or a tuple of them. Raises NotTraceable."""
     function = getattr(MATHEMATICS, rule) if isinstance(rule, str) else lambda *xs, **kw: rule(MATHEMATICS, *xs, **kw)

@@ -112,7 +112,7 @@ def test_pooling(n: int, c: int, h: int, w: int, shape: dict[str, Any]) -> None:
 
 
 @examples
-@given(st.integers(2, 9), sizes, small, small)
+@given(st.integers(4, 9), sizes, st.integers(2, 9), small)  # of a few numbers a channel, little but rounding is left of the gradient
 def test_batch_normalization(n: int, c: int, h: int, w: int) -> None:
     x = normal(n, c, h, w) * 3 + 2
     agree(lambda x, w, b: F.relu(F.batch_norm(x, None, None, w, b, True)), x, normal(c, seed=1), normal(c, seed=2), tolerance=2e-4)

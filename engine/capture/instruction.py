@@ -1,0 +1,49 @@
+"""Instructions for the kernels, before the program is laid out: their pointers are storages still."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from engine.capture.layout import Storage
+from engine.capture.record import Call
+
+
+class Instruction:
+    """One kernel call, or one launch from Python (``call``). Pointers are storages until the program is laid out."""
+
+    __slots__ = ("arguments", "call", "kernel", "reads", "writes")
+
+    def __init__(
+        self, kernel: str, arguments: list[Any], reads: Sequence[Storage], writes: Sequence[Storage], call: Call | None = None
+    ) -> None:
+        self.kernel, self.arguments, self.call = kernel, arguments, call
+        self.reads, self.writes = list(reads), list(writes)
+
+
+class Product(Instruction):
+    """A matrix product or convolution, whose tiles can be finished on the way out: + bias, + C, ReLU, a mask."""
+
+    __slots__ = ("accumulate", "bias", "head", "mask", "out", "relu", "tail")
+
+    def __init__(self, kernel: str, head: list[Any], tail: list[Any], reads: Sequence[Storage], out: Storage, bias: Storage | None) -> None:
+        super().__init__(kernel, [], [*reads, *((bias,) if bias else ())], [out])
+        self.head, self.tail, self.out, self.bias = head, tail, out, bias
+        self.mask: Storage | None = None
+        self.accumulate = self.relu = False
+
+    def finished(self) -> list[Any]:
+        flags = int(self.accumulate) | int(self.relu) << 1
+        return [*self.head, self.bias or 0, self.mask or 0, flags, *[self.out if a is OUT else a for a in self.tail]]
+
+
+class Update(Instruction):
+    """One formula over the parameters of a group: ``count`` is where the arguments say how many; ``order`` which operands it reads."""
+
+    __slots__ = ("count", "order")
+    count: int
+    order: list[int]
+
+
+OUT = object()
+"""Where the result goes, in a product's arguments."""
