@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.backend import resolve
 from engine.data import Source, open_source
+from engine.kernels.native import set_num_threads
 from engine.spec import SpecError, check
 from engine.train import Diverged, EpochEnd, Metrics, Run
 from worker import checkpoints, datasets
@@ -211,6 +212,7 @@ def execute(job_id: str) -> int:
 def main() -> None:
     die_with_parent(started_by())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)  # bits do not depend on it
     job_id = sys.argv[1]
     if job_id == "--standby":
         job_id = sys.stdin.readline().strip()

@@ -77,9 +77,12 @@ class Compiled:
 
     def _prepare(self, arguments: tuple[Any, ...]) -> Program | None:
         """Records the step twice, on the arguments and on others like them, takes both back, and plans the program."""
+        if any(isinstance(x, Tensor) and not isinstance(x._data, np.ndarray) for x in arguments):
+            _log.info("%s runs without capture: its arguments are not on the CPU", self._name)
+            return None
         try:
-            if not all(isinstance(x, Tensor) and isinstance(x._data, np.ndarray) for x in arguments):
-                raise NotCaptured("its arguments are not all tensors on the CPU")
+            if not all(isinstance(x, Tensor) for x in arguments):
+                raise NotCaptured("its arguments are not all tensors")
             first, single = self._record(arguments)
             for leaf, _ in first.gradients:  # a step that does not clear gradients meets them, and is refused
                 leaf.grad = leaf.new_zeros(leaf.shape)
