@@ -89,9 +89,13 @@ class Compiled:
             if not all(isinstance(x, Tensor) for x in arguments):
                 raise NotCaptured("its arguments are not all tensors")
             first, single = self._record(arguments)
-            for leaf, _ in first.gradients:  # a step that does not clear gradients meets them, and is refused
-                leaf.grad = leaf.new_zeros(leaf.shape)
-            second, _ = self._record(tuple(Tensor._wrap(np.roll(x._data, 1)) for x in arguments))
+            try:
+                for leaf, _ in first.gradients:  # a step that does not clear gradients meets them, and is refused
+                    leaf.grad = leaf.new_zeros(leaf.shape)
+                second, _ = self._record(tuple(Tensor._wrap(np.roll(x._data, 1)) for x in arguments))
+            finally:
+                for leaf, _ in first.gradients:
+                    leaf.grad = None
             difference = first.same(second)
             if difference:
                 raise NotCaptured(difference)
