@@ -17,6 +17,8 @@ from engine.ops.join import stack
 from engine.tensor import Tensor
 
 _log = logging.getLogger("engine.capture")
+MODES = 4
+"""Programs kept for one signature: of a model in training, in evaluation, with frozen layers .."""
 
 
 class Compiled:
@@ -26,7 +28,7 @@ class Compiled:
         functools.update_wrapper(self, step)
         self.step, self.fuse = step, fuse
         self.plan: dict[str, int] = {} if plan is None else plan
-        self.programs: dict[Any, Program | None] = {}
+        self.programs: dict[Any, list[Program] | None] = {}  # by signature; None for what cannot be recorded
 
     def __call__(self, *arguments: Any) -> Any:
         program = self._program(arguments)
@@ -59,16 +61,19 @@ class Compiled:
     def _program(self, arguments: tuple[Any, ...]) -> Program | None:
         """The program for arguments like these, made if there is none yet; None where the step has to run as it is."""
         key = (is_grad_enabled(), *[(x._data.shape, x._data.dtype) if isinstance(x, Tensor) else id(type(x)) for x in arguments])
-        if key not in self.programs:
-            self.programs[key] = self._prepare(arguments)
-        program = self.programs[key]
-        if program is not None and any(m.training is not mode for m, mode in program.tape.modules):
+        held = self.programs.get(key, ())
+        for program in held or ():
+            if program.tape.still_holds():
+                return program
+        if held is None:
             return None
-        return program
+        made = self._prepare(arguments)
+        self.programs[key] = None if made is None else [made, *held][:MODES]
+        return made
 
     def _anew(self, arguments: tuple[Any, ...], change: Changed) -> Program | None:
         _log.info("%s is recorded anew: %s", self._name, change)
-        self.programs = {k: p for k, p in self.programs.items() if p is None}
+        self.programs = {k: None if p is None else [] for k, p in self.programs.items()}
         return self._program(arguments)
 
     @property
@@ -84,9 +89,13 @@ class Compiled:
             if not all(isinstance(x, Tensor) for x in arguments):
                 raise NotCaptured("its arguments are not all tensors")
             first, single = self._record(arguments)
-            for leaf, _ in first.gradients:  # a step that does not clear gradients meets them, and is refused
-                leaf.grad = leaf.new_zeros(leaf.shape)
-            second, _ = self._record(tuple(Tensor._wrap(np.roll(x._data, 1)) for x in arguments))
+            try:
+                for leaf, _ in first.gradients:  # a step that does not clear gradients meets them, and is refused
+                    leaf.grad = leaf.new_zeros(leaf.shape)
+                second, _ = self._record(tuple(Tensor._wrap(np.roll(x._data, 1)) for x in arguments))
+            finally:
+                for leaf, _ in first.gradients:
+                    leaf.grad = None
             difference = first.same(second)
             if difference:
                 raise NotCaptured(difference)
@@ -113,7 +122,8 @@ def compile(step: Callable[..., Any], *, fuse: bool = True, plan: dict[str, int]
 
     The first call with new shapes records the step, without doing it twice; later ones replay it. Without ``fuse`` the program runs the
     same kernels as the step, and gives the same bits. ``plan`` holds which algorithm timing chose for each layer: it is added to, and
-    what it holds already is not timed again. A step that cannot be recorded (its Python looks at elements, say) runs as it is, and a
+    what it holds already is not timed again. Modules in another mode, tensors that were replaced or frozen, and settings of the optimizer are
+    noticed; layers or hooks that are added later are not. Returned tensors are outside of the graph. A step that cannot be recorded (its Python looks at elements, say) runs as it is, and a
     line is logged that says why.
     """
     return Compiled(step, fuse=fuse, plan=plan)

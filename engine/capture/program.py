@@ -33,10 +33,13 @@ class _Group:
         self.last: dict[str, Any] | None = None
         self.states: list[dict[str, Any]] = []
         self.version = -1
+        self.sizes = [len(g["params"]) for g in self.optimizer.param_groups]
         self.settled = False  # whether every parameter's state holds the program's arrays
 
     def bind(self) -> None:
         """Finds the state of each parameter, and puts what was loaded into it where the program has it."""
+        if [len(g["params"]) for g in self.optimizer.param_groups] != self.sizes:
+            raise Changed("the optimizer has other parameter groups")
         self.states = []
         for parameter, slots in self.members:
             state = self.optimizer.state[parameter]
@@ -50,12 +53,16 @@ class _Group:
             self.states.append(state)
         self.version, self.settled = self.optimizer.changes, False
 
+    def retreat(self) -> None:
+        """Takes a count back: no step was made."""
+        for state in self.states if self.optimizer.counts_steps else ():
+            state["step"] -= 1
+
     def advance(self) -> dict[str, Any]:
         """Counts the step and gives the numbers that it is made with."""
         if self.version != self.optimizer.changes:
             self.bind()
-        counts = self.optimizer.counts_steps
-        if counts:
+        if self.optimizer.counts_steps:
             for state in self.states:
                 state["step"] = state.get("step", 0) + 1
         hyper = self.optimizer.hyperparameters(self.group, self.states[0])
@@ -64,8 +71,7 @@ class _Group:
             changed = {k for k in hyper if last is None or hyper[k] != last[k]}
             for guard, answer in self.guards:
                 if not changed.isdisjoint(guard.names) and bool(guard.find(hyper)) is not answer:
-                    for state in self.states if counts else ():
-                        state["step"] -= 1  # no step has been made
+                    self.retreat()
                     raise Changed(f"the optimizer's settings changed in a way that changes what is computed: {last} became {hyper}")
             for array, finds in self.numbers:
                 for i, live in finds:
@@ -240,8 +246,13 @@ class Program:
 
     def _advance(self) -> None:
         """What changes from step to step: counts, numbers of the optimizer, random counters."""
-        for group in self.groups:
-            group.advance()
+        for i, group in enumerate(self.groups):
+            try:
+                group.advance()
+            except Changed:
+                for done in self.groups[:i]:
+                    done.retreat()
+                raise
         for key, count, words in self.draws:
             taken = current_generator().take(count, words)
             key[0], key[1], key[2] = taken["seed"], taken["stream"], taken["start"]

@@ -74,7 +74,12 @@ class Tape:
         self.results: list[Value] = []
         self.gradients: list[tuple[Tensor, Value]] = []
         self.modules: list[tuple[Module, bool]] = []
+        self.bound: list[tuple[Tensor, Array, bool]] = []  # tensors of modules and optimizers, as the program knows them
         self.draws: dict[int, Draw] = {}  # by the call's id
+
+    def still_holds(self) -> bool:
+        """Whether modules are in the mode, and their tensors in the memory, that the step was recorded with."""
+        return all(m.training is mode for m, mode in self.modules) and all(t._data is a and t._requires_grad is r for t, a, r in self.bound)
 
     def same(self, other: Tape) -> str | None:
         """None if two records of a step are one program; else what differs."""
@@ -116,6 +121,7 @@ class Recorder:
         self._before: dict[int, tuple[Array, Array]] = {}
         self._states: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
         self._leaves: list[Tensor] = []
+        self._updated: list[Tensor] = []
         self._viewed: set[int] = set()
         self._drawn_at: dict[tuple[int, int, int], Draw] = {}
         for i, x in enumerate(arguments):
@@ -154,6 +160,9 @@ class Recorder:
                 raise NotCaptured(f"it returns {type(t).__name__}, where tensors or nothing can be returned")
             self.tape.results.append(self._value(t._data))
         self.tape.gradients = [(leaf, self._value(leaf.grad._data)) for leaf in self._leaves if leaf.grad is not None]
+        tensors = [t for m, _ in self.tape.modules for t in (*m._parameters.values(), *m._buffers.values()) if t is not None]
+        tensors += [*self._leaves, *self._updated]
+        self.tape.bound = [(t, t._data, t._requires_grad) for t in {id(t): t for t in tensors}.values()]
         return result
 
     def undo(self) -> None:
@@ -183,6 +192,7 @@ class Recorder:
 
     def _stepping(self, parameter: Tensor, state: dict[str, Any]) -> None:
         self._states.setdefault(id(state), (state, dict(state)))
+        self._updated.append(parameter)
 
     def _launching(self, op: Op, outs: list[Array], ins: Sequence[Array], attrs: dict[str, Any]) -> None:
         """Keeps what is about to be overwritten."""

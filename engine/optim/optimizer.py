@@ -110,6 +110,7 @@ class Optimizer:
                 raise ValueError("can't optimize a non-leaf Tensor")
             if id(p) in held:
                 raise ValueError("some parameters appear in more than one parameter group")
+        self.changes += 1
         self.param_groups.append({**self.defaults, **param_group, "params": params})
 
     def zero_grad(self, set_to_none: bool = True) -> None:

@@ -70,31 +70,20 @@ def _algorithm(b: Builder, kind: str, shape: list[int]) -> tuple[int, Storage]:
     return algorithm, b.temporary((work(algorithm),))
 
 
-@rule("conv")
-def forward(b: Builder, call: Call) -> bool:
-    x, w, bias = call.ins[0], call.ins[1], call.ins[2] if len(call.ins) > 2 else None
-    out = call.outs[0]
-    shape = _shape(x.shape, w.shape, out.shape, call.attrs)
+@rule("conv", "conv_data")
+def product(b: Builder, call: Call) -> bool:
+    """The convolution of an input, or of the output's gradient, with the weight."""
+    kind = "data" if call.op.name == "conv_data" else "forward"
+    source, w, out = call.ins[0], call.ins[1], call.outs[0]
+    bias = call.ins[2] if len(call.ins) > 2 else None
+    x, y = (source, out) if kind == "forward" else (out, source)
+    shape = _shape(x.shape, w.shape, y.shape, call.attrs)
     if shape is None or out.dtype != FLOAT:
         return False
-    algorithm, work = _algorithm(b, "forward", shape)
-    s, weight, shift = b.last(x), b.dense(w), None if bias is None else b.dense(bias)
-    y = b.new(out, channels_last(len(out.shape)))
-    b.product(Product("conv_forward", [algorithm], [*shape, s, weight, OUT, work], [s, weight, work], y, shift), out)
-    return True
-
-
-@rule("conv_data")
-def data(b: Builder, call: Call) -> bool:
-    g, w = call.ins
-    out = call.outs[0]
-    shape = _shape(out.shape, w.shape, g.shape, call.attrs)
-    if shape is None or out.dtype != FLOAT:
-        return False
-    algorithm, work = _algorithm(b, "data", shape)
-    s, weight = b.last(g), b.dense(w)
-    y = b.new(out, channels_last(len(out.shape)))
-    b.product(Product("conv_data", [algorithm], [*shape, s, weight, OUT, work], [s, weight, work], y, None), out)
+    algorithm, work = _algorithm(b, kind, shape)
+    s, weight, shift = b.last(source), b.dense(w), None if bias is None else b.dense(bias)
+    to = b.new(out, channels_last(len(out.shape)))
+    b.product(Product(f"conv_{kind}", [algorithm], [*shape, s, weight, OUT, work], [s, weight, work], to, shift), out)
     return True
 
 

@@ -61,25 +61,15 @@ def _scale(attrs: dict[str, Any]) -> Storage:
     return Storage(Buffer(scale.nbytes, scale), 0, scale.shape, tuple(t // 4 for t in scale.strides), FLOAT)
 
 
-@rule("avg_pool")
+@rule("avg_pool", "avg_pool_data")
 def average(b: Builder, call: Call) -> bool:
-    x, out = call.ins[0], call.outs[0]
-    shape = _shape(x.shape, out.shape, call.attrs)
+    source, out = call.ins[0], call.outs[0]
+    forward = call.op.name == "avg_pool"
+    x, y = (source, out) if forward else (out, source)
+    shape = _shape(x.shape, y.shape, call.attrs)
     if shape is None or out.dtype != FLOAT:
         return False
-    s, scale = b.last(x), _scale(call.attrs)
+    s, scale = b.last(source), _scale(call.attrs)
     to = b.new(out, channels_last(len(out.shape)))
-    b.emit("avg_pool", [*shape, s, scale, to], [s, scale], [to])
-    return True
-
-
-@rule("avg_pool_data")
-def average_gradient(b: Builder, call: Call) -> bool:
-    g, out = call.ins[0], call.outs[0]
-    shape = _shape(out.shape, g.shape, call.attrs)
-    if shape is None or out.dtype != FLOAT:
-        return False
-    s, scale = b.last(g), _scale(call.attrs)
-    to = b.new(out, channels_last(len(out.shape)))
-    b.emit("avg_pool_gradient", [*shape, s, scale, to], [s, scale], [to])
+    b.emit("avg_pool" if forward else "avg_pool_gradient", [*shape, s, scale, to], [s, scale], [to])
     return True
