@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -57,7 +58,10 @@ class Peer:
         return self._answer()
 
     def run(self, seconds: float) -> None:
+        """One turn. The process is stopped between its turns: threads of others that still spin would count against whoever is next."""
+        self.process.send_signal(signal.SIGCONT)
         answer = self.ask(f"run {seconds}")
+        self.process.send_signal(signal.SIGSTOP)
         self.times += answer["times"]
         self.rss_kib = max(self.rss_kib, answer["rss_kib"])
 
