@@ -17,7 +17,12 @@ from engine.kernels.native import native
 from engine.nn import functional as F
 
 pytestmark = pytest.mark.skipif(native() is None, reason="no compiled kernels on this machine, or EPOCHLINE_KERNELS=numpy")
-examples = settings(max_examples=int(os.environ.get("EXAMPLES", "25")), deadline=None, derandomize="EXAMPLES" not in os.environ, suppress_health_check=[HealthCheck.too_slow])
+examples = settings(
+    max_examples=int(os.environ.get("EXAMPLES", "25")),
+    deadline=None,
+    derandomize="EXAMPLES" not in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 """The same examples in every run; ``EXAMPLES=500`` looks at so many others."""
 sizes = st.integers(1, 40)
 small = st.integers(1, 9)
