@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import click
@@ -21,8 +20,6 @@ def _listed(ctx: click.Context, parameter: click.Parameter, value: str) -> list[
 @click.group()
 def main() -> None:
     """Measures the engine beside PyTorch and JAX. A ratio above 1 means that the engine is faster."""
-    for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):  # an old processor's settings slow NumPy's BLAS, the roofline's measure
-        os.environ.pop(name, None)
 
 
 @main.command()

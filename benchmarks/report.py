@@ -17,7 +17,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 
 def _label(row: dict[str, Any]) -> str:
-    optimizer = f" {row['optimizer']}" if row["id"] == "W1" else ""
+    optimizer = f" {row['optimizer']}" if row["id"] in ("W1", "E1") else ""
     return f"{row['id']}{optimizer}" + (f", {row['threads']} threads" if row["threads"] > 1 else "")
 
 
