@@ -52,19 +52,19 @@ def save(job: Path, step: int, state: State, facts: dict[str, Any]) -> None:
     _sync_folder(home)
 
 
-def plan(job: Path) -> dict[str, int]:
-    """Which algorithm computes what in this job, as the first attempt chose: with another one, results would have other bits."""
-    path = job / PLAN
+def plan(folder: Path) -> dict[str, int]:
+    """Which algorithm computes what, as the first attempt at a job chose, or the first job: with another one, results would have other bits."""
+    path = folder / PLAN
     return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
-def save_plan(job: Path, chosen: dict[str, int]) -> None:
+def save_plan(folder: Path, chosen: dict[str, int]) -> None:
     """Adds to the plan; what it says already stays."""
-    job.mkdir(parents=True, exist_ok=True)
-    part = job / f".{PLAN}.{os.getpid()}"
-    _write(part, json.dumps({**chosen, **plan(job)}, indent=1).encode())
-    part.rename(job / PLAN)
-    _sync_folder(job)
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f".{PLAN}.{os.getpid()}"
+    _write(part, json.dumps({**chosen, **plan(folder)}, indent=1).encode())
+    part.rename(folder / PLAN)
+    _sync_folder(folder)
 
 
 def _metadata(folder: Path) -> dict[str, Any]:

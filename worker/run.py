@@ -100,8 +100,9 @@ class Training:
 
     def _train(self, record: dict[str, Any]) -> None:
         spec = check(record["spec"])
-        plan = checkpoints.plan(self.folder)
-        planned = len(plan)
+        own = checkpoints.plan(self.folder)
+        plan = {**checkpoints.plan(self.place.data), **own}  # what other jobs chose before, so that a spec repeats its bits
+        planned = len(own)
         run = Run(spec, self._source(record), resolve(self.device), plan)
         needed, there = max(s.peak_bytes for s in run.summaries), available_memory()
         if self.device == "cpu" and needed > there:
@@ -119,7 +120,8 @@ class Training:
         self.reporter.running(run.total_steps, run.done_steps)
         for item in run:
             if len(plan) != planned:  # before anything is told of that was computed by it
-                checkpoints.save_plan(self.folder, plan)
+                for folder in (self.folder, self.place.data):
+                    checkpoints.save_plan(folder, plan)
                 planned = len(plan)
             if isinstance(item, Metrics):
                 self.reporter.metrics(item.as_dict(), run.done_steps, item.epoch)
