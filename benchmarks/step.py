@@ -38,8 +38,9 @@ class Peer:
         command = [sys.executable, "-W", "ignore", "-m", "benchmarks.peer", side, workload, optimizer, str(threads), str(start)]
         pinned = ["taskset", "-c", "0"] if threads == 1 and side == "jax" else []  # XLA's threads obey nothing else
         self.process = subprocess.Popen(
-            [*pinned, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-        )
+            [*pinned, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+            start_new_session=True,
+        )  # fmt: skip
         self._answer()
 
     times: list[float]
@@ -53,20 +54,21 @@ class Peer:
 
     def ask(self, command: str) -> Any:
         assert self.process.stdin is not None
+        os.killpg(self.process.pid, signal.SIGCONT)
         self.process.stdin.write(command + "\n")
         self.process.stdin.flush()
-        return self._answer()
+        answer = self._answer()
+        os.killpg(self.process.pid, signal.SIGSTOP)
+        return answer
 
     def run(self, seconds: float) -> None:
         """One turn. The process is stopped between its turns: threads of others that still spin would count against whoever is next."""
-        self.process.send_signal(signal.SIGCONT)
         answer = self.ask(f"run {seconds}")
-        self.process.send_signal(signal.SIGSTOP)
         self.times += answer["times"]
         self.rss_kib = max(self.rss_kib, answer["rss_kib"])
 
     def close(self) -> None:
-        self.process.kill()
+        os.killpg(self.process.pid, signal.SIGKILL)  # compilers that it started, too
         self.process.communicate()
 
 
