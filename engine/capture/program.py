@@ -13,7 +13,7 @@ from engine.capture.arena import lay_out
 from engine.capture.builder import Builder, Instruction, Product
 from engine.capture.formula import Live
 from engine.capture.layout import Storage
-from engine.capture.record import NotCaptured, Tape
+from engine.capture.record import Tape
 from engine.dispatch import launch
 from engine.kernels.native import Native
 from engine.ops.random import current_generator
@@ -308,12 +308,4 @@ def _check(wrong: int) -> None:
         raise IndexError(f"Target {wrong - 1 if wrong > 0 else 'below 0'} is out of bounds of the classes that the input has.")
 
 
-def plan_of(programs: Sequence[Program]) -> dict[str, int]:
-    """What timing chose in all of them."""
-    merged: dict[str, int] = {}
-    for p in programs:
-        merged.update(p.builder.plan)
-    return merged
-
-
-__all__ = ["Changed", "NotCaptured", "Program", "plan_of"]
+__all__ = ["Changed", "Program"]

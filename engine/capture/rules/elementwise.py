@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.capture.builder import FLOAT, Builder, Product, rule
+from engine.capture.builder import FLOAT, Builder, rule
 from engine.capture.formula import Symbol, step, traced
 from engine.capture.layout import Buffer, Storage
 from engine.capture.record import Call, Value
@@ -166,5 +166,3 @@ def _add(b: Builder, call: Call) -> bool:
 
 
 _BY_PRODUCT = {"relu": _relu, "relu_gradient": _relu_gradient, "add": _add}
-
-__all__ = ["Product", "elementwise"]

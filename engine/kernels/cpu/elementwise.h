@@ -178,7 +178,7 @@ static void map(const Formula& f, i64 rows, i64 width, const Operand* operand, d
     i64 parts = rows == 1 ? up(width, part) : up(rows, part);
     threads::each(parts, cost, [&](i64 task) {
         static thread_local Places p;
-        static thread_local Sums sums[LIMIT / 4];
+        static thread_local Sums sums[LIMIT];
         i64 low = rows == 1 ? 0 : task * part, high = rows == 1 ? 1 : least(rows, low + part);
         i64 left = rows == 1 ? task * part : 0, right = rows == 1 ? least(width, left + part) : width;
         p.begin(f);
