@@ -128,8 +128,8 @@ class Program:
             key = (id(call.attrs.optimizer), id(call.attrs.group))
             group = groups.setdefault(key, _Group(call.attrs))
             by_call[id(call)] = group
-            state_names = call.op.inputs[2:]
-            slots = dict(zip(self._slot_names(call.attrs, len(call.ins) - 2, state_names), (v.array for v in call.ins[2:]), strict=True))
+            names = call.attrs.optimizer.active_slots(call.attrs.group)
+            slots = {name: v.array for name, v in zip(names, call.ins[2:], strict=True)}
             group.members.append((call.attrs.parameter, slots))
         for storage, constants, update in self.builder.constants:
             array = storage.view(self.arena)
@@ -142,12 +142,6 @@ class Program:
             by_call[id(update)].guards.append((guard, answer))
         self.groups = list(groups.values())
         self.group_of = by_call
-
-    @staticmethod
-    def _slot_names(hyper: Hyper, count: int, names: Sequence[str]) -> tuple[str, ...]:
-        active = hyper.optimizer.active_slots(hyper.group)
-        assert len(active) == count, (active, names)
-        return tuple(active)
 
     def _code(self, i: Instruction) -> list[int]:
         assert self.native is not None
