@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -84,33 +85,35 @@ class Op:
 Observer = Callable[[Op, list[Array], Sequence[Array], dict[str, Any]], None]
 _observers: list[Observer] = []
 _before: list[Observer] = []
-
-
-@contextlib.contextmanager
-def observing(observer: Observer, before: Observer | None = None) -> Iterator[None]:
-    """Inside, ``observer(op, outs, ins, attrs)`` is called after each launch, ``before`` ahead of each that computes something."""
-    _observers.append(observer)
-    if before is not None:
-        _before.append(before)
-    try:
-        yield
-    finally:
-        _observers.remove(observer)
-        if before is not None:
-            _before.remove(before)
-
-
 _watchers: list[Callable[[str], None]] = []
 
 
 @contextlib.contextmanager
-def watching(watcher: Callable[[str], None]) -> Iterator[None]:
-    """Inside, ``watcher(what)`` is called for what computes without a launch, or lets Python look at elements."""
-    _watchers.append(watcher)
+def _listed(*entries: tuple[list[Any], Callable[..., None] | None]) -> Iterator[None]:
+    """Inside, each function is in its list; it is called for what its own thread does, and not for what others do meanwhile."""
+    thread = threading.get_ident()
+
+    def own(function: Callable[..., None]) -> Callable[..., None]:
+        return lambda *told: function(*told) if threading.get_ident() == thread else None
+
+    placed = [(functions, own(function)) for functions, function in entries if function is not None]
+    for functions, function in placed:
+        functions.append(function)
     try:
         yield
     finally:
-        _watchers.remove(watcher)
+        for functions, function in placed:
+            functions.remove(function)
+
+
+def observing(observer: Observer, before: Observer | None = None) -> contextlib.AbstractContextManager[None]:
+    """Inside, ``observer(op, outs, ins, attrs)`` is called after each launch, ``before`` ahead of each that computes something."""
+    return _listed((_observers, observer), (_before, before))
+
+
+def watching(watcher: Callable[[str], None]) -> contextlib.AbstractContextManager[None]:
+    """Inside, ``watcher(what)`` is called for what computes without a launch, or lets Python look at elements."""
+    return _listed((_watchers, watcher))
 
 
 def unseen(what: str) -> None:

@@ -6,10 +6,11 @@ the same bits as one that was never interrupted.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,11 +18,12 @@ import numpy as np
 
 from engine.backend import resolve, transfer
 from engine.capture import compile
-from engine.data.source import Pipeline, Source, sample_shape
+from engine.data.batches import Draws, Pipeline
+from engine.data.source import Source, sample_shape
 from engine.dtypes import BY_NAME
 from engine.modes import no_grad
 from engine.nn.container import Sequential
-from engine.ops.random import Generator, drawing_from, get_rng_state, manual_seed, permutation, set_rng_state
+from engine.ops.random import Generator, get_rng_state, manual_seed, permutation, set_rng_state
 from engine.spec import Problem, SpecError, Summary, build_loss, build_model, build_optimizer, build_scheduler, summarize, variants
 from engine.tensor import Tensor
 
@@ -166,19 +168,17 @@ class _Variant:
 
     # -- batches
 
-    def _draw(self, epoch: int) -> Any:
-        seed = self.spec["seed"]
+    def _read(self, indices: np.ndarray[Any, Any], epoch: int | None) -> tuple[Tensor, Any]:
+        """A batch on the host: augmented for an epoch of training, plain for evaluation."""
+        draws = None if epoch is None else Draws(self.spec["seed"], _AUGMENT << 56 | epoch << 32)
+        return self.run.source.batch(indices, self.pipeline, draws, self.run.shape), self.run.source.targets[indices]
 
-        def draw(i: int) -> AbstractContextManager[None]:
-            return drawing_from(Generator(seed=seed, stream=_AUGMENT << 56 | epoch << 32 | i))
-
-        return draw
-
-    def _load(self, indices: np.ndarray[Any, Any], epoch: int | None) -> tuple[Tensor, Tensor]:
-        """A batch on the device: augmented for an epoch of training, plain for evaluation."""
-        x = self.run.source.batch(indices, self.pipeline, None if epoch is None else self._draw(epoch))
-        y = Tensor._wrap(transfer(self.run.source.targets[indices], self.run.device))
-        return x.to(self.run.device, self.dtype), y if takes_classes(self.spec) else y.to(self.dtype)
+    def _loaded(self, batches: Iterable[np.ndarray[Any, Any]], epoch: int | None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches on the device; images are read one batch ahead, while the one before is computed with."""
+        read = functools.partial(self._read, epoch=epoch)
+        for x, targets in _ahead(read, batches) if self.run.source.is_image else map(read, batches):
+            y = Tensor._wrap(transfer(targets, self.run.device))
+            yield x.to(self.run.device, self.dtype), y if takes_classes(self.spec) else y.to(self.dtype)
 
     def _batches(self, epoch: int) -> Iterator[np.ndarray[Any, Any]]:
         data, order = self.spec["data"], self.train_indices
@@ -195,9 +195,9 @@ class _Variant:
         while (p.epoch < epochs and not p.stopped) or p.batch:
             if not p.batch:
                 p.epoch, p.total = p.epoch + 1, 0.0
-            for indices in itertools.islice(self._batches(p.epoch), p.batch, None):
+            for x, y in self._loaded(itertools.islice(self._batches(p.epoch), p.batch, None), p.epoch):
                 self.model.train()
-                loss = float(self._train_step(*self._load(indices, p.epoch)).item())
+                loss = float(self._train_step(x, y).item())
                 p.step, p.batch, p.total = p.step + 1, p.batch + 1, p.total + loss
                 if not math.isfinite(loss):
                     raise Diverged(p.step, loss)
@@ -237,8 +237,7 @@ class _Variant:
         self.model.eval()
         total, right, n = 0.0, 0, len(self.val_indices)
         size = max(self.spec["data"]["batch_size"], 256)
-        for at in range(0, n, size):
-            x, y = self._load(self.val_indices[at : at + size], None)
+        for x, y in self._loaded((self.val_indices[at : at + size] for at in range(0, n, size)), None):
             loss, *counted = self._measured(x, y)
             total += float(loss.item()) * (len(x) if self.loss.reduction == "mean" else 1)
             right += sum(int(c.item()) for c in counted)
@@ -295,6 +294,18 @@ class _Variant:
             self.scheduler.load_state_dict(state.plain["scheduler"])
         self.progress, self.final = _Progress(**state.plain["progress"]), state.plain["final"]
         set_rng_state(state.plain["rng"])
+
+
+def _ahead(read: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+    """``map(read, items)``, in another thread and one item ahead."""
+    with ThreadPoolExecutor(1, "epochline-batches") as pool:
+        waiting: Future[Any] | None = None
+        for item in items:
+            ready, waiting = waiting, pool.submit(read, item)
+            if ready is not None:
+                yield ready.result()
+        if waiting is not None:
+            yield waiting.result()
 
 
 class Diverged(ArithmeticError):

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from engine.data.batches import Draws, Pipeline
+from engine.data.cache import PixelCache
 from engine.data.ingest import Report
+from engine.ops.random import Generator
 from engine.spec.problems import Problem, SpecError
 from engine.tensor import Tensor
-from engine.vision import transforms
-from engine.vision.io import read_pil, to_array
-
-RANDOM = (transforms.RandomCrop, transforms.RandomHorizontalFlip, transforms.RandomVerticalFlip)
+from engine.vision.io import Pixels, read_pil, to_array
 
 
 class Source:
-    """The samples of a prepared dataset folder."""
+    """The samples of a prepared dataset folder. Decoded and resized images are kept in its folder ``cache``, for other jobs too."""
 
     def __init__(self, folder: Path) -> None:
         self.report = Report(**json.loads((folder / "dataset.json").read_text()))
         self.targets: np.ndarray[Any, Any] = np.load(folder / "y.npy")
         self.arrays: np.ndarray[Any, Any] | None = None
+        self._folder = folder
+        self._caches: dict[str, PixelCache | None] = {}
         if (folder / "x.npy").exists():
-            self.arrays = np.load(folder / "x.npy", mmap_mode="r")
+            self.arrays = np.load(folder / "x.npy", mmap_mode="r").view(np.ndarray)  # indexing a memmap costs more
         else:
             listed = json.loads((folder / "files.json").read_text())
             self._mode, self._files = listed["mode"], [folder / "files" / n for n in listed["names"]]
@@ -44,48 +45,43 @@ class Source:
             return Tensor._wrap(np.array(self.arrays[i]))
         return Tensor._wrap(to_array(read_pil(self._files[i], self._mode)))
 
-    def batch(self, indices: np.ndarray[Any, Any], pipeline: Pipeline, draw: Callable[[int], Any] | None) -> Tensor:
-        """Transformed samples ``(n, *shape)``. ``draw(i)`` is entered around each sample's random transforms; None leaves these out."""
-        if self.arrays is not None and not pipeline.steps(draw is not None):
+    def sample(self, i: int, pipeline: Pipeline, draws: Draws | None = None) -> Tensor:
+        """One transformed sample; without ``draws`` nothing is random."""
+        return pipeline.finish(Tensor._wrap(self._prepared(i, pipeline)), draws.generator(i) if draws else None)
+
+    def batch(self, indices: np.ndarray[Any, Any], pipeline: Pipeline, draws: Draws | None, shape: tuple[int, ...]) -> Tensor:
+        """Transformed samples ``(n, *shape)``; without ``draws`` nothing is random."""
+        if self.arrays is not None and pipeline.is_empty:
             rows = self.arrays[indices]
             return Tensor._wrap(rows.astype(np.float32) / np.float32(255) if rows.dtype == np.uint8 else rows.astype(np.float32))
-        samples = []
-        for i in indices:
-            if draw is None:
-                samples.append(pipeline(self.raw(int(i)), False)._data)
-            else:
-                with draw(int(i)):
-                    samples.append(pipeline(self.raw(int(i)), True)._data)
-        return Tensor._wrap(np.stack(samples))
+        compiled = pipeline.compiled(draws is not None, shape[0]) if self.is_image else None
+        if compiled is not None:
+            whole = compiled([self._prepared(int(i), pipeline) for i in indices], indices, draws, shape)
+            if whole is not None:
+                return whole
+        return Tensor._wrap(np.stack([self.sample(int(i), pipeline, draws)._data for i in indices]))
 
+    def _prepared(self, i: int, pipeline: Pipeline) -> Pixels:
+        """One sample's pixels after the pipeline's prefix, decoded no more than once."""
+        if self.arrays is not None and not pipeline.prefix:
+            return self.arrays[i]
+        cache = self._cache(pipeline)
+        found = cache.get(i) if cache else None
+        if found is None:
+            found = pipeline.prepare(self.raw(i)).numpy()
+            if cache and found.dtype == np.uint8:
+                cache.put(i, found)
+        return found
 
-class Pipeline:
-    """The transforms of a spec, with ToTensor where pixels become numbers."""
-
-    def __init__(self, spec: list[dict[str, Any]]) -> None:
-        made = [getattr(transforms, t["type"])(**{k: v for k, v in t.items() if k != "type"}) for t in spec]
-        at = next((i for i, t in enumerate(made) if isinstance(t, transforms.ToTensor | transforms.Normalize)), len(made))
-        self.before = made[:at]
-        self.after = [t for t in made[at:] if not isinstance(t, transforms.ToTensor)]
-        self._scale = transforms.ToTensor()
-
-    def steps(self, training: bool) -> list[Any]:
-        """The transforms that run, ToTensor aside."""
-        return [t for t in (*self.before, *self.after) if training or not isinstance(t, RANDOM)]
-
-    def __call__(self, sample: Tensor, training: bool) -> Tensor:
-        """One sample, transformed. Without ``training`` random crops become central ones and flips are left out."""
-        for t in self.before:
-            sample = _still(t)(sample) if not training and isinstance(t, RANDOM) else t(sample)
-        sample = self._scale(sample)
-        for t in self.after:
-            sample = _still(t)(sample) if not training and isinstance(t, RANDOM) else t(sample)
-        return sample
-
-
-def _still(t: Any) -> Callable[[Any], Any]:
-    """What stands for a random transform when nothing may be random."""
-    return transforms.CenterCrop(t.size) if isinstance(t, transforms.RandomCrop) else lambda image: image
+    def _cache(self, pipeline: Pipeline) -> PixelCache | None:
+        """The cache of a prefix; None in a folder that cannot be written to."""
+        key = json.dumps(pipeline.key)
+        if key not in self._caches:
+            try:
+                self._caches[key] = PixelCache(self._folder / "cache", len(self), pipeline.key)
+            except OSError:
+                self._caches[key] = None
+        return self._caches[key]
 
 
 def sample_shape(source: Source, spec: dict[str, Any]) -> tuple[int, ...]:
@@ -94,7 +90,7 @@ def sample_shape(source: Source, spec: dict[str, Any]) -> tuple[int, ...]:
         pipeline = Pipeline(spec["data"]["transform"])
     except (ValueError, TypeError) as error:
         raise SpecError([Problem("/data/transform", "invalid", str(error))]) from None
-    if pipeline.steps(True) and not source.is_image and any(not isinstance(t, transforms.Normalize) for t in pipeline.steps(True)):
+    if not source.is_image and not pipeline.only_numbers:
         raise SpecError(
             [
                 Problem(
@@ -107,7 +103,10 @@ def sample_shape(source: Source, spec: dict[str, Any]) -> tuple[int, ...]:
     if len(source) < 2:
         raise SpecError([Problem("/data/dataset", "too_small", f"expected at least 2 samples, got {len(source)}", 2, len(source))])
     try:
-        shapes = {tuple(pipeline(source.raw(i), True).shape) for i in ([0] if source.report.shape else range(min(len(source), 64)))}
+        shapes = {
+            tuple(pipeline.finish(pipeline.prepare(source.raw(i)), Generator()).shape)
+            for i in ([0] if source.report.shape else range(min(len(source), 64)))
+        }
     except (ValueError, TypeError, RuntimeError, IndexError) as error:
         raise SpecError([Problem("/data/transform", "does_not_fit", f"a transform does not fit the images: {error}")]) from None
     if len(shapes) > 1:

@@ -18,6 +18,7 @@ except ImportError:  # an extra: Pillow reads everything
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
 Mode = Literal["RGB", "L"]
+Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 
 def read_pil(file: str | Path | IO[bytes], mode: Mode = "RGB") -> Image.Image:
@@ -36,13 +37,13 @@ def read_fast(path: str | Path) -> Image.Image:
     return read_pil(path)
 
 
-def to_array(image: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def to_array(image: Image.Image) -> Pixels:
     """The pixels ``(C, H, W)``, uint8."""
     pixels = np.asarray(image, np.uint8)
     return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
 
 
-def to_pil(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Image.Image:
+def to_pil(pixels: Pixels) -> Image.Image:
     """The image of pixels ``(C, H, W)``, uint8."""
     return Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 

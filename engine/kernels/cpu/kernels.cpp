@@ -2,6 +2,7 @@
 // Pointers and sizes are 64-bit integers, real numbers the bits of a double. tests/kernels holds each against NumPy.
 #include "conv.h"
 #include "elementwise.h"
+#include "images.h"
 #include "pooling.h"
 #include "random.h"
 #include "rows.h"
@@ -205,6 +206,12 @@ void dropout(Arguments a) {
     philox::dropout(x, n, p, scale, key[0], key[1], key[2], a.floats());
 }
 
+void augment(Arguments a) {
+    auto b = a.shape<images::Batch>();
+    float* y = a.floats();
+    *(i64*)a.next() = images::augment(b, y);
+}
+
 struct Entry {
     const char* name;
     Kernel kernel;
@@ -214,6 +221,7 @@ const Entry table[] = {
     ENTRY(matmul), ENTRY(conv_forward), ENTRY(conv_data), ENTRY(conv_weight), ENTRY(map), ENTRY(map_pieces), ENTRY(copy), ENTRY(fill),
     ENTRY(add_integers), ENTRY(sum_rows), ENTRY(softmax), ENTRY(softmax_gradient), ENTRY(cross_entropy), ENTRY(cross_entropy_gradient),
     ENTRY(normalize), ENTRY(normalize_gradient), ENTRY(max_pool), ENTRY(max_pool_gradient), ENTRY(avg_pool), ENTRY(avg_pool_gradient), ENTRY(dropout),
+    ENTRY(augment),
 };
 
 }  // namespace

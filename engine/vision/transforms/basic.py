@@ -23,8 +23,19 @@ class Transform:
     def __call__(self, image: Any) -> Any:
         raise NotImplementedError
 
+    def still(self) -> Transform | None:
+        """What stands for it where nothing may be random: itself unless it draws; None if it is left out."""
+        return self
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in self.__dict__.items())})"
+
+
+class Random(Transform):
+    """The base of those that draw from the engine's generator."""
+
+    def still(self) -> Transform | None:
+        return None
 
 
 class Compose(Transform):
@@ -103,23 +114,27 @@ class Resize(Transform):
 
 
 class CenterCrop(Transform):
-    """The middle ``(height, width)``. Raises ValueError for an image that is smaller."""
+    """The middle ``(height, width)``; an image that is smaller is padded with zeros first."""
 
     def __init__(self, size: int | tuple[int, int]) -> None:
         self.size = as_pair(size, "size")
 
     def __call__(self, image: Picture) -> Picture:
-        height, width = F.size_of(image)
-        if height < self.size[0] or width < self.size[1]:
-            raise ValueError(f"CenterCrop: required size {self.size} is larger than the image {height, width}")
-        return F.crop(image, (height - self.size[0]) // 2, (width - self.size[1]) // 2, *self.size)
+        missing = [max(0, m - n) for n, m in zip(F.size_of(image), self.size, strict=True)]
+        if any(missing):
+            image = F.pad(image, (missing[1] // 2, missing[0] // 2, (missing[1] + 1) // 2, (missing[0] + 1) // 2))
+        top, left = (round((n - m) / 2) for n, m in zip(F.size_of(image), self.size, strict=True))
+        return F.crop(image, top, left, *self.size)
 
 
-class RandomCrop(Transform):
+class RandomCrop(Random):
     """A random ``(height, width)`` of the image, which is first padded by ``padding`` zeros on each side."""
 
     def __init__(self, size: int | tuple[int, int], padding: int = 0) -> None:
         self.size, self.padding = as_pair(size, "size"), padding
+
+    def still(self) -> Transform:
+        return CenterCrop(self.size)
 
     def __call__(self, image: Picture) -> Picture:
         if self.padding:
@@ -131,7 +146,7 @@ class RandomCrop(Transform):
         return F.crop(image, top, left, *self.size)
 
 
-class _Flip(Transform):
+class _Flip(Random):
     """Mirrors with probability ``p``."""
 
     flip: Callable[[Picture], Picture]
@@ -177,7 +192,7 @@ class Pad(Transform):
         return F.pad(image, self.padding, self.fill)
 
 
-class RandomApply(Transform):
+class RandomApply(Random):
     """Several transforms, all or none, with probability ``p``."""
 
     def __init__(self, transforms: Sequence[Callable[[Any], Any]], p: float = 0.5) -> None:
@@ -187,7 +202,7 @@ class RandomApply(Transform):
         return Compose(self.transforms)(image) if rand(1).item() < self.p else image
 
 
-class RandomChoice(Transform):
+class RandomChoice(Random):
     """One of several transforms, each as likely."""
 
     def __init__(self, transforms: Sequence[Callable[[Any], Any]]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from engine.creation import rand, randint, randn, randperm
 from engine.tensor import Tensor
 from engine.vision.transforms import functional as F
-from engine.vision.transforms.basic import Transform, _probability
+from engine.vision.transforms.basic import Random, Resize, _probability
 from engine.vision.transforms.functional import Picture, as_pair
 
 
@@ -17,7 +17,7 @@ def _uniform(low: float, high: float) -> float:
     return low + (high - low) * float(rand(1).item())
 
 
-class RandomResizedCrop(Transform):
+class RandomResizedCrop(Random):
     """A random part of the area and ratio given, resized to ``size`` (Szegedy et al., 2015)."""
 
     def __init__(
@@ -26,6 +26,9 @@ class RandomResizedCrop(Transform):
         if not 0 < scale[0] <= scale[1] or not 0 < ratio[0] <= ratio[1]:
             raise ValueError(f"scale and ratio should be of kind (min, max), positive, got scale={scale}, ratio={ratio}")
         self.size, self.scale, self.ratio = as_pair(size, "size"), tuple(scale), tuple(ratio)
+
+    def still(self) -> Resize:
+        return Resize(self.size)
 
     def place(self, height: int, width: int) -> tuple[int, int, int, int]:
         """(top, left, height, width) of a crop; after ten misses the greatest one in the middle."""
@@ -63,7 +66,7 @@ def _range(value: Range, name: str, centre: float = 1.0, least: float = 0.0, mos
     return None if low == high == centre else (float(low), float(high))
 
 
-class ColorJitter(Transform):
+class ColorJitter(Random):
     """Brightness, contrast, saturation and hue changed by random factors, in random order."""
 
     def __init__(self, brightness: Range = 0.0, contrast: Range = 0.0, saturation: Range = 0.0, hue: Range = 0.0) -> None:
@@ -81,7 +84,7 @@ class ColorJitter(Transform):
         return image
 
 
-class RandomRotation(Transform):
+class RandomRotation(Random):
     """Turned by a random angle within ``degrees``: (low, high), or a number for both ways."""
 
     def __init__(self, degrees: Range, expand: bool = False, fill: int = 0) -> None:
@@ -94,7 +97,7 @@ class RandomRotation(Transform):
         return F.rotate(image, _uniform(*self.degrees), self.expand, self.fill)
 
 
-class RandomAffine(Transform):
+class RandomAffine(Random):
     """A random rotation, shift (in parts of the size), scale and shear (in degrees)."""
 
     def __init__(
@@ -127,7 +130,7 @@ class RandomAffine(Transform):
         return F.affine(image, (a, b, cx - a * (cx + dx) - b * (cy + dy), c, d, cy - c * (cx + dx) - d * (cy + dy)), self.fill)
 
 
-class _Sometimes(Transform):
+class _Sometimes(Random):
     """Applies ``change`` with probability ``p``."""
 
     def __init__(self, p: float = 0.5) -> None:
@@ -205,7 +208,7 @@ class RandomAdjustSharpness(_Sometimes):
         return F.adjust_sharpness(image, self.sharpness_factor)
 
 
-class GaussianBlur(Transform):
+class GaussianBlur(Random):
     """Blurred by a normal distribution of random ``sigma`` within the range; ``kernel_size`` only bounds it."""
 
     def __init__(self, kernel_size: int | tuple[int, int], sigma: Range = (0.1, 2.0)) -> None:
@@ -218,7 +221,7 @@ class GaussianBlur(Transform):
         return F.gaussian_blur(image, min(_uniform(*self.sigma), max(self.kernel_size) / 2))
 
 
-class RandomErasing(Transform):
+class RandomErasing(Random):
     """A random rectangle of a tensor overwritten, by a value or by "random" noise, with probability ``p`` (Zhong et al., 2017)."""
 
     def __init__(

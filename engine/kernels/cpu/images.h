@@ -1,0 +1,125 @@
+// Batches of images from uint8 pixels: crops, flips and borders move pixels, a table turns each into a number.
+#pragma once
+#include "random.h"
+
+namespace images {
+
+enum Step { CROP, CENTER, HFLIP, VFLIP, PAD };  // with their numbers in engine/data/batches.py, which has the same list
+
+struct Axis {
+    i64 size, from, by;   // output i is the source's from + by i,
+    i64 first, last;      // for i in [first, last); elsewhere the border
+
+    void crop(i64 start, i64 n) { from += by * start, first = most(0, first - start), last = least(n, last - start), size = n; }
+    void pad(i64 before, i64 after) { from -= by * before, first += before, last += before, size += before + after; }
+    void centre(i64 n) {
+        i64 missing = most(0, n - size);
+        pad(missing / 2, (missing + 1) / 2);
+        i64 over = size - n;
+        crop(over / 2 + (over % 4 == 3), n);  // halves go to the even number, as Python's round does
+    }
+    void flip() {
+        from += by * (size - 1), by = -by;
+        i64 f = size - last;
+        last = size - first, first = f;
+    }
+};
+
+struct Draws {
+    uint64_t seed, stream, counter;
+    void words(uint32_t* w) {  // each draw takes a counter, as Generator.take does
+        uint32_t c0 = (uint32_t)counter, c1 = (uint32_t)(counter >> 32), c2 = (uint32_t)stream, c3 = (uint32_t)(stream >> 32);
+        uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+        counter++;
+        for (int round = 0; round < 10; round++) {
+            uint64_t p0 = (uint64_t)c0 * 0xD2511F53u, p1 = (uint64_t)c2 * 0xCD9E8D57u;
+            c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0, c1 = (uint32_t)p1, c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1, c3 = (uint32_t)p0;
+            k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
+        }
+        w[0] = c0, w[1] = c1;
+    }
+    i64 below(i64 n) {
+        uint32_t w[4];
+        words(w);
+        return (i64)(((uint64_t)w[0] << 32 | w[1]) % (uint64_t)n);
+    }
+    float uniform() {
+        uint32_t w[4];
+        words(w);
+        return (float)(w[0] >> 8) * 0x1p-24f;
+    }
+};
+
+struct Batch {
+    i64 count, channels, height, width;  // of the result
+    const i64* sample;                   // for each: pixels, height, width, the stream of its draws
+    i64 random, border;
+    uint64_t seed;
+    const i64* step;                     // each a Step and four numbers
+    i64 steps;
+    const float* table;                  // (channels, 256)
+};
+
+// Whether every sample comes out at the size of the result; if not, nothing is written beyond it.
+static bool place(const Batch& b, const i64* sample, Axis* y, Axis* x) {
+    *y = {sample[1], 0, 1, 0, sample[1]}, *x = {sample[2], 0, 1, 0, sample[2]};
+    Draws draws{b.seed, (uint64_t)sample[3], 0};
+    for (const i64* s = b.step; s < b.step + 5 * b.steps; s += 5) {
+        double p;
+        memcpy(&p, s + 1, 8);
+        switch (s[0]) {
+            case CROP: {
+                if (y->size < s[1] || x->size < s[2]) return false;
+                i64 top = draws.below(y->size - s[1] + 1), left = draws.below(x->size - s[2] + 1);
+                y->crop(top, s[1]), x->crop(left, s[2]);
+                break;
+            }
+            case CENTER:
+                if (s[3] && (y->size < s[1] || x->size < s[2])) return false;
+                y->centre(s[1]), x->centre(s[2]);
+                break;
+            case HFLIP:
+                if (draws.uniform() < p) x->flip();
+                break;
+            case VFLIP:
+                if (draws.uniform() < p) y->flip();
+                break;
+            case PAD: x->pad(s[1], s[3]), y->pad(s[2], s[4]);
+        }
+    }
+    return y->size == b.height && x->size == b.width;
+}
+
+// y (count, channels, height, width); the number of the first sample that does not fit, or -1.
+static i64 augment(const Batch& b, float* y) {
+    i64 plane = b.height * b.width, wrong = -1;
+    threads::ranges(b.count, 1, (double)b.count * b.channels * plane, [&](i64 low, i64 high) {
+        for (i64 n = low; n < high; n++) {
+            const i64* sample = b.sample + 4 * n;
+            Axis rows, columns;
+            if (!place(b, sample, &rows, &columns)) {
+                __atomic_store_n(&wrong, n, __ATOMIC_RELAXED);
+                continue;
+            }
+            for (i64 c = 0; c < b.channels; c++) {
+                const float* table = b.table + 256 * c;
+                const uint8_t* pixels = (const uint8_t*)sample[0] + c * sample[1] * sample[2];
+                float* out = y + (n * b.channels + c) * plane;
+                for (i64 i = 0; i < b.height; i++, out += b.width) {
+                    bool inside = i >= rows.first && i < rows.last;
+                    i64 first = inside ? columns.first : b.width, last = inside ? most(first, columns.last) : b.width;
+                    const uint8_t* row = pixels + (rows.from + rows.by * i) * sample[2] + columns.from;
+                    for (i64 j = 0; j < least(first, b.width); j++) out[j] = table[b.border];
+                    if (columns.by > 0)
+                        for (i64 j = first; j < last; j++) out[j] = table[row[j]];
+                    else
+                        for (i64 j = first; j < last; j++) out[j] = table[row[-j]];
+                    for (i64 j = last; j < b.width; j++) out[j] = table[b.border];
+                }
+            }
+        }
+    });
+    return wrong;
+}
+
+}  // namespace images
