@@ -5,13 +5,15 @@ Images of one size are decoded once, into uint8 pixels ``(N, C, H, W)``; images 
 
 from __future__ import annotations
 
+import collections
 import csv
 import json
 import math
 import os
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,21 +112,10 @@ def _decode_all(archive: zipfile.ZipFile, members: list[Member], work: Path, rep
     modes: set[str] = set()
     sizes: set[tuple[int, int]] = set()
     with (work / "pixels").open("wb") as pixels:
-        for i, member in enumerate(members):
+        for i, (member, image) in enumerate(_decoded(archive, members)):
             progress(i, len(members))
-            try:
-                image = _decode(archive, member)
-            except (
-                OSError,
-                UnidentifiedImageError,
-                Image.DecompressionBombError,
-                SyntaxError,
-                ValueError,
-                zipfile.BadZipFile,
-                EOFError,
-                RuntimeError,
-            ) as error:
-                report.refuse(member.info.filename, f"broken image: {error}"[:300])
+            if isinstance(image, Exception):
+                report.refuse(member.info.filename, f"broken image: {image}"[:300])
                 continue
             found.append(member)
             modes.add("L" if image.mode in ("1", "L", "LA", "I", "I;16", "F") else "RGB")
@@ -152,12 +143,35 @@ def _decode_all(archive: zipfile.ZipFile, members: list[Member], work: Path, rep
     return found
 
 
-def _decode(archive: zipfile.ZipFile, member: Member) -> Image.Image:
-    with archive.open(member.info) as file, Image.open(file, formats=IMAGE_FORMATS) as image:
-        image.load()
-        if image.mode in ("I", "I;16", "F"):
-            raise ValueError(f"pixels of type {image.mode}; 8 bits a channel are expected")
-        return image.copy()
+_BROKEN = (
+    OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError, zipfile.BadZipFile, EOFError, RuntimeError,
+)  # fmt: skip
+
+
+def _decoded(archive: zipfile.ZipFile, members: list[Member]) -> Iterator[tuple[Member, Image.Image | Exception]]:
+    """Each member in order with its image, or with what is wrong with it; decoded on all cores, a few ahead of the one given."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    ahead: collections.deque[tuple[Member, Future[Image.Image | Exception]]] = collections.deque()
+    with ThreadPoolExecutor(cores, "epochline-decode") as pool:
+        for member in members:
+            ahead.append((member, pool.submit(_decode, archive, member)))
+            if len(ahead) > 4 * cores:
+                member, image = ahead.popleft()
+                yield member, image.result()
+        while ahead:
+            member, image = ahead.popleft()
+            yield member, image.result()
+
+
+def _decode(archive: zipfile.ZipFile, member: Member) -> Image.Image | Exception:
+    try:
+        with archive.open(member.info) as file, Image.open(file, formats=IMAGE_FORMATS) as image:
+            image.load()
+            if image.mode in ("I", "I;16", "F"):
+                raise ValueError(f"pixels of type {image.mode}; 8 bits a channel are expected")
+            return image.copy()
+    except _BROKEN as error:
+        return error
 
 
 def _save_arrays(work: Path, report: Report, x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> None:
