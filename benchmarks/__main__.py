@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 
+from benchmarks import data as loading
 from benchmarks import step as steps
 from benchmarks.machine import describe
 from benchmarks.report import write
@@ -15,6 +17,12 @@ from benchmarks.report import write
 
 def _listed(ctx: click.Context, parameter: click.Parameter, value: str) -> list[str]:
     return [part for part in value.split(",") if part]
+
+
+def _keep(path: Path | None, rows: list[dict[str, Any]], machine: dict[str, Any] | None = None) -> None:
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"machine": machine or describe(), "rows": rows}, indent=1) + "\n")
 
 
 @click.group()
@@ -34,9 +42,18 @@ def step(peers: list[str], threads: list[str], only: list[str], seconds: float, 
     machine = describe()
     rows = steps.run(peers, [int(n) for n in threads], only, seconds, rounds, machine)
     Console().print(steps.table(rows))
-    if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+    _keep(path, rows, machine)
+
+
+@main.command()
+@click.option("--peers", default="", callback=_listed, help="Libraries to compare with: torch.")
+@click.option("--workers", default=2, help="Processes or threads that load.")
+@click.option("--only", default="", callback=_listed, help="Some rows: D1,D2,W3,W7.")
+@click.option("--part", default=1.0, help="Which part of the images.")
+@click.option("--json", "path", type=click.Path(path_type=Path), help="A file for the rows.")
+def data(peers: list[str], workers: int, only: list[str], part: float, path: Path | None) -> None:
+    """Loading and augmenting images."""
+    _keep(path, loading.run(peers, workers, only, part))
 
 
 @main.command()

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -17,6 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.process import Process, limited
 from benchmarks.sides import TOGETHER, weights
 from benchmarks.workloads import REACH, TWO_THREADS, WORKLOADS
 
@@ -24,12 +21,13 @@ SIDES = {"torch": ["torch", "torch_channels_last", "torch.compile"], "jax": ["ja
 LOSSES = 5
 
 
-class Peer:
-    """A side in a process of its own."""
+class Peer(Process):
+    """A side of a workload."""
 
     def __init__(self, side: str, workload: str, optimizer: str, threads: int, start: Path) -> None:
-        self.side, self.times, self.rss_kib = side, [], 0
-        environment = {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))}
+        self.times: list[float] = []
+        self.rss_kib = 0
+        environment = limited(threads)
         if side == "jax":
             environment["JAX_PLATFORMS"] = "cpu"
             environment["XLA_FLAGS"] = (
@@ -37,39 +35,13 @@ class Peer:
             )
         command = [sys.executable, "-W", "ignore", "-m", "benchmarks.peer", side, workload, optimizer, str(threads), str(start)]
         pinned = ["taskset", "-c", "0"] if threads == 1 and side == "jax" else []  # XLA's threads obey nothing else
-        self.process = subprocess.Popen(
-            [*pinned, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
-            start_new_session=True,
-        )  # fmt: skip
-        self._answer()
-
-    times: list[float]
-
-    def _answer(self) -> Any:
-        assert self.process.stdout is not None and self.process.stderr is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{self.side} ended:\n{self.process.stderr.read()[-2000:]}")
-        return json.loads(line)
-
-    def ask(self, command: str) -> Any:
-        assert self.process.stdin is not None
-        os.killpg(self.process.pid, signal.SIGCONT)
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        answer = self._answer()
-        os.killpg(self.process.pid, signal.SIGSTOP)
-        return answer
+        super().__init__(side, [*pinned, *command], environment)
 
     def run(self, seconds: float) -> None:
-        """One turn. The process is stopped between its turns: threads of others that still spin would count against whoever is next."""
+        """One turn."""
         answer = self.ask(f"run {seconds}")
         self.times += answer["times"]
         self.rss_kib = max(self.rss_kib, answer["rss_kib"])
-
-    def close(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)  # compilers that it started, too
-        self.process.communicate()
 
 
 def flops(workload: str) -> int:

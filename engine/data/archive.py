@@ -33,10 +33,11 @@ class BadArchive(ValueError):
         self.files = files or []
 
 
-def _fault(info: zipfile.ZipInfo, seen: set[str]) -> str | None:
+def _fault(info: zipfile.ZipInfo, path: PurePosixPath, seen: set[str]) -> str | None:
     """Why an entry may not be unpacked."""
     name = info.orig_filename
-    path = PurePosixPath(name.replace("\\", "/"))
+    if name != info.filename or "\\" in name:
+        path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in name.split("/")[0] or "\x00" in name:
         return "unsafe path"
     if any(ord(c) < 32 for c in name) or max((len(p.encode()) for p in path.parts), default=0) > 255:
@@ -67,11 +68,13 @@ def inspect(archive: zipfile.ZipFile) -> tuple[list[Member], list[tuple[str, str
         raise BadArchive(f"the archive has {len(infos)} entries, more than the {MAX_ENTRIES} allowed")
     faults: list[tuple[str, str]] = []
     seen: set[str] = set()
+    every = {info.filename: PurePosixPath(info.filename) for info in infos}
     for info in infos:
-        fault = _fault(info, seen)
+        path = every[info.filename]
+        fault = _fault(info, path, seen)
         if fault:
             faults.append((info.orig_filename, fault))
-        seen.add(str(PurePosixPath(info.filename)))
+        seen.add(str(path))
     if faults:
         raise BadArchive(
             f"the archive has {len(faults)} unsafe entr{'y' if len(faults) == 1 else 'ies'}, so nothing of it was unpacked", faults
@@ -80,16 +83,16 @@ def inspect(archive: zipfile.ZipFile) -> tuple[list[Member], list[tuple[str, str
     if total > MAX_TOTAL_BYTES or total > MAX_RATIO * max(1 << 20, Path(str(archive.filename)).stat().st_size):  # entries may overlap
         raise BadArchive(f"the archive would unpack to {total} bytes: too many, or too many for its size")
     paths = {
-        i.filename: PurePosixPath(i.filename)
-        for i in infos
-        if not i.is_dir() and not any(p in _CLUTTER or p.startswith("._") for p in PurePosixPath(i.filename).parts)
+        i.filename: path
+        for i, path in zip(infos, every.values(), strict=True)
+        if not i.is_dir() and not any(p in _CLUTTER or p.startswith("._") for p in path.parts)
     }
     root = _common_root([p for p in paths.values() if p.suffix.lower() in EXTENSIONS])
     members, skipped = [], []
     for info in infos:
-        path = paths.get(info.filename)
-        if path is None:
+        if info.filename not in paths:
             continue
+        path = paths[info.filename]
         inner = path.parts[root:]
         if len(inner) < 2:
             skipped.append((info.filename, "not inside a class folder"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import csv
+import io
 import json
 import math
 import os
@@ -23,7 +24,7 @@ from PIL import Image, UnidentifiedImageError
 
 from engine.data.archive import BadArchive, Member, inspect, open_archive
 from engine.vision.io import FORMATS as IMAGE_FORMATS
-from engine.vision.io import to_array
+from engine.vision.io import Pixels, to_array
 
 FORMATS = ("imagefolder", "npz", "csv")
 MAX_LISTED = 1000
@@ -108,68 +109,92 @@ def _images(upload: Path, work: Path, report: Report, progress: Progress) -> Non
 
 def _decode_all(archive: zipfile.ZipFile, members: list[Member], work: Path, report: Report, progress: Progress) -> list[Member]:
     """Decodes every image; pixels to ``x.npy`` while all have one size, else the files to ``files/``."""
-    found: list[Member] = []
-    modes: set[str] = set()
-    sizes: set[tuple[int, int]] = set()
-    with (work / "pixels").open("wb") as pixels:
+    found: list[tuple[Member, int]] = []
+    sizes: set[tuple[int, ...]] = set()
+    with (work / "x.npy").open("wb") as file:
+        file.write(bytes(_HEADER))
         for i, (member, image) in enumerate(_decoded(archive, members)):
             progress(i, len(members))
             if isinstance(image, Exception):
                 report.refuse(member.info.filename, f"broken image: {image}"[:300])
                 continue
-            found.append(member)
-            modes.add("L" if image.mode in ("1", "L", "LA", "I", "I;16", "F") else "RGB")
-            sizes.add(image.size)
+            found.append((member, len(image)))
+            sizes.add(image.shape[1:])
             if len(sizes) == 1:
-                pixels.write(to_array(image.convert("RGB")).tobytes())
+                file.write(image.data)
     progress(len(members), len(members))
-    grey = modes == {"L"}
+    channels = max((c for _, c in found), default=1)
     if len(sizes) == 1:
-        (width, height), n = next(iter(sizes)), len(found)
-        colour = np.memmap(work / "pixels", np.uint8, "r", shape=(n, 3, height, width))
-        x = np.lib.format.open_memmap(work / "x.npy", "w+", np.uint8, (n, 1 if grey else 3, height, width))
-        x[...] = colour[:, :1] if grey else colour
-        x.flush()
-        report.shape = [1 if grey else 3, height, width]
+        height, width = next(iter(sizes))
+        if any(c != channels for _, c in found):
+            _in_colour(work / "x.npy", [c for _, c in found], height * width)
+        _put_header(work / "x.npy", (len(found), channels, height, width))
+        report.shape = [channels, height, width]
     else:
+        (work / "x.npy").unlink()
         names = []
-        for i, member in enumerate(found):
+        for i, (member, _) in enumerate(found):
             name = f"{i:08d}{Path(member.path).suffix.lower()}"
             (work / "files").mkdir(exist_ok=True)
             (work / "files" / name).write_bytes(archive.read(member.info))
             names.append(name)
-        (work / "files.json").write_text(json.dumps({"mode": "L" if grey else "RGB", "names": names}))
-    (work / "pixels").unlink()
-    return found
+        (work / "files.json").write_text(json.dumps({"mode": "L" if channels == 1 else "RGB", "names": names}))
+    return [member for member, _ in found]
 
 
+def _put_header(path: Path, shape: tuple[int, ...]) -> None:
+    """Makes a ``.npy`` file of uint8 numbers that lie after room for the header."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    assert len(header.getvalue()) == _HEADER
+    with path.open("r+b") as file:
+        file.write(header.getvalue())
+
+
+def _in_colour(path: Path, channels: list[int], plane: int) -> None:
+    """Grey images among coloured ones become three times the same plane."""
+    mixed = path.with_name("mixed")
+    path.rename(mixed)
+    with mixed.open("rb") as source, path.open("wb") as file:
+        file.write(source.read(_HEADER))
+        for n in channels:
+            file.write(source.read(n * plane) * (3 // n))
+    mixed.unlink()
+
+
+_HEADER = 128
+_TOGETHER = 16  # members that a thread decodes at a time
+_LARGE = 4096  # bytes of a file
 _BROKEN = (
     OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError, zipfile.BadZipFile, EOFError, RuntimeError,
 )  # fmt: skip
 
 
-def _decoded(archive: zipfile.ZipFile, members: list[Member]) -> Iterator[tuple[Member, Image.Image | Exception]]:
-    """Each member in order with its image, or with what is wrong with it; decoded on all cores, a few ahead of the one given."""
+def _decoded(archive: zipfile.ZipFile, members: list[Member]) -> Iterator[tuple[Member, Pixels | Exception]]:
+    """Each member in order with its pixels, or with what is wrong with it; large ones decoded by all cores, somewhat ahead of the one given."""
+    if sum(m.info.file_size for m in members) < _LARGE * len(members):  # threads would wait for Python's lock
+        yield from ((m, _decode(archive, m)) for m in members)
+        return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    ahead: collections.deque[tuple[Member, Future[Image.Image | Exception]]] = collections.deque()
+    ahead: collections.deque[Future[list[tuple[Member, Pixels | Exception]]]] = collections.deque()
     with ThreadPoolExecutor(cores, "epochline-decode") as pool:
-        for member in members:
-            ahead.append((member, pool.submit(_decode, archive, member)))
-            if len(ahead) > 4 * cores:
-                member, image = ahead.popleft()
-                yield member, image.result()
+        for at in range(0, len(members), _TOGETHER):
+            ahead.append(pool.submit(lambda some: [(m, _decode(archive, m)) for m in some], members[at : at + _TOGETHER]))
+            if len(ahead) > cores:
+                yield from ahead.popleft().result()
         while ahead:
-            member, image = ahead.popleft()
-            yield member, image.result()
+            yield from ahead.popleft().result()
 
 
-def _decode(archive: zipfile.ZipFile, member: Member) -> Image.Image | Exception:
+def _decode(archive: zipfile.ZipFile, member: Member) -> Pixels | Exception:
+    """The pixels ``(1 or 3, H, W)``."""
     try:
-        with archive.open(member.info) as file, Image.open(file, formats=IMAGE_FORMATS) as image:
+        with Image.open(io.BytesIO(archive.read(member.info)), formats=IMAGE_FORMATS) as image:
             image.load()
             if image.mode in ("I", "I;16", "F"):
                 raise ValueError(f"pixels of type {image.mode}; 8 bits a channel are expected")
-            return image.copy()
+            mode = "L" if image.mode in ("1", "L", "LA") else "RGB"
+            return to_array(image if image.mode == mode else image.convert(mode))
     except _BROKEN as error:
         return error
 

@@ -190,7 +190,7 @@ def test_cancel_does_not_wait_for_a_long_step(service: Deployment, digits: str) 
 
 
 def test_pause_and_resume_leave_no_trace_in_the_history(service: Deployment, digits: str) -> None:
-    spec = example("digits-cnn", digits, epochs=3)
+    spec = example("digits-cnn", digits, epochs=20)
     straight = points(service.events(finished(service, spec)["id"]))
     job = service.submit(spec)["id"]
     service.wait_state(job, "running")
