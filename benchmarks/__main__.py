@@ -10,6 +10,8 @@ import click
 from rich.console import Console
 
 from benchmarks import data as loading
+from benchmarks import memory as memories
+from benchmarks import start as starts
 from benchmarks import step as steps
 from benchmarks.machine import describe
 from benchmarks.report import write
@@ -54,6 +56,25 @@ def step(peers: list[str], threads: list[str], only: list[str], seconds: float, 
 def data(peers: list[str], workers: int, only: list[str], part: float, path: Path | None) -> None:
     """Loading and augmenting images."""
     _keep(path, loading.run(peers, workers, only, part))
+
+
+@main.command()
+@click.option("--peers", default="", callback=_listed, help="Libraries to compare with: torch,jax.")
+@click.option("--only", default="", callback=_listed, help="Some workloads: W5,W7.")
+@click.option("--json", "path", type=click.Path(path_type=Path), help="A file for the rows.")
+def memory(peers: list[str], only: list[str], path: Path | None) -> None:
+    """Peak memory of training."""
+    _keep(path, memories.run(peers, only))
+
+
+@main.command()
+@click.option("--peers", default="", callback=_listed, help="Libraries whose bare import is timed: torch,jax.")
+@click.option("--only", default="", callback=_listed, help="Some workloads: W5,W7.")
+@click.option("--rounds", default=5, help="How many starts of each.")
+@click.option("--json", "path", type=click.Path(path_type=Path), help="A file for the rows.")
+def start(peers: list[str], only: list[str], rounds: int, path: Path | None) -> None:
+    """From the start of Python to the end of the first step."""
+    _keep(path, starts.run(peers, only, rounds))
 
 
 @main.command()

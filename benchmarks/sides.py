@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.workloads import WORKLOADS, Workload, module, optimizer
+from benchmarks.workloads import GROWN, WORKLOADS, Workload, module, optimizer
 
 Step = Callable[[], Any]
 """Does one step; float() of what it returns is the loss."""
@@ -108,7 +108,7 @@ def torch(w: Workload, name: str, start: dict[str, Any], threads: int, kind: str
 
 def make(side: str, workload: str, name: str, threads: int, start: Path) -> Side:
     """The step of a side: ours, eager, torch, torch_channels_last, torch.compile or jax."""
-    w = WORKLOADS[workload]
+    w = {**WORKLOADS, **GROWN}[workload]
     begin = dict(np.load(start))
     if side in ("ours", "eager"):
         return ours(w, name, begin, threads, side == "eager")

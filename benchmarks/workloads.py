@@ -7,7 +7,7 @@ A network is a list of layers; a layer is its name and its numbers. ``module`` m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -104,6 +104,19 @@ WORKLOADS = {
         Workload("W8", "4-layer transformer encoder", [*[("encoder", 128, 4, 512)] * 4, ("mean", 1), ("linear", 128, 10)], (16, 64, 128), {"AdamW": {}}),
     )
 }  # fmt: skip
+
+GROWN = {
+    w.id: w
+    for w in (
+        replace(WORKLOADS["W5"], id="W5 batch 32", title="W5 with four times the batch", batch=(32, 1, 28, 28)),
+        replace(WORKLOADS["W7"], id="W7 batch 64", title="W7 with twice the batch", batch=(64, 3, 32, 32)),
+        replace(
+            WORKLOADS["W8"], id="W8 depth 8", title="W8 with twice the layers",
+            layers=[*[("encoder", 128, 4, 512)] * 8, ("mean", 1), ("linear", 128, 10)],
+        ),
+    )
+}  # fmt: skip
+"""Larger ones, to see how memory grows."""
 
 REACH = {"W1": 10.0, "W2": 1.5, "W2b": 1.1, "W3": 1.2, "W4": 1.4, "W5": 2.5, "W6": 1.5, "W7": 1.8, "W8": 1.2, "E": 1.5}
 """How many times faster than the best peer a step is to be."""
