@@ -61,8 +61,7 @@ def waiting(workload: str, threads: int) -> dict[str, Any]:
     import engine
     from benchmarks.workloads import WORKLOADS, module, optimizer
     from engine.data import ingest, open_source
-    from engine.data.batches import Draws, Pipeline
-    from engine.train import _ahead
+    from engine.data.batches import Draws, Pipeline, ahead
 
     engine.set_num_threads(threads)
     w = WORKLOADS[workload]
@@ -89,7 +88,7 @@ def waiting(workload: str, threads: int) -> dict[str, Any]:
             indices = rng.permutation(len(source))[:size]
             return source.batch(indices, pipeline, Draws(0, i << 32), (channels, side, side)), source.targets[indices]
 
-        batches = _ahead(read, range(STEPS[workload] + 3))
+        batches = ahead(read, range(STEPS[workload] + 3))
         for i in range(STEPS[workload] + 3):
             before = time.perf_counter()
             x, y = next(batches)

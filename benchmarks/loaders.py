@@ -25,8 +25,7 @@ BATCH = 64
 def ours(s: Set, folder: Path, workers: int) -> Callable[[int], Iterator[Any]]:
     import engine
     from engine.data import ingest, open_source
-    from engine.data.batches import Draws, Pipeline
-    from engine.train import _ahead
+    from engine.data.batches import Draws, Pipeline, ahead
 
     engine.set_num_threads(workers)
     pipeline, shape = Pipeline(spec(s)), (1 if s.grey else 3, s.side, s.side)
@@ -38,7 +37,7 @@ def ours(s: Set, folder: Path, workers: int) -> Callable[[int], Iterator[Any]]:
         order = np.random.default_rng(number).permutation(len(source))
         draws = Draws(0, number << 32)
         batches = (order[i : i + BATCH] for i in range(0, len(order), BATCH))
-        return (x.numpy() for x in _ahead(lambda indices: source.batch(indices, pipeline, draws, shape), batches))
+        return (x.numpy() for x in ahead(lambda indices: source.batch(indices, pipeline, draws, shape), batches))
 
     return epoch
 

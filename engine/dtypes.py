@@ -76,7 +76,7 @@ _default = float32
 
 def from_numpy_dtype(numpy_dtype: Any) -> dtype:
     """The engine's type for a NumPy one. Raises TypeError for a type PyTorch does not have."""
-    found = _BY_NUMPY.get(np.dtype(numpy_dtype))
+    found = _BY_NUMPY.get(numpy_dtype) or _BY_NUMPY.get(np.dtype(numpy_dtype))
     if found is None:
         supported = ", ".join(d.name for d in ALL)
         raise TypeError(f"can't convert np.ndarray of type {np.dtype(numpy_dtype)}; the supported types are: {supported}")

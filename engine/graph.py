@@ -44,20 +44,21 @@ class Node:
         self.hooks: dict[int, Hooks] | None = None
         self.shapes: list[tuple[tuple[int, ...], Any, Any]] = []
         tensor = state.tensor
-        wanted: set[int] = set()
         for name, x in zip(op.inputs, inputs, strict=False):
-            is_tensor = isinstance(x, tensor)
-            self.sources.append((x.shape, x.dtype) if is_tensor else ((), None))
-            if is_tensor and x.requires_grad and name in op.plans:
-                self.edges.append((x.grad_fn, x._output_index) if x.grad_fn is not None else (x, 0))
-                wanted.update(at for kind, at in op.plans[name] if kind == "input")
+            if not isinstance(x, tensor):
+                self.sources.append(((), None))
+                self.edges.append(None)
+                continue
+            self.sources.append((x._data.shape, x.dtype))
+            if x.requires_grad and name in op.plans:
+                maker = x.grad_fn
+                self.edges.append((x, 0) if maker is None else (maker, x._output_index))
+                for i in op.needs[name][0]:
+                    if i < len(inputs) and i not in self.saved:
+                        needed = inputs[i]
+                        self.saved[i] = (needed, needed._version[0]) if isinstance(needed, tensor) else (needed.item(), -1)
             else:
                 self.edges.append(None)
-        for i in wanted:
-            if i >= len(inputs):
-                continue
-            x = inputs[i]
-            self.saved[i] = (x, x._version[0]) if isinstance(x, tensor) else (x.item(), -1)
 
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
@@ -77,13 +78,7 @@ class Node:
 
     def keep_results(self, outs: list[Array], tensors: list[Tensor]) -> None:
         """Saves results as arrays: saving the tensors would tie node and tensors into a cycle."""
-        kept = {
-            at
-            for name, e in zip(self.op.inputs, self.edges, strict=False)
-            if e
-            for kind, at in self.op.plans[name]
-            if kind in ("result", "constant")
-        }
+        kept = {at for name, edge in zip(self.op.inputs, self.edges, strict=False) if edge for at in self.op.needs[name][1]}
         if kept:
             self.results = {i: (outs[i], tensors[i]._version, tensors[i]._version[0]) for i in kept}
 
@@ -187,13 +182,19 @@ class AccumulateGrad:
 def apply(op: Op, *inputs: Any, **attrs: Any) -> Any:
     """Runs ``op`` on tensors (and NumPy scalars); records it where a gradient is wanted. A list of tensors for several results."""
     tensor = state.tensor
+    wrap = tensor._wrap
     outs = run(op, [x._data if isinstance(x, tensor) else x for x in inputs], attrs)
-    tensors = [tensor._wrap(o) for o in outs]
+    tensors = [wrap(o) for o in outs]
     if op.view is not None and shares_memory(outs[0], inputs[0]._data):
         x, y = inputs[0], tensors[0]
         y._base, y._path = (x, ((op, attrs),)) if x._base is None else (x._base, (*x._path, (op, attrs)))
         y._version, y._seen = x._version, y._base._changes
-    if state.enabled and op.vjps and any(isinstance(x, tensor) and x.requires_grad for x in inputs):
+    if state.enabled and op.vjps:
+        for x in inputs:
+            if isinstance(x, tensor) and x.requires_grad:
+                break
+        else:
+            return tensors[0] if len(tensors) == 1 else tensors
         node = Node(op, inputs, attrs)
         node.keep_results(outs, tensors)
         if op.differentiable > 1:
@@ -214,7 +215,7 @@ def _fit(g: Tensor, shape: tuple[int, ...], dtype: Any) -> Tensor:
     """Undoes promotion and broadcasting: ``g`` in ``dtype``, summed over the dimensions along which ``shape`` was stretched."""
     if g.dtype is not dtype:
         g = g.to(dtype)
-    if g.shape == shape:
+    if g._data.shape == shape:
         return g
     extra = g.ndim - len(shape)
     if g.shape[extra:] == shape:

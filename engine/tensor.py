@@ -67,9 +67,10 @@ class Tensor(History, Methods):
     def _adopt(self, array: Array) -> None:
         self._data = array
         self.dtype = from_numpy_dtype(array.dtype)
-        self._requires_grad, self._grad_fn, self.grad, self._output_index = False, None, None, 0
-        self._version, self._base, self._path, self._seen, self._changes = [0], None, (), 0, 0
-        self._retains_grad, self._hooks, self._after = False, None, None
+        self._requires_grad = self._retains_grad = False
+        self._grad_fn = self.grad = self._base = self._hooks = self._after = None
+        self._output_index = self._seen = self._changes = 0
+        self._version, self._path = [0], ()
 
     @classmethod
     def _wrap(cls, array: Array) -> Tensor:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +17,7 @@ import numpy as np
 
 from engine.backend import resolve, transfer
 from engine.capture import compile
-from engine.data.batches import Draws, Pipeline
+from engine.data.batches import Draws, Pipeline, ahead
 from engine.data.source import Source, sample_shape
 from engine.dtypes import BY_NAME
 from engine.modes import no_grad
@@ -176,7 +175,7 @@ class _Variant:
     def _loaded(self, batches: Iterable[np.ndarray[Any, Any]], epoch: int | None) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches on the device; images are read one batch ahead, while the one before is computed with."""
         read = functools.partial(self._read, epoch=epoch)
-        for x, targets in _ahead(read, batches) if self.run.source.is_image else map(read, batches):
+        for x, targets in ahead(read, batches) if self.run.source.is_image else map(read, batches):
             y = Tensor._wrap(transfer(targets, self.run.device))
             yield x.to(self.run.device, self.dtype), y if takes_classes(self.spec) else y.to(self.dtype)
 
@@ -294,18 +293,6 @@ class _Variant:
             self.scheduler.load_state_dict(state.plain["scheduler"])
         self.progress, self.final = _Progress(**state.plain["progress"]), state.plain["final"]
         set_rng_state(state.plain["rng"])
-
-
-def _ahead(read: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-    """``map(read, items)``, in another thread and one item ahead."""
-    with ThreadPoolExecutor(1, "epochline-batches") as pool:
-        waiting: Future[Any] | None = None
-        for item in items:
-            ready, waiting = waiting, pool.submit(read, item)
-            if ready is not None:
-                yield ready.result()
-        if waiting is not None:
-            yield waiting.result()
 
 
 class Diverged(ArithmeticError):

@@ -11,6 +11,7 @@ import numpy as np
 
 from engine.capture.program import Changed, Program
 from engine.capture.record import NotCaptured, Recorder, Tape
+from engine.capture.updates import install
 from engine.kernels.native import native
 from engine.modes import is_grad_enabled
 from engine.ops.join import stack
@@ -81,18 +82,18 @@ class Compiled:
         return getattr(self.step, "__qualname__", repr(self.step))
 
     def _prepare(self, arguments: tuple[Any, ...]) -> Program | None:
-        """Records the step twice, on the arguments and on others like them, takes both back, and plans the program."""
+        """Records the step twice, so that what changes from one time to the next is seen, takes both back, and plans the program."""
         if any(isinstance(x, Tensor) and not isinstance(x._data, np.ndarray) for x in arguments):
             _log.info("%s runs without capture: its arguments are not on the CPU", self._name)
             return None
         try:
             if not all(isinstance(x, Tensor) for x in arguments):
                 raise NotCaptured("its arguments are not all tensors")
-            first, single = self._record(arguments)
+            first, single = self._record(arguments, 0)
             try:
                 for leaf, _ in first.gradients:  # a step that does not clear gradients meets them, and is refused
                     leaf.grad = leaf.new_zeros(leaf.shape)
-                second, _ = self._record(tuple(Tensor._wrap(np.roll(x._data, 1)) for x in arguments))
+                second, _ = self._record(tuple(Tensor._wrap(np.roll(x._data, 1)) for x in arguments), 1)
             finally:
                 for leaf, _ in first.gradients:
                     leaf.grad = None
@@ -108,10 +109,18 @@ class Compiled:
             _log.info("%s: launched from Python: %s", self._name, ", ".join(sorted(set(program.launched))))
         return program
 
-    def _record(self, arguments: tuple[Any, ...]) -> tuple[Tape, bool]:
-        recorder = Recorder(arguments)
+    def _record(self, arguments: tuple[Any, ...], mark: int) -> tuple[Tape, bool]:
+        recorder = Recorder(arguments, mark)
         try:
             result = recorder.run(self.step, arguments)
+        except (
+            ArithmeticError,
+            LookupError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as error:  # of the step, or of its meeting numbers never computed
+            raise NotCaptured(f"{type(error).__name__}: {error}") from error
         finally:
             recorder.undo()
         return recorder.tape, isinstance(result, Tensor)
@@ -128,5 +137,7 @@ def compile(step: Callable[..., Any], *, fuse: bool = True, plan: dict[str, int]
     """
     return Compiled(step, fuse=fuse, plan=plan)
 
+
+install()
 
 __all__ = ["Compiled", "compile"]

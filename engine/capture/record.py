@@ -1,7 +1,7 @@
-"""Watching one step run: a flat list of calls on values, and a way to undo what the step did.
+"""Watching one step run, without computing: a flat list of calls on values, and a way to undo what the step counted.
 
 A value is an array as it was when something made it. Whatever was there before the step (parameters, buffers, the state of
-optimizers, constants) is an external value, known by its array; everything written to it is remembered, so that the step can be taken back.
+optimizers, constants) is an external value, known by its array.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from engine import graph
 from engine.backend import Array
 from engine.backend.philox import counters_used
-from engine.dispatch import Op, observing, watching
+from engine.dispatch import Op, idle, observing, watching
 from engine.nn.module import Module, entering
 from engine.ops.random import current_generator
 from engine.optim.optimizer import Hyper, stepping
@@ -112,13 +112,13 @@ def _equal(a: dict[str, Any], b: dict[str, Any], drawn: bool) -> bool:
 
 
 class Recorder:
-    """Runs a step once, as it would run anyway, and records it. Raises NotCaptured."""
+    """Runs a step once, while its launches compute nothing, and records it. ``mark`` is what their results begin with. Raises NotCaptured."""
 
-    def __init__(self, arguments: Sequence[Tensor]) -> None:
+    def __init__(self, arguments: Sequence[Tensor], mark: int) -> None:
+        self._mark = mark
         self.tape = Tape()
         self._known: dict[int, Value] = {}
         self._alive: list[Any] = []  # arrays stay, so that no other takes their address
-        self._before: dict[int, tuple[Array, Array]] = {}
         self._states: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
         self._leaves: list[Tensor] = []
         self._updated: list[Tensor] = []
@@ -150,7 +150,7 @@ class Recorder:
         for hook, tell in hooks:
             hook.append(tell)
         try:
-            with observing(self._launched, self._launching), watching(self._refuse):
+            with idle(self._mark), observing(self._launched, self._launching), watching(self._refuse):
                 result = step(*arguments)
         finally:
             for hook, tell in hooks:
@@ -166,9 +166,7 @@ class Recorder:
         return result
 
     def undo(self) -> None:
-        """Puts back everything that the step wrote to, counted or drew."""
-        for array, saved in self._before.values():
-            array[...] = saved
+        """Puts back what the step counted or drew."""
         for state, before in self._states.values():
             state.clear()
             state.update(before)
@@ -195,15 +193,13 @@ class Recorder:
         self._updated.append(parameter)
 
     def _launching(self, op: Op, outs: list[Array], ins: Sequence[Array], attrs: dict[str, Any]) -> None:
-        """Keeps what is about to be overwritten."""
+        """Looks at what is about to be overwritten."""
         if op.name != "assign" and not isinstance(attrs, Hyper):
             return
         for array in outs:
             known = self._known.get(id(array))
             if known is not None and (known.argument is not None or (known.maker and (known.maker.op.view or id(known) in self._viewed))):
                 raise NotCaptured(f"{op.name} writes into an argument, or into a view of another tensor")
-            if (known is None or known.maker is None) and id(array) not in self._before:
-                self._before[id(array)] = (array, np.array(array))
 
     def _launched(self, op: Op, outs: list[Array], ins: Sequence[Array], attrs: dict[str, Any]) -> None:
         call = Call(op, [self._value(x) if isinstance(x, np.ndarray) else x for x in ins], attrs)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,3 +155,15 @@ class Pipeline:
 
 def _normalized(values: Tensor, t: Callable[[Any], Any]) -> Tensor:
     return t(values) if isinstance(t, transforms.Normalize) else values
+
+
+def ahead(read: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+    """``map(read, items)``, in another thread and one item ahead."""
+    with ThreadPoolExecutor(1, "epochline-batches") as pool:
+        waiting: Future[Any] | None = None
+        for item in items:
+            ready, waiting = waiting, pool.submit(read, item)
+            if ready is not None:
+                yield ready.result()
+        if waiting is not None:
+            yield waiting.result()

@@ -52,7 +52,7 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         for tell in entering:
             tell(self)
-        for key, hook in list(self._forward_pre_hooks.items()):
+        for key, hook in list(self._forward_pre_hooks.items()) if self._forward_pre_hooks else ():
             if key in self._with_kwargs:
                 changed = hook(self, args, kwargs)
                 args, kwargs = (args, kwargs) if changed is None else changed
@@ -68,7 +68,7 @@ class Module:
         except Exception as error:
             self._locate(error)
             raise
-        for key, hook in list(self._forward_hooks.items()):
+        for key, hook in list(self._forward_hooks.items()) if self._forward_hooks else ():
             changed = hook(self, args, kwargs, y) if key in self._with_kwargs else hook(self, args, y)
             y = y if changed is None else changed
         return y

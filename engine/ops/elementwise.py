@@ -31,7 +31,9 @@ def elementwise(name: str, inputs: str, rule: Rule | str, result: Any = None, **
     """Registers a rule, or the name of a NumPy ufunc, over ``inputs``; ``result`` is the dtype where it is not the operands'."""
 
     def infer(*ins: Any, **attrs: Any) -> Spec:
-        return broadcast_shapes(*map(_shape, ins)), ins[-1].dtype if result is None else result
+        shapes = [_shape(x) for x in ins]
+        same = shapes.count(shapes[0]) == len(shapes)
+        return shapes[0] if same else broadcast_shapes(*shapes), ins[-1].dtype if result is None else result
 
     if isinstance(rule, str):
 
@@ -60,6 +62,9 @@ def promoted(op: Op, *operands: Any, floating: bool = False) -> Any:
     """Applies ``op`` to operands brought to their common dtype, a floating one if ``floating``."""
     if not any(map(is_tensor, operands)):
         raise TypeError(f"{op.name}(): expected a Tensor among the arguments, got {' and '.join(type(x).__name__ for x in operands)}")
+    d = getattr(operands[0], "dtype", None)
+    if d is not None and all(getattr(x, "dtype", None) is d for x in operands) and (not floating or d.category == FLOAT):
+        return apply(op, *operands)
     d = result_type(*operands)
     if floating and d.category != FLOAT:
         d = get_default_dtype()

@@ -16,7 +16,7 @@ from PIL import Image
 
 from engine import train
 from engine.data import ingest, open_source
-from engine.data.batches import Draws, Pipeline
+from engine.data.batches import Draws, Pipeline, ahead
 from engine.data.cache import PixelCache
 from engine.data.source import Source
 from engine.kernels.native import native
@@ -155,13 +155,13 @@ def test_batches_are_read_one_ahead_and_errors_arrive() -> None:
         read.append(i)
         return 2 * i if i < 4 else 1 // 0
 
-    ahead = train._ahead(double, range(6))
-    assert next(ahead) == 0
-    assert [next(ahead) for _ in range(3)] == [2, 4, 6]
+    doubled = ahead(double, range(6))
+    assert next(doubled) == 0
+    assert [next(doubled) for _ in range(3)] == [2, 4, 6]
     with pytest.raises(ZeroDivisionError):
-        next(ahead)
+        next(doubled)
     assert read == [0, 1, 2, 3, 4, 5]
-    assert list(train._ahead(double, [])) == []
+    assert list(ahead(double, [])) == []
 
 
 @needs_kernels

@@ -13,6 +13,7 @@ from engine.capture.layout import Storage, channels_last
 from engine.capture.record import Call
 
 DIRECT, WINOGRAD, COLUMNS = 0, 1, 2
+_ENOUGH, _LONG = 1024, 0.01  # places of the result that are timed, and seconds of it
 MOST_TAPS = 128
 
 
@@ -51,17 +52,19 @@ def _algorithm(b: Builder, kind: str, shape: list[int]) -> tuple[int, Storage]:
 
     def timed(algorithm: int) -> float:
         n, h, w, c, oh, ow, o, kh, kw = shape[:9]
+        n = min(n, max(1, _ENOUGH // (oh * ow)))  # a part of the batch tells as much
         sizes = {"x": n * h * w * c, "w": o * c * kh * kw, "y": n * oh * ow * o}
         arrays = [np.ones(sizes[i], np.float32) for i in {"forward": "xwy", "data": "ywx", "weight": "xyw"}[kind]] + [
             np.empty(work(algorithm), np.float32)
         ]
         finish = [] if kind == "weight" else [0, 0, 0]
-        code = [b.native.numbers[f"conv_{kind}"], 0, algorithm, *finish, *shape, *(x.ctypes.data for x in arrays)]
+        code = [b.native.numbers[f"conv_{kind}"], 0, algorithm, *finish, n, *shape[1:], *(x.ctypes.data for x in arrays)]
         code[1] = len(code) - 2
         numbers = np.array(code, np.int64)
-        spent, threads = [], b.native.threads
+        spent: list[float] = []
+        threads = b.native.threads
         b.native.set_threads(1)  # whatever else runs on the other cores has no say
-        for _ in range(5):
+        while len(spent) < 3 or (len(spent) < 6 and sum(spent) < _LONG):
             start = time.perf_counter()
             b.native.run(numbers.ctypes.data, len(code))
             spent.append(time.perf_counter() - start)
