@@ -118,6 +118,21 @@ GROWN = {
 }  # fmt: skip
 """Larger ones, to see how memory grows."""
 
+def _smooth(layer: Layer) -> Layer:
+    name, *n = layer
+    if name == "residual":
+        return (name, [_smooth(x) for x in n[0]], [_smooth(x) for x in n[1]], "tanh" if n[2] else False)
+    return ("tanh",) if name == "relu" else (*layer, "gelu") if name == "encoder" else layer
+
+
+SMOOTH = {
+    f"{i} smooth": replace(
+        WORKLOADS[i], id=f"{i} smooth", title=f"{i} without kinks, SGD", layers=[_smooth(x) for x in WORKLOADS[i].layers], optimizers={"SGD": {"lr": 0.01}}
+    )
+    for i in ("W4", "W7", "W8")
+}
+"""The deep ones with tanh or GELU for ReLU, where a rounding never makes a gradient another one."""
+
 REACH = {"W1": 10.0, "W2": 1.5, "W2b": 1.1, "W3": 1.2, "W4": 1.4, "W5": 2.5, "W6": 1.5, "W7": 1.8, "W8": 1.2, "E": 1.5}
 """How many times faster than the best peer a step is to be."""
 TWO_THREADS = ("W3", "W4", "W5", "W6", "W7")
@@ -128,10 +143,10 @@ def module(lib: Any, layers: Sequence[Layer]) -> Any:
     nn = lib.nn
 
     class Residual(nn.Module):  # type: ignore[misc, name-defined]  # whichever library's base it is
-        def __init__(self, main: Sequence[Layer], shortcut: Sequence[Layer], last: bool) -> None:
+        def __init__(self, main: Sequence[Layer], shortcut: Sequence[Layer], last: bool | str) -> None:
             super().__init__()
             self.main, self.shortcut = module(lib, main), module(lib, shortcut) if shortcut else nn.Identity()
-            self.last = nn.ReLU(inplace=True) if last else nn.Identity()
+            self.last = nn.Tanh() if last == "tanh" else nn.ReLU(inplace=True) if last else nn.Identity()
 
         def forward(self, x: Any) -> Any:
             return self.last(self.shortcut(x) + self.main(x))
@@ -145,9 +160,9 @@ def module(lib: Any, layers: Sequence[Layer]) -> Any:
             return x.mean(self.dim)
 
     makers = {
-        "linear": nn.Linear, "relu": lambda: nn.ReLU(inplace=True), "bn": nn.BatchNorm2d, "maxpool": nn.MaxPool2d, "gap": lambda: nn.AdaptiveAvgPool2d(1),
+        "linear": nn.Linear, "relu": lambda: nn.ReLU(inplace=True), "tanh": nn.Tanh, "bn": nn.BatchNorm2d, "maxpool": nn.MaxPool2d, "gap": lambda: nn.AdaptiveAvgPool2d(1),
         "flatten": nn.Flatten, "residual": Residual, "mean": Mean, "conv": lambda i, o, k, s, p, b: nn.Conv2d(i, o, k, s, p, bias=b),
-        "encoder": lambda d, h, f: nn.TransformerEncoderLayer(d, h, f, dropout=0.0, batch_first=True),
+        "encoder": lambda d, h, f, a="relu": nn.TransformerEncoderLayer(d, h, f, dropout=0.0, activation=a, batch_first=True),
     }  # fmt: skip
     return nn.Sequential(*[makers[name](*numbers) for name, *numbers in layers])
 

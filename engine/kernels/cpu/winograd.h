@@ -7,28 +7,30 @@ namespace winograd {
 
 using gemm::NR;
 
+// The points of interpolation: 0, p1, -p1, p2, -p2 and infinity. With 1 and 2 most coefficients are whole numbers, but the greatest errors are four times as large.
+constexpr float p1 = 0.625f, p2 = 1.5f, s1 = p1 * p1, s2 = p2 * p2, n1 = 1 / (2 * s1 * (s1 - s2)), n2 = 1 / (2 * s2 * (s2 - s1));
+
 static inline void input(const vf* d, vf* o, int step) {  // B^T d
-    vf p = d[4] - 4.f * d[2], q = d[3] - 4.f * d[1], r = d[4] - d[2], s = 2.f * (d[3] - d[1]);
-    o[0] = 4.f * d[0] - 5.f * d[2] + d[4];
+    vf p = d[4] - s2 * d[2], q = p1 * (d[3] - s2 * d[1]), r = d[4] - s1 * d[2], s = p2 * (d[3] - s1 * d[1]);
+    o[0] = s1 * s2 * d[0] - (s1 + s2) * d[2] + d[4];
     o[step] = p + q, o[2 * step] = p - q, o[3 * step] = r + s, o[4 * step] = r - s;
-    o[5 * step] = 4.f * d[1] - 5.f * d[3] + d[5];
+    o[5 * step] = s1 * s2 * d[1] - (s1 + s2) * d[3] + d[5];
 }
 static inline void output(const vf* m, vf* o, int step) {  // A^T m
     vf s = m[1] + m[2], q = m[1] - m[2], u = m[3] + m[4], w = m[3] - m[4];
-    o[0] = m[0] + s + u, o[step] = q + 2.f * w, o[2 * step] = s + 4.f * u, o[3 * step] = q + 8.f * w + m[5];
+    o[0] = m[0] + s + u, o[step] = p1 * q + p2 * w, o[2 * step] = s1 * s + s2 * u, o[3 * step] = s1 * p1 * q + s2 * p2 * w + m[5];
 }
 static inline void output_back(const vf* d, vf* o, int step) {  // A d
-    vf s = d[0] + d[2], q = d[1] + d[3], u = d[0] + 4.f * d[2], w = 2.f * d[1] + 8.f * d[3];
+    vf s = d[0] + s1 * d[2], q = p1 * d[1] + s1 * p1 * d[3], u = d[0] + s2 * d[2], w = p2 * d[1] + s2 * p2 * d[3];
     o[0] = d[0], o[step] = s + q, o[2 * step] = s - q, o[3 * step] = u + w, o[4 * step] = u - w, o[5 * step] = d[3];
 }
 static inline void filter(const vf* g, vf* o, int step) {  // G g
-    vf a = g[0] * (1 / 24.f) + g[2] * (1 / 6.f), b = g[1] * (1 / 12.f), s = (g[0] + g[2]) * (-1 / 6.f), q = g[1] * (1 / 6.f);
-    o[0] = 0.25f * g[0], o[step] = s - q, o[2 * step] = s + q, o[3 * step] = a + b, o[4 * step] = a - b, o[5 * step] = g[2];
+    vf s = n1 * g[0] + n1 * s1 * g[2], q = n1 * p1 * g[1], u = n2 * g[0] + n2 * s2 * g[2], w = n2 * p2 * g[1];
+    o[0] = 1 / (s1 * s2) * g[0], o[step] = s + q, o[2 * step] = s - q, o[3 * step] = u + w, o[4 * step] = u - w, o[5 * step] = g[2];
 }
 static inline void filter_back(const vf* u, vf* o, int step) {  // G^T u
-    vf s = u[1] + u[2], q = u[1] - u[2], p = u[3] + u[4], r = u[3] - u[4];
-    o[0] = 0.25f * u[0] - s * (1 / 6.f) + p * (1 / 24.f), o[step] = r * (1 / 12.f) - q * (1 / 6.f);
-    o[2 * step] = u[5] - s * (1 / 6.f) + p * (1 / 6.f);
+    vf s = n1 * (u[1] + u[2]), q = n1 * (u[1] - u[2]), p = n2 * (u[3] + u[4]), r = n2 * (u[3] - u[4]);
+    o[0] = 1 / (s1 * s2) * u[0] + s + p, o[step] = p1 * q + p2 * r, o[2 * step] = s1 * s + s2 * p + u[5];
 }
 
 // Frequencies lie this far apart more than they are long: a power of two apart, all 36 would meet in one set of the cache.
