@@ -63,7 +63,10 @@ def measure(workload: str, with_torch: bool) -> dict[str, Any]:
         row[way] = {"parameters": _apart(fused[0], parameters, moved), "gradients": _apart(fused[1], gradients, moved)}
     if with_torch:
         exact = ways["float64"]
-        row["torch_from_float64"] = {"parameters": _apart(ways["torch"][0], exact[0], moved), "gradients": _apart(ways["torch"][1], exact[1], moved)}
+        row["torch_from_float64"] = {
+            "parameters": _apart(ways["torch"][0], exact[0], moved),
+            "gradients": _apart(ways["torch"][1], exact[1], moved),
+        }
     return row
 
 

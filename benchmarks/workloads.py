@@ -118,6 +118,7 @@ GROWN = {
 }  # fmt: skip
 """Larger ones, to see how memory grows."""
 
+
 def _smooth(layer: Layer) -> Layer:
     name, *n = layer
     if name == "residual":
@@ -127,7 +128,11 @@ def _smooth(layer: Layer) -> Layer:
 
 SMOOTH = {
     f"{i} smooth": replace(
-        WORKLOADS[i], id=f"{i} smooth", title=f"{i} without kinks, SGD", layers=[_smooth(x) for x in WORKLOADS[i].layers], optimizers={"SGD": {"lr": 0.01}}
+        WORKLOADS[i],
+        id=f"{i} smooth",
+        title=f"{i} without kinks, SGD",
+        layers=[_smooth(x) for x in WORKLOADS[i].layers],
+        optimizers={"SGD": {"lr": 0.01}},
     )
     for i in ("W4", "W7", "W8")
 }

@@ -1,7 +1,8 @@
 """The compiled kernels for the CPU: which library fits the processor, and the few functions it has.
 
 ``EPOCHLINE_KERNELS=numpy`` leaves them out: NumPy is the reference and the fallback. They are built with the package
-(``scripts/build_kernels.py``); where no build fits, everything runs on NumPy too.
+(``scripts/build_kernels.py``); where no build fits, everything runs on NumPy too. The name of a build, or the path of a library, takes that one.
+``EPOCHLINE_THREADS`` is how many threads they start with, 1 unless it says otherwise; see ``set_num_threads``.
 """
 
 from __future__ import annotations
@@ -71,13 +72,21 @@ def _levels() -> list[str]:
 def native() -> Native | None:
     """The kernels for this processor; None where NumPy has to do."""
     wanted = os.environ.get("EPOCHLINE_KERNELS", "native")
-    if wanted not in ("native", "numpy", "x86-64-v3", "x86-64-v4", "arm64"):
-        raise ValueError(f"EPOCHLINE_KERNELS: expected native, numpy or the name of a build, got {wanted!r}")
-    for level in [] if wanted == "numpy" else [level for level in _levels() if wanted in ("native", level)]:
-        path = _FOLDER / f"{level}.so"
-        if path.exists():
-            return Native(path)
-    return None
+    if wanted not in ("native", "numpy", "x86-64-v3", "x86-64-v4", "arm64") and not wanted.endswith(".so"):
+        raise ValueError(f"EPOCHLINE_KERNELS: expected native, numpy, the name of a build or a library's path, got {wanted!r}")
+    fitting = [level for level in _levels() if wanted in ("native", level)]
+    path = next((p for p in [Path(wanted)] * wanted.endswith(".so") + [_FOLDER / f"{level}.so" for level in fitting] if p.exists()), None)
+    if path is None:
+        return None
+    kernels = Native(path)
+    kernels.set_threads(_threads(os.environ.get("EPOCHLINE_THREADS", "1")))
+    return kernels
+
+
+def _threads(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise ValueError(f"EPOCHLINE_THREADS: expected a positive integer, got {text!r}")
+    return int(text)
 
 
 def set_num_threads(n: int) -> None:

@@ -62,14 +62,14 @@ def test_the_gradients_of_a_fused_step(name: str) -> None:
 @needs_kernels
 @pytest.mark.parametrize("name", ["convolutions", "winograd", "residual", "attention", "perceptron"])
 def test_bits_do_not_depend_on_threads(name: str) -> None:
-    found, plan = [], {}
+    found, plan, before = [], {}, torch.get_num_threads()
     try:
         for n in (1, 2, 4, 1):
             torch.set_num_threads(n)
             losses, training = run(name, 3, fuse=True, plan=plan)
             found.append((losses, training.state()))
     finally:
-        torch.set_num_threads(1)
+        torch.set_num_threads(before)
     for losses, state in found[1:]:
         assert losses == found[0][0]
         assert all(np.array_equal(v, found[0][1][k]) for k, v in state.items())

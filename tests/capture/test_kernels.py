@@ -181,3 +181,16 @@ def test_functions_at_their_edges(function: Any) -> None:
     with torch.no_grad():
         found = step(torch.tensor(x)).numpy()
     np.testing.assert_allclose(found, wanted, rtol=3e-7, atol=1e-38, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda x: x * 2 + 1, lambda x: torch.softmax(x, 1), lambda x: x.sum(1), lambda x: x @ torch.ones(x.shape[1], 3), lambda x: F.dropout(x, 0.5), torch.relu],
+)  # fmt: skip
+@pytest.mark.parametrize("shape", [(0, 5), (0, 1), (3, 0)])
+def test_tensors_without_elements_need_no_kernel(function: Callable[..., Any], shape: tuple[int, ...]) -> None:
+    x = torch.zeros(*shape)
+    compiled = torch.compile(lambda x: function(x))
+    assert compiled(x).shape == compiled(x).shape == function(x).shape
+    np.testing.assert_array_equal(compiled(x).numpy(), function(x).numpy())
+    assert all(held is None for held in compiled.programs.values())
