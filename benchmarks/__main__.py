@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from benchmarks import agreement
 from benchmarks import data as loading
 from benchmarks import memory as memories
 from benchmarks import start as starts
@@ -43,7 +44,7 @@ def step(peers: list[str], threads: list[str], only: list[str], seconds: float, 
     """Training steps."""
     machine = describe()
     rows = steps.run(peers, [int(n) for n in threads], only, seconds, rounds, machine)
-    Console().print(steps.table(rows))
+    Console(width=120).print(steps.table(rows))
     _keep(path, rows, machine)
 
 
@@ -78,10 +79,19 @@ def start(peers: list[str], only: list[str], rounds: int, path: Path | None) -> 
 
 
 @main.command()
-@click.argument("source", type=click.Path(exists=True, path_type=Path), default=Path("benchmarks/results/step.json"))
-def report(source: Path) -> None:
-    """Makes docs/performance.md and its picture of a run's JSON file."""
-    write(source)
+@click.option("--peers", default="", callback=_listed, help="Libraries to compare with: torch.")
+@click.option("--only", default="", callback=_listed, help="Some workloads: W5,W7.")
+@click.option("--json", "path", type=click.Path(path_type=Path), help="A file for the rows.")
+def agree(peers: list[str], only: list[str], path: Path | None) -> None:
+    """How far apart fused, unfused and eager training and PyTorch's end."""
+    _keep(path, agreement.run(peers, only))
+
+
+@main.command()
+@click.argument("results", type=click.Path(exists=True, path_type=Path), default=Path("benchmarks/results"))
+def report(results: Path) -> None:
+    """Makes docs/performance.md and its picture of the JSON files that runs left in a folder."""
+    write(results)
 
 
 if __name__ == "__main__":

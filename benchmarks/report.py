@@ -39,8 +39,8 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
     plt.close(figure)
 
 
-def page(result: dict[str, Any]) -> str:
-    machine, rows = result["machine"], result["rows"]
+def page(step: dict[str, Any], others: dict[str, list[dict[str, Any]]]) -> str:
+    machine = step["machine"]
     lines = [
         "# Performance",
         "",
@@ -48,7 +48,8 @@ def page(result: dict[str, Any]) -> str:
         "",
         f"A ratio is the best peer's median time by ours, in one run on one machine ({machine['processor']}, {machine['cores']} cores; sgemm {machine['sgemm_gflops']} GFLOP/s",
         f"and triad {machine['triad_gbs']} GB/s a core). Every side runs in a process of its own, in turns, from the same weights on the same batch, after its losses",
-        "were compared with the others'. Peers: PyTorch eager (NCHW and channels_last) and `torch.compile`, JAX with the whole step under `jit`. Again, on your machine:",
+        "were compared with the others'. Peers: PyTorch eager (NCHW and channels_last) and `torch.compile`, JAX with the whole step under `jit`. In bold what reached its goal.",
+        "Again, on your machine:",
         "",
         "```sh",
         "scripts/bench                                                     # everything, on a fresh machine",
@@ -57,6 +58,22 @@ def page(result: dict[str, Any]) -> str:
         "",
         "![ratios](performance.svg)",
         "",
+        *_steps(step["rows"]),
+    ]
+    for name, section in (("data", _data), ("start", _start), ("memory", _memory), ("agree", _agreement)):
+        if name in others:
+            lines += ["", *section(others[name])]
+    return "\n".join([*lines, ""])
+
+
+def _bold(ratio: float, reach: float) -> str:
+    return f"**{ratio}**" if ratio >= reach else f"{ratio}"
+
+
+def _steps(rows: list[dict[str, Any]]) -> list[str]:
+    lines = [
+        "## Training steps",
+        "",
         "| workload | optimizer | threads | ours | best peer | ratio | to reach | of the roofline |",
         "|---|---|---|---|---|---|---|---|",
     ]
@@ -64,21 +81,77 @@ def page(result: dict[str, Any]) -> str:
         best = min(r["peers_us"], key=r["peers_us"].get) if r["peers_us"] else ""
         title = WORKLOADS["W1" if r["id"] == "E1" else "W2" if r["id"] == "E2" else r["id"]].title
         peer = f"{_time(r['peers_us'][best])} ({best})" if best else "-"
-        ratio = f"**{r['ratio']}**" if r["ratio"] >= r["reach"] else f"{r['ratio']}"
         eager = " (eager)" if r["id"].startswith("E") else ""
         together = f", {r['steps_a_call']} steps a call" if r.get("steps_a_call", 1) > 1 else ""
         lines.append(
-            f"| {r['id']}: {title}{eager}{together} | {r['optimizer']} | {r['threads']} | {_time(r['ours_us'])} | {peer} | {ratio} | {r['reach']} | {r['roofline']} |"
+            f"| {r['id']}: {title}{eager}{together} | {r['optimizer']} | {r['threads']} | {_time(r['ours_us'])} | {peer} | {_bold(r['ratio'], r['reach'])} | {r['reach']} | {r['roofline']} |"
         )
-    lines += ["", "In bold what reached its goal. The roofline is the time that the step's additions and multiplications take in a large matrix product; Winograd's", "algorithm needs fewer of them, so its share can be above 1.", ""]  # fmt: skip
-    return "\n".join(lines)
+    return [*lines, "", "The roofline is the time that the step's additions and multiplications take in a large matrix product; Winograd's algorithm needs fewer of them, so its share can be above 1."]  # fmt: skip
+
+
+def _data(rows: list[dict[str, Any]]) -> list[str]:
+    lines = [
+        "## Loading images", "",
+        "Random crop, flip and normalization. The first epoch of ours begins with the upload: a zip is read, checked and decoded. PyTorch's is its DataLoader with as many worker processes over Pillow,",
+        "reading files. `python -m benchmarks data --peers torch`", "",
+        "| images | ours | PyTorch | ratio | to reach |", "|---|---|---|---|---|",
+    ]  # fmt: skip
+    for r in rows:
+        if "peers_s" in r:
+            lines.append(
+                f"| {r['title']}, {r['id'].split()[1]} epoch | {r['ours_s']} s | {r['peers_s'].get('torch', '-')} s | {_bold(r['ratio'], r['reach'])} | {r['reach']} |"
+            )
+    waits = [f"{r['share']:.2%} on {r['id'].split()[0]}" for r in rows if "share" in r]
+    return [*lines, "", f"Training steps wait for their batch {', '.join(waits)} of the time."] if waits else lines
+
+
+def _start(rows: list[dict[str, Any]]) -> list[str]:
+    lines = [
+        "## The first step", "", "A whole process: import, model, recording, timing of algorithms, planning, the step itself; beside `import torch` alone. `python -m benchmarks start --peers torch`",
+        "", "| workload | ours | `import torch` | ratio |", "|---|---|---|---|",
+    ]  # fmt: skip
+    return lines + [
+        f"| {r['id']}: {r['title']} | {r['ours_s']} s | {r['peers_s'].get('torch', '-')} s | {_bold(r['ratio'], r['reach'])} |"
+        for r in rows
+    ]
+
+
+def _memory(rows: list[dict[str, Any]]) -> list[str]:
+    lines = [
+        "## Peak memory",
+        "",
+        "The largest resident memory of a process that trains. `python -m benchmarks memory --peers torch,jax`",
+        "",
+        "| workload | ours | PyTorch | JAX | ratio |",
+        "|---|---|---|---|---|",
+    ]
+    return lines + [
+        f"| {r['id']}: {r['title']} | {r['ours_mib']} MiB | {r['peers_mib'].get('torch', '-')} MiB | {r['peers_mib'].get('jax', '-')} MiB | {_bold(r['ratio'], r['reach'])} |"
+        for r in rows
+    ]
+
+
+def _agreement(rows: list[dict[str, Any]]) -> list[str]:
+    lines = [
+        "## Agreement", "",
+        "Parameters after twenty steps and gradients of the first, as the greatest distance relative to the largest element of a tensor; elements whose gradient is zero but for rounding are left out.",
+        "Where a ReLU's input is within rounding of zero, its gradient is one or the other, and Adam makes whole steps of the smallest gradients: the deep networks are shown without kinks, too.",
+        "`python -m benchmarks agree --peers torch`", "",
+        "| workload | fused from eager | fused from PyTorch | fused from float64 | PyTorch from float64 | unfused replay has eager's bits |", "|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for r in rows:
+        cells = [f"{r[way]['parameters']:.0e} / {r[way]['gradients']:.0e}" for way in ("eager", "torch", "float64", "torch_from_float64")]
+        lines.append(f"| {r['id']}: {r['title']} | {' | '.join(cells)} | {'yes' if r['bits'] else 'no'} |")
+    return lines
 
 
 def _time(us: float) -> str:
     return f"{us:.1f} us" if us < 1000 else f"{us / 1000:.2f} ms"
 
 
-def write(source: Path) -> None:
-    result = json.loads(source.read_text())
-    picture(result["rows"], DOCS / "performance.svg")
-    (DOCS / "performance.md").write_text(page(result))
+def write(results: Path) -> None:
+    """Raises FileNotFoundError where no steps were measured; the other files may be missing."""
+    step = json.loads((results / "step.json").read_text())
+    others = {p.stem: json.loads(p.read_text())["rows"] for p in results.glob("*.json") if p.stem != "step"}
+    picture(step["rows"], DOCS / "performance.svg")
+    (DOCS / "performance.md").write_text(page(step, others))

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from engine.backend import Array, full, shares_memory
+from engine.backend import Array, full, quietly, shares_memory
 from engine.dispatch import Op, run
 from engine.hooks import Hooks, RemovableHandle, register, replaced
 from engine.modes import recording, state
@@ -268,7 +268,7 @@ def _walk(
 ) -> list[tuple[Tensor, Tensor]]:
     """Propagates from the roots; calls ``visit`` with each node's complete gradient; the leaves with theirs are the result."""
     pending = _Pending()
-    with recording(create_graph):
+    with recording(create_graph), quietly():
         for root, g in zip(roots, grads, strict=True):
             pending.add(root.grad_fn if root.grad_fn is not None else root, root._output_index, _seed(root, g))
         while pending.heap:

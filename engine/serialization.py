@@ -30,6 +30,10 @@ _HARMLESS: dict[tuple[str, str], Any] = {
 }
 
 
+_PYTORCH = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
+"""How PyTorch's files began before they were zips: a number of its own, pickled."""
+
+
 class _Unpickler(pickle.Unpickler):
     """Knows only what ``save`` writes for tensors and containers."""
 
@@ -54,6 +58,10 @@ def save(obj: Any, f: str | Path | IO[bytes]) -> None:
 def load(f: str | Path | IO[bytes], map_location: Any = None, *, weights_only: bool = True) -> Any:
     """What ``save`` wrote, on the CPU or on ``map_location``. Raises UnpicklingError for anything that could run code, unless told otherwise."""
     data = Path(f).read_bytes() if isinstance(f, str | Path) else f.read()
+    if data.startswith((b"PK\x03\x04", _PYTORCH)):
+        raise pickle.UnpicklingError(
+            "the file is PyTorch's, whose format is not read; let PyTorch write safetensors, which engine.state reads"
+        )
     loaded = (_Unpickler if weights_only else pickle.Unpickler)(io.BytesIO(data)).load()
     return loaded if map_location is None else _moved(loaded, resolve(map_location))
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -52,9 +54,30 @@ def is_scalar(x: Any) -> bool:
     return isinstance(x, np.generic | bool | int | float)
 
 
+class _Quiet(threading.local):
+    """Whether this thread is inside of ``quiet`` already: NumPy takes as long to enter its own as for a small sum."""
+
+    inside = False
+
+
+_quiet = _Quiet()
+_nothing = contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """``quiet`` for many operations."""
+    before, _quiet.inside = _quiet.inside, True
+    try:
+        with np.errstate(all="ignore"):
+            yield
+    finally:
+        _quiet.inside = before
+
+
 def quiet() -> contextlib.AbstractContextManager[Any]:
     """Overflow and division by zero give inf and NaN without a warning, as in PyTorch."""
-    return np.errstate(all="ignore")
+    return _nothing if _quiet.inside else np.errstate(all="ignore")
 
 
 def device_of(x: Array) -> device:
@@ -146,5 +169,5 @@ def as_strided_array(x: Array, shape: tuple[int, ...], strides: tuple[int, ...])
 
 __all__ = [
     "CPU", "META", "Array", "MetaArray", "array_module", "as_strided_array", "cuda_device_count", "cupy", "device", "device_of", "empty",
-    "full", "is_scalar", "is_writeable", "on", "pinned", "quiet", "resolve", "shares_memory", "special_module", "transfer",
+    "full", "is_scalar", "is_writeable", "on", "pinned", "quiet", "quietly", "resolve", "shares_memory", "special_module", "transfer",
 ]  # fmt: skip

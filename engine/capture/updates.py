@@ -17,7 +17,7 @@ from engine.dispatch import OPS, Op
 from engine.kernels.native import Native, native
 from engine.optim.optimizer import Optimizer
 
-SMALL = 2048
+SMALL = 16384
 """Elements below which NumPy is as fast."""
 
 
@@ -31,20 +31,30 @@ class _Formula:
         made = traced(op.rule, [Symbol("operand", leaf=i) for i in range(operands)], numbers)  # type: ignore[arg-type]  # an update has a rule
         outputs = made if isinstance(made, tuple) else (made,)
         self.guards = guards
-        self.program = Program(outputs, [[0], *([i] for i in range(2, operands))])
+        self.program = p = Program(outputs, [[0], *([i] for i in range(2, operands))])
+        head = [len(p.inputs), p.outputs, len(p.constants), 0, p.places, len(p.steps) // 3, *p.steps, 1]
+        self._tail = 2 + len(head)  # the size and the addresses, which change from parameter to parameter
+        length = self._tail + 1 + len(p.inputs) + p.outputs
+        self._code = np.array([0, length - 2, *head] + [0] * (length - self._tail), np.int64)
+        self._last: tuple[dict[str, Any], np.ndarray[Any, Any]] | None = None
 
     def fits(self, hyper: dict[str, Any]) -> bool:
+        if self._last is not None and hyper == self._last[0]:
+            return True
         return all(hyper[k] is v for k, v in self.flags.items()) and all(bool(g.find(hyper)) is answer for g, answer in self.guards)
 
+    def _constants(self, hyper: dict[str, Any]) -> np.ndarray[Any, Any]:
+        last = self._last
+        if last is None or hyper != last[0]:
+            numbers = [c.find(hyper) if isinstance(c, Live) else c for c in self.program.constants]
+            last = self._last = hyper, np.array(numbers, np.float32)
+        return last[1]
+
     def run(self, kernels: Native, outs: list[np.ndarray[Any, Any]], ins: tuple[np.ndarray[Any, Any], ...], hyper: dict[str, Any]) -> None:
-        p = self.program
-        constants = np.array([c.find(hyper) if isinstance(c, Live) else c for c in p.constants], np.float32)
-        addresses = [a.ctypes.data for a in (*(ins[i] for i in p.inputs), *outs)]
-        arguments = [
-            len(p.inputs), p.outputs, len(constants), constants.ctypes.data, p.places, len(p.steps) // 3, *p.steps, 1, outs[0].size, *addresses,
-        ]  # fmt: skip
-        code = np.array([kernels.numbers["map_pieces"], len(arguments), *arguments], np.int64)
-        kernels.run(code.ctypes.data, len(code))
+        constants, code = self._constants(hyper), self._code.copy()
+        constants_at, *places = [a.__array_interface__["data"][0] for a in (constants, *(ins[i] for i in self.program.inputs), *outs)]
+        code[0], code[5], code[self._tail :] = kernels.numbers["map_pieces"], constants_at, [outs[0].size, *places]
+        kernels.run(code.__array_interface__["data"][0], len(code))
 
 
 def _compiled(op: Op, kernels: Native) -> Callable[..., None]:

@@ -31,9 +31,12 @@ def elementwise(name: str, inputs: str, rule: Rule | str, result: Any = None, **
     """Registers a rule, or the name of a NumPy ufunc, over ``inputs``; ``result`` is the dtype where it is not the operands'."""
 
     def infer(*ins: Any, **attrs: Any) -> Spec:
-        shapes = [_shape(x) for x in ins]
-        same = shapes.count(shapes[0]) == len(shapes)
-        return shapes[0] if same else broadcast_shapes(*shapes), ins[-1].dtype if result is None else result
+        shape = _shape(ins[0])
+        for x in ins:
+            if _shape(x) != shape:
+                shape = broadcast_shapes(*map(_shape, ins))
+                break
+        return shape, ins[-1].dtype if result is None else result
 
     if isinstance(rule, str):
 

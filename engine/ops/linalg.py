@@ -290,12 +290,23 @@ def _linear_data(g: Tensor, w: Tensor) -> Tensor:
     return gx if g.ndim == 2 else reshape(gx, (*g.shape[:-1], w.shape[1]))
 
 
+_linear_weight = Op(
+    "linear_weight",
+    ["v", "x"],
+    infer=lambda v, x: ((v.shape[-1], x.shape[-1]), x.dtype),
+    kernel=lambda out, v, x: array_module(out).matmul(v.reshape(-1, v.shape[-1]).T, x.reshape(-1, x.shape[-1]), out=out),
+    vjps={
+        "v": lambda g, x, v_shape: reshape(matmul(_rows(x), transpose(g, 0, 1)), v_shape),
+        "x": lambda g, v, x_shape: reshape(matmul(_rows(v), g), x_shape),
+    },
+    flops=lambda outs, ins, attrs: 2 * outs[0].size * ins[0].size // max(1, ins[0].shape[-1]),
+)
 _linear = Op(
     "linear",
     ["x", "w", "b"],
     infer=lambda x, w, b=None: ((*x.shape[:-1], w.shape[0]), x.dtype),
     kernel=_linear_kernel,
-    vjps={"x": _linear_data, "w": lambda g, x: matmul(transpose(_rows(g), 0, 1), _rows(x)), "b": lambda g: g},
+    vjps={"x": _linear_data, "w": lambda g, x: apply(_linear_weight, g, x), "b": lambda g: g},
     flops=lambda outs, ins, attrs: 2 * outs[0].size * ins[0].shape[-1] + outs[0].size * (len(ins) > 2),
 )
 

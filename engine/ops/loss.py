@@ -11,7 +11,7 @@ from engine.dispatch import Op
 from engine.dtypes import FLOAT, dtype, get_default_dtype
 from engine.graph import apply, differentiable_again
 from engine.ops.dims import wrap_dim
-from engine.ops.elementwise import cast, where
+from engine.ops.elementwise import cast, elementwise, where
 from engine.ops.reduce import sum as sum_
 from engine.ops.unary import exp
 
@@ -126,6 +126,33 @@ _cross_entropy_data = Op(
 def class_cross_entropy(x: Tensor, target: Tensor, ignore_index: int, mean: bool) -> Tensor:
     """The mean or sum of ``-log softmax(x)[target]`` of logits ``(N, C)`` and int64 classes ``(N)``. Raises IndexError for a class that is none."""
     loss: Tensor = apply(_cross_entropy, x, target, ignore_index=ignore_index, mean=mean)[0]
+    return loss
+
+
+def _squares_kernel(out: Array, x: Array, target: Array, mean: bool) -> None:
+    d = x - target
+    out[...] = array_module(x).sum(d * d) / (d.size if mean else 1)
+
+
+def _squares_vjp(g: Any, x: Any, target: Any, mean: bool) -> Any:
+    scale = 2 / x.numel() if mean else 2.0
+    return (x - target) * (g * scale) if differentiable_again() else apply(_squares_gradient, g, x, target, scale=scale)
+
+
+_squares = Op(
+    "squares",
+    ["x", "target"],
+    infer=lambda x, target, mean: ((), x.dtype),
+    kernel=_squares_kernel,
+    vjps={"x": _squares_vjp, "target": lambda g, x, target, mean: -_squares_vjp(g, x, target, mean)},
+    flops=lambda outs, ins, attrs: 3 * ins[0].size,
+)
+_squares_gradient = elementwise("squares_gradient", "g x target", lambda m, g, x, target, scale: (x - target) * (g * scale))
+
+
+def squared_distance(x: Tensor, target: Tensor, mean: bool) -> Tensor:
+    """The mean or sum of ``(x - target)^2`` of floats of one shape and dtype."""
+    loss: Tensor = apply(_squares, x, target, mean=mean)
     return loss
 
 

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
-from engine.backend import Array, array_module
+from engine.backend import Array, array_module, quietly
 from engine.dispatch import Op, launch
 from engine.modes import enable_grad, no_grad
 from engine.tensor import Tensor
@@ -135,24 +135,28 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         self.changes += 1
-        for group in self.param_groups:
-            slots = self.active_slots(group)
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                state = self.state[p]
-                for tell in stepping:
-                    tell(p, state)
-                if self.counts_steps:
-                    state["step"] = state.get("step", 0) + 1
-                hyper = Hyper(self.hyperparameters(group, state), self, group, p)
-                for slot in slots:
-                    if slot not in state:
-                        state[slot] = p.new_full(p.shape, self.initial(slot, group))
-                arrays = [state[slot]._data for slot in slots]
-                launch(self.update, [p._data, *arrays], [p._data, p.grad._data, *arrays], hyper)
-                p._version[0] += 1
+        with quietly():
+            for group in self.param_groups:
+                self._update(group)
         return loss
+
+    def _update(self, group: dict[str, Any]) -> None:
+        slots = self.active_slots(group)
+        for p in group["params"]:
+            if p.grad is None:
+                continue
+            state = self.state[p]
+            for tell in stepping:
+                tell(p, state)
+            if self.counts_steps:
+                state["step"] = state.get("step", 0) + 1
+            hyper = Hyper(self.hyperparameters(group, state), self, group, p)
+            for slot in slots:
+                if slot not in state:
+                    state[slot] = p.new_full(p.shape, self.initial(slot, group))
+            arrays = [state[slot]._data for slot in slots]
+            launch(self.update, [p._data, *arrays], [p._data, p.grad._data, *arrays], hyper)
+            p._version[0] += 1
 
     def initial(self, slot: str, group: dict[str, Any]) -> float:
         """What a slot starts from."""

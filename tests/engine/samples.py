@@ -7,6 +7,8 @@ import numpy as np
 
 import engine as torch
 from engine import Tensor
+from engine.dispatch import OPS
+from engine.graph import apply
 from engine.nn import functional as F
 from engine.ops import conv, norm, pool
 from engine.ops.random import Generator, drawing_from
@@ -138,6 +140,11 @@ SAMPLES: dict[str, list[Sample]] = {
     ],
     "relu_gradient": [(lambda x: torch.relu(x) ** 2, [apart(6)])],
     "dropout": [(lambda x: same_draws(lambda: F.dropout(x, 0.3)), [normal(3, 4)])],
+    "linear_weight": [
+        (lambda v, x: apply(OPS["linear_weight"], v, x), [normal(3, 4), normal(3, 2)]),
+        (lambda v, x: apply(OPS["linear_weight"], v, x), [normal(2, 3, 4), normal(2, 3, 2)]),
+    ],
+    "squares": [(lambda x, t, r=r: F.mse_loss(x, t, reduction=r), [normal(3, 4), normal(3, 4)]) for r in ("mean", "sum")],
     "cross_entropy": [
         (lambda x: F.cross_entropy(x, INDEX[0].to(x.device)), [normal(3, 4)]),
         (lambda x: F.cross_entropy(x, INDEX[1].to(x.device), ignore_index=0, reduction="sum"), [normal(3, 4)]),

@@ -53,6 +53,16 @@ def sum_(b: Builder, call: Call) -> bool:
     return True
 
 
+@rule("squares")
+def squares(b: Builder, call: Call) -> bool:
+    x, target = call.ins
+    if x.dtype != FLOAT:
+        return False
+    d = step("sub", b.symbol(x), b.symbol(target))
+    b.compute([], sums=[(step("mul", step("mul", d, d), 1 / x.size if call.attrs["mean"] else 1.0), b.new(call.outs[0]), ONE)])
+    return True
+
+
 def _done(b: Builder, call: Call) -> bool:
     """Whether the sum was made with the pass that computed what it adds up."""
     key, out = ("sum", call.ins[0], call.attrs["dims"]), call.outs[0]

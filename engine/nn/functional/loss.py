@@ -9,7 +9,7 @@ import numpy as np
 from engine.dtypes import FLOAT
 from engine.nn.functional.reduction import reduced, same_shape
 from engine.ops.elementwise import where
-from engine.ops.loss import class_cross_entropy, log_softmax, out_of_bounds
+from engine.ops.loss import class_cross_entropy, log_softmax, out_of_bounds, squared_distance
 from engine.ops.mathematics import xlogy
 from engine.ops.scatter import gather
 from engine.ops.unary import softplus as _softplus
@@ -26,6 +26,9 @@ def mse_loss(
 ) -> Tensor:
     """The mean of ``(x - target)^2``."""
     same_shape(input, target, "mse_loss")
+    plain = weight is None and size_average is None and reduce is None and reduction in ("mean", "sum")
+    if plain and input.dtype is target.dtype and input.is_floating_point() and input.numel():
+        return squared_distance(input, target, reduction == "mean")
     loss = (input - target).square()
     return reduced(loss if weight is None else loss * weight, reduction, size_average, reduce)
 
