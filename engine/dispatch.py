@@ -59,10 +59,7 @@ class Op:
         self.vjps, self.differentiable, self.rule = vjps or {}, differentiable, rule
         self.flops = flops or (lambda outs, ins, attrs: sum(o.size for o in outs))
         self.plans = {n: self._plan(f) for n, f in self.vjps.items()}
-        self.needs = {  # for each input's gradient: the inputs and the results that are kept for it
-            n: ([at for kind, at in plan if kind == "input"], [at for kind, at in plan if kind in ("result", "constant")])
-            for n, plan in self.plans.items()
-        }
+        self.needs = {n: self._needs(plan) for n, plan in self.plans.items()}
         self.overrides: dict[str, Callable[..., None]] = {}
         OPS[name] = self
 
@@ -83,6 +80,10 @@ class Op:
             else:
                 plan.append(("attr", name))
         return plan
+
+    def _needs(self, plan: list[tuple[str, Any]]) -> tuple[list[int], list[int]]:
+        """The inputs and the results that a vjp is given, which are kept for it."""
+        return [at for kind, at in plan if kind == "input"], [at for kind, at in plan if kind in ("result", "constant")]
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"

@@ -69,8 +69,7 @@ class Tensor(History, Methods):
         self.dtype = from_numpy_dtype(array.dtype)
         self._requires_grad = self._retains_grad = False
         self._grad_fn = self.grad = self._base = self._hooks = self._after = None
-        self._output_index = self._seen = self._changes = 0
-        self._version, self._path = [0], ()
+        self._output_index, self._seen, self._changes, self._version, self._path = 0, 0, 0, [0], ()
 
     @classmethod
     def _wrap(cls, array: Array) -> Tensor:

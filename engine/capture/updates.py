@@ -59,8 +59,11 @@ class _Formula:
 
 def _compiled(op: Op, kernels: Native) -> Callable[..., None]:
     """The op's kernel for NumPy arrays."""
-    plain, formulas = op.kernel, dict[int, list[_Formula] | None]()
-    assert plain is not None
+    formulas: dict[int, list[_Formula] | None] = {}
+
+    def plain(outs: Any, *ins: np.ndarray[Any, Any], **hyper: Any) -> None:
+        assert op.kernel is not None
+        op.kernel(outs, *ins, **hyper)
 
     def kernel(outs: Any, *ins: np.ndarray[Any, Any], **hyper: Any) -> None:
         held = formulas.setdefault(len(ins), []) if ins[0].size >= SMALL else None

@@ -26,6 +26,7 @@ def vjp(op: str, name: str, wrong: Callable[..., Any]) -> Callable[[pytest.Monke
         found = OPS[op]
         patch.setitem(found.vjps, name, wrong)
         patch.setitem(found.plans, name, found._plan(wrong))
+        patch.setitem(found.needs, name, found._needs(found.plans[name]))
 
     return inject
 
