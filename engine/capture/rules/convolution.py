@@ -48,7 +48,8 @@ def _algorithm(b: Builder, kind: str, shape: list[int]) -> tuple[int, Storage]:
         candidates.append(COLUMNS)
 
     def work(algorithm: int) -> int:
-        return int(b.native.conv_workspace(np.array(shape, np.int64).ctypes.data, algorithm))
+        numbers = np.array(shape, np.int64)  # by a name, so that it lives as long as the call
+        return int(b.native.conv_workspace(numbers.ctypes.data, algorithm))
 
     def timed(algorithm: int) -> float:
         n, h, w, c, oh, ow, o, kh, kw = shape[:9]
