@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from engine.capture import single, updates
 from engine.capture.program import Changed, Program
 from engine.capture.record import NotCaptured, Recorder, Tape
-from engine.capture.updates import install
 from engine.kernels.native import native
 from engine.modes import is_grad_enabled
 from engine.ops.join import stack
@@ -138,6 +138,7 @@ def compile(step: Callable[..., Any], *, fuse: bool = True, plan: dict[str, int]
     return Compiled(step, fuse=fuse, plan=plan)
 
 
-install()
+single.install()
+updates.install()
 
 __all__ = ["Compiled", "compile"]

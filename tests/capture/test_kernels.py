@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import engine as torch
 from engine.capture.program import Program
+from engine.dispatch import OPS
 from engine.kernels.native import native
 from engine.nn import functional as F
 
@@ -194,3 +195,36 @@ def test_tensors_without_elements_need_no_kernel(function: Callable[..., Any], s
     assert compiled(x).shape == compiled(x).shape == function(x).shape
     np.testing.assert_array_equal(compiled(x).numpy(), function(x).numpy())
     assert all(held is None for held in compiled.programs.values())
+
+
+@pytest.mark.parametrize("shape", [(64, 784, 100), (3, 70, 1300), (2, 1, 3)])
+def test_eager_launches_agree_with_numpy(shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linear, cross-entropy and Adam with their compiled kernels for single launches, and with NumPy's."""
+    m, k, n = shape
+
+    def trained() -> tuple[list[float], Any]:
+        torch.manual_seed(0)
+        net, target = torch.nn.Linear(k, n), torch.randint(n, (m,))
+        x, optimizer = torch.randn(m, k), torch.optim.Adam(net.parameters(), weight_decay=0.1)
+        losses = []
+        for lr in (1e-3, 1e-3, 1e-2):
+            optimizer.param_groups[0]["lr"] = lr
+            optimizer.zero_grad()
+            loss = F.cross_entropy(net(x), target)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        return losses, net.weight.detach().numpy()
+
+    losses, weight = trained()
+    for name in ("linear", "cross_entropy", "cross_entropy_data", "adam"):
+        assert "numpy" in OPS[name].overrides
+        monkeypatch.delitem(OPS[name].overrides, "numpy")
+    expected, right = trained()
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    np.testing.assert_allclose(weight, right, atol=2e-5 * float(abs(right).max()))
+
+
+def test_a_class_that_is_none_is_named_by_a_single_launch() -> None:
+    with pytest.raises(IndexError, match="Target 7 is out of bounds"):
+        F.cross_entropy(torch.zeros(2, 3), torch.tensor([1, 7]))
