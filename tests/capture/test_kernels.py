@@ -205,7 +205,10 @@ def test_eager_launches_agree_with_numpy(shape: tuple[int, int, int], monkeypatc
     def trained() -> tuple[list[float], Any]:
         torch.manual_seed(0)
         net, target = torch.nn.Linear(k, n), torch.randint(n, (m,))
-        x, optimizer = torch.randn(m, k), torch.optim.Adam(net.parameters(), weight_decay=0.1)
+        x, optimizer = (
+            torch.randn(m, k),
+            torch.optim.Adam(net.parameters(), weight_decay=0.1, eps=1e-2),
+        )  # else rounding decides the step of the smallest gradients
         losses = []
         for lr in (1e-3, 1e-3, 1e-2):
             optimizer.param_groups[0]["lr"] = lr
