@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from benchmarks.sides import _step, _with_interface, weights
+from benchmarks.sides import prepared, training_step, weights
 from benchmarks.workloads import SMOOTH, WORKLOADS, Workload
 
 STEPS = 20
@@ -22,11 +22,11 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 def _trained(w: Workload, lib: Any, way: str, start: Arrays, double: bool = False) -> tuple[Arrays, Arrays]:
     """Parameters after all steps, and the gradients of the first."""
     name = next(iter(w.optimizers))
-    model, opt, loss, x, y = _with_interface(lib, w, name, start)
+    model, opt, loss, x, y = prepared(lib, w, name, start)
     if double:
         model, x, y = model.double(), x.double(), y.double() if w.regression else y
         opt = type(opt)(model.parameters(), **{k: v for k, v in opt.defaults.items() if k in {"lr", *w.optimizers[name]}})
-    step = _step(model, opt, loss)
+    step = training_step(model, opt, loss)
     if way != "eager":
         step = lib.compile(step, fuse=way == "fused")
     gradients: Arrays = {}

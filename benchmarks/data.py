@@ -59,6 +59,7 @@ def compare(s: Set, sides: Sequence[str], workers: int) -> list[dict[str, Any]]:
 def waiting(workload: str, threads: int) -> dict[str, Any]:
     """A row: the share of time for which training steps wait for their batch."""
     import engine
+    from benchmarks.sides import training_step
     from benchmarks.workloads import WORKLOADS, module, optimizer
     from engine.data import ingest, open_source
     from engine.data.batches import Draws, Pipeline, ahead
@@ -70,13 +71,7 @@ def waiting(workload: str, threads: int) -> dict[str, Any]:
     (name, options), model, loss = next(iter(w.optimizers.items())), module(engine, w.layers), engine.nn.CrossEntropyLoss()
     opt = optimizer(engine, name, options, model.parameters())
 
-    @engine.compile
-    def step(x: Any, y: Any) -> Any:
-        opt.zero_grad()
-        value = loss(model(x), y)
-        value.backward()
-        opt.step()
-        return value
+    step = engine.compile(training_step(model, opt, loss))
 
     with tempfile.TemporaryDirectory() as folder:
         make(s, Path(folder))

@@ -34,7 +34,7 @@ def weights(workload: Workload) -> dict[str, np.ndarray[Any, Any]]:
     return {k: v.numpy().copy() for k, v in module(engine, workload.layers).state_dict().items()}
 
 
-def _with_interface(lib: Any, w: Workload, name: str, start: dict[str, Any], channels_last: bool = False) -> tuple[Any, Any, Any, Any, Any]:
+def prepared(lib: Any, w: Workload, name: str, start: dict[str, Any], channels_last: bool = False) -> tuple[Any, Any, Any, Any, Any]:
     model = module(lib, w.layers)
     model.load_state_dict({k: lib.tensor(v) for k, v in start.items()})
     x, y = w.data()
@@ -50,7 +50,7 @@ def _with_interface(lib: Any, w: Workload, name: str, start: dict[str, Any], cha
     )
 
 
-def _step(model: Any, opt: Any, loss: Any) -> Callable[[Any, Any], Any]:
+def training_step(model: Any, opt: Any, loss: Any) -> Callable[[Any, Any], Any]:
     def step(x: Any, y: Any) -> Any:
         opt.zero_grad()
         value = loss(model(x), y)
@@ -65,8 +65,8 @@ def ours(w: Workload, name: str, start: dict[str, Any], threads: int, eager: boo
     import engine
 
     engine.set_num_threads(threads)
-    model, opt, loss, x, y = _with_interface(engine, w, name, start)
-    step = _step(model, opt, loss)
+    model, opt, loss, x, y = prepared(engine, w, name, start)
+    step = training_step(model, opt, loss)
     if eager:
         return _alone(lambda: step(x, y).item())
     compiled = engine.compile(step)
@@ -89,9 +89,9 @@ def torch(w: Workload, name: str, start: dict[str, Any], threads: int, kind: str
     import torch as lib
 
     lib.set_num_threads(threads)
-    model, opt, loss, x, y = _with_interface(lib, w, name, start, kind == "torch_channels_last")
+    model, opt, loss, x, y = prepared(lib, w, name, start, kind == "torch_channels_last")
     if kind != "torch.compile":
-        step = _step(model, opt, loss)
+        step = training_step(model, opt, loss)
         return lambda: step(x, y).item()
     forward = lib.compile(lambda x, y: loss(model(x), y))
     update = lib.compile(opt.step)
