@@ -61,9 +61,22 @@ def _cross_entropy_data(kernels: Native, plain: Any) -> Any:
     return kernel
 
 
+def _uniform(kernels: Native, plain: Any) -> Any:
+    def kernel(out: Floats, x: Floats, seed: int, stream: int, start: int) -> None:
+        if _are_plain(out) and out.size:
+            _run(kernels, "uniform", out.size, *(int(np.uint64(n).astype(np.int64)) for n in (seed, stream, start)), _at(out))
+        else:
+            plain(out, x, seed=seed, stream=stream, start=start)
+
+    return kernel
+
+
+_KERNELS = {"linear": _linear, "cross_entropy": _cross_entropy, "cross_entropy_data": _cross_entropy_data, "uniform": _uniform}
+
+
 def install() -> None:
     """Gives these ops their compiled kernels, where there are compiled kernels."""
     kernels = native()
     if kernels is not None:
-        for name, make in (("linear", _linear), ("cross_entropy", _cross_entropy), ("cross_entropy_data", _cross_entropy_data)):
+        for name, make in _KERNELS.items():
             OPS[name].overrides.setdefault("numpy", make(kernels, OPS[name].kernel))

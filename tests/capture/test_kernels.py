@@ -16,6 +16,7 @@ from engine.capture.program import Program
 from engine.dispatch import OPS
 from engine.kernels.native import native
 from engine.nn import functional as F
+from engine.ops.random import Generator
 
 pytestmark = pytest.mark.skipif(native() is None, reason="no compiled kernels on this machine, or EPOCHLINE_KERNELS=numpy")
 examples = settings(
@@ -231,3 +232,10 @@ def test_eager_launches_agree_with_numpy(shape: tuple[int, int, int], monkeypatc
 def test_a_class_that_is_none_is_named_by_a_single_launch() -> None:
     with pytest.raises(IndexError, match="Target 7 is out of bounds"):
         F.cross_entropy(torch.zeros(2, 3), torch.tensor([1, 7]))
+
+
+@pytest.mark.parametrize("n", [1, 3, 64, 1000, 20_001])
+def test_uniform_numbers_have_the_bits_of_numpy(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = torch.rand(n, generator=Generator(seed=2**64 - 3, stream=5 << 60)).numpy()
+    monkeypatch.delitem(OPS["uniform"].overrides, "numpy")
+    np.testing.assert_array_equal(found, torch.rand(n, generator=Generator(seed=2**64 - 3, stream=5 << 60)).numpy())

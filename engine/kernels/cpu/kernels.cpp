@@ -206,6 +206,11 @@ void dropout(Arguments a) {
     philox::dropout(x, n, p, scale, key[0], key[1], key[2], a.floats());
 }
 
+void uniform(Arguments a) {
+    i64 n = a.next(), seed = a.next(), stream = a.next(), start = a.next();
+    philox::uniform(n, seed, stream, start, a.floats());
+}
+
 void augment(Arguments a) {
     auto b = a.shape<images::Batch>();
     float* y = a.floats();
@@ -221,7 +226,7 @@ const Entry table[] = {
     ENTRY(matmul), ENTRY(conv_forward), ENTRY(conv_data), ENTRY(conv_weight), ENTRY(map), ENTRY(map_pieces), ENTRY(copy), ENTRY(fill),
     ENTRY(add_integers), ENTRY(sum_rows), ENTRY(softmax), ENTRY(softmax_gradient), ENTRY(cross_entropy), ENTRY(cross_entropy_gradient),
     ENTRY(normalize), ENTRY(normalize_gradient), ENTRY(max_pool), ENTRY(max_pool_gradient), ENTRY(avg_pool), ENTRY(avg_pool_gradient), ENTRY(dropout),
-    ENTRY(augment),
+    ENTRY(uniform), ENTRY(augment),
 };
 
 }  // namespace

@@ -27,6 +27,19 @@ static inline void block(uint64_t seed, uint64_t stream, uint64_t start, vu* wor
     word[0] = c0, word[1] = c1, word[2] = c2, word[3] = c3;
 }
 
+// Numbers in [0, 1) of 24 bits, from counter `start` on.
+static void uniform(i64 n, uint64_t seed, uint64_t stream, uint64_t start, float* y) {
+    constexpr i64 STEP = 4 * VL;
+    threads::ranges(n, 1 << 13, (double)n * 0.5, [&](i64 low, i64 high) {
+        for (i64 i = low; i < high; i += STEP) {
+            vu word[4];
+            block(seed, stream, start + i / 4, word);
+            i64 m = least(STEP, high - i);
+            for (i64 k = 0; k < m; k++) y[i + k] = (float)(word[k % 4][k / 4] >> 8) * 0x1p-24f;
+        }
+    });
+}
+
 // y = x / (1 - p) where a uniform number is at least p, else 0.
 static void dropout(const float* x, i64 n, float p, float scale, uint64_t seed, uint64_t stream, uint64_t start, float* y) {
     constexpr i64 STEP = 4 * VL;
