@@ -11,7 +11,6 @@ import numpy as np
 from engine.data.batches import Draws, Pipeline
 from engine.data.cache import PixelCache
 from engine.data.ingest import Report
-from engine.ops.random import Generator
 from engine.spec.problems import Problem, SpecError
 from engine.tensor import Tensor
 from engine.vision.io import Pixels, read_pil, to_array
@@ -104,8 +103,7 @@ def sample_shape(source: Source, spec: dict[str, Any]) -> tuple[int, ...]:
         raise SpecError([Problem("/data/dataset", "too_small", f"expected at least 2 samples, got {len(source)}", 2, len(source))])
     try:
         shapes = {
-            tuple(pipeline.finish(pipeline.prepare(source.raw(i)), Generator()).shape)
-            for i in ([0] if source.report.shape else range(min(len(source), 64)))
+            tuple(source.sample(i, pipeline, Draws(0, 0)).shape) for i in ([0] if source.report.shape else range(min(len(source), 64)))
         }
     except (ValueError, TypeError, RuntimeError, IndexError) as error:
         raise SpecError([Problem("/data/transform", "does_not_fit", f"a transform does not fit the images: {error}")]) from None
