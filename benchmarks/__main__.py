@@ -28,18 +28,23 @@ def _keep(path: Path | None, rows: list[dict[str, Any]], machine: dict[str, Any]
         path.write_text(json.dumps({"machine": machine or describe(), "rows": rows}, indent=1) + "\n")
 
 
+_peers = click.option("--peers", default="", callback=_listed, help="Libraries to compare with: torch,jax; data and agree know torch only.")
+_only = click.option("--only", default="", callback=_listed, help="Some rows: W5,W7, or D1,D2 for data.")
+_json = click.option("--json", "path", type=click.Path(path_type=Path), help="A file for the rows.")
+
+
 @click.group()
 def main() -> None:
     """Measures the engine beside PyTorch and JAX. A ratio above 1 means that the engine is faster."""
 
 
 @main.command()
-@click.option("--peers", default="", callback=_listed, help="Libraries to compare with: torch,jax.")
+@_peers
 @click.option("--threads", default="1", callback=_listed, help="Numbers of threads: 1,2.")
-@click.option("--only", default="", callback=_listed, help="Some workloads: W5,W7.")
+@_only
 @click.option("--seconds", default=3.0, help="Time for each side of a row.")
 @click.option("--rounds", default=6, help="Into how many turns that time is split.")
-@click.option("--json", "path", type=click.Path(path_type=Path), help="A file for the rows.")
+@_json
 def step(peers: list[str], threads: list[str], only: list[str], seconds: float, rounds: int, path: Path | None) -> None:
     """Training steps."""
     machine = describe()
@@ -49,39 +54,39 @@ def step(peers: list[str], threads: list[str], only: list[str], seconds: float, 
 
 
 @main.command()
-@click.option("--peers", default="", callback=_listed, help="Libraries to compare with: torch.")
+@_peers
 @click.option("--workers", default=2, help="Processes or threads that load.")
-@click.option("--only", default="", callback=_listed, help="Some rows: D1,D2,W3,W7.")
+@_only
 @click.option("--part", default=1.0, help="Which part of the images.")
-@click.option("--json", "path", type=click.Path(path_type=Path), help="A file for the rows.")
+@_json
 def data(peers: list[str], workers: int, only: list[str], part: float, path: Path | None) -> None:
     """Loading and augmenting images."""
     _keep(path, loading.run(peers, workers, only, part))
 
 
 @main.command()
-@click.option("--peers", default="", callback=_listed, help="Libraries to compare with: torch,jax.")
-@click.option("--only", default="", callback=_listed, help="Some workloads: W5,W7.")
-@click.option("--json", "path", type=click.Path(path_type=Path), help="A file for the rows.")
+@_peers
+@_only
+@_json
 def memory(peers: list[str], only: list[str], path: Path | None) -> None:
     """Peak memory of training."""
     _keep(path, memories.run(peers, only))
 
 
 @main.command()
-@click.option("--peers", default="", callback=_listed, help="Libraries whose bare import is timed: torch,jax.")
-@click.option("--only", default="", callback=_listed, help="Some workloads: W5,W7.")
+@_peers
+@_only
 @click.option("--rounds", default=5, help="How many starts of each.")
-@click.option("--json", "path", type=click.Path(path_type=Path), help="A file for the rows.")
+@_json
 def start(peers: list[str], only: list[str], rounds: int, path: Path | None) -> None:
     """From the start of Python to the end of the first step."""
     _keep(path, starts.run(peers, only, rounds))
 
 
 @main.command()
-@click.option("--peers", default="", callback=_listed, help="Libraries to compare with: torch.")
-@click.option("--only", default="", callback=_listed, help="Some workloads: W5,W7.")
-@click.option("--json", "path", type=click.Path(path_type=Path), help="A file for the rows.")
+@_peers
+@_only
+@_json
 def agree(peers: list[str], only: list[str], path: Path | None) -> None:
     """How far apart fused, unfused and eager training and PyTorch's end."""
     _keep(path, agreement.run(peers, only))

@@ -21,6 +21,9 @@ _log = logging.getLogger("engine.capture")
 MODES = 4
 """Programs kept for one signature: of a model in training, in evaluation, with frozen layers .."""
 
+_OWN = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
+"""Errors of a step itself, or of its meeting numbers that were never computed: running it as it is tells."""
+
 
 class Compiled:
     """A step that records itself for each signature of arguments, then replays. What it cannot record it runs as it is."""
@@ -113,13 +116,7 @@ class Compiled:
         recorder = Recorder(arguments, mark)
         try:
             result = recorder.run(self.step, arguments)
-        except (
-            ArithmeticError,
-            LookupError,
-            RuntimeError,
-            TypeError,
-            ValueError,
-        ) as error:  # of the step, or of its meeting numbers never computed
+        except _OWN as error:
             raise NotCaptured(f"{type(error).__name__}: {error}") from error
         finally:
             recorder.undo()

@@ -15,7 +15,7 @@ from engine.capture.formula import Live
 from engine.capture.layout import Storage
 from engine.capture.record import Tape
 from engine.dispatch import launch
-from engine.kernels.native import Native
+from engine.kernels.native import Native, address
 from engine.ops.random import current_generator
 from engine.optim.optimizer import Hyper, Optimizer
 from engine.tensor import Tensor
@@ -105,9 +105,9 @@ class Program:
         kept = [*builder.inputs, *self.results, *gradients]
         self.nbytes = lay_out(instructions, kept)
         memory = np.zeros(self.nbytes + 64, np.uint8)
-        base = int(memory.__array_interface__["data"][0])
+        base = address(memory)
         self.arena = memory[-base % 64 :]
-        self.base = int(self.arena.__array_interface__["data"][0])
+        self.base = address(self.arena)
         self.inputs = [s.view(self.arena) for s in builder.inputs]
         self.outputs = [s.view(self.arena) for s in self.results]
         self.gradients = [(leaf, Tensor._wrap(s.view(self.arena))) for (leaf, _), s in zip(tape.gradients, gradients, strict=True)]
@@ -183,10 +183,10 @@ class Program:
 
     def _native_segment(self, code: np.ndarray[Any, Any]) -> Callable[[], Any]:
         assert self.native is not None
-        run, address, size = self.native.run, int(code.__array_interface__["data"][0]), len(code)
+        run, place, size = self.native.run, address(code), len(code)
 
         def segment() -> None:
-            wrong = run(address, size)
+            wrong = run(place, size)
             if wrong:
                 _check(wrong)
 
@@ -282,8 +282,8 @@ class Program:
         copies += [(array, table, 0) for array, table in (*numbers, *keys)]
         (code,) = self.codes
         assert self.native is not None
-        table = np.array([[_address(a), _address(r), a.nbytes, after] for a, r, after in copies], np.int64)
-        _check(self.native.repeat(_address(code), len(code), steps, _address(table), len(table)))
+        table = np.array([[address(a), address(r), a.nbytes, after] for a, r, after in copies], np.int64)
+        _check(self.native.repeat(address(code), len(code), steps, address(table), len(table)))
         self._leave()
         return results
 
@@ -291,10 +291,6 @@ class Program:
     def is_native(self) -> bool:
         """Whether the program is one native call."""
         return len(self.segments) == len(self.codes) == 1
-
-
-def _address(array: np.ndarray[Any, Any]) -> int:
-    return int(array.__array_interface__["data"][0])
 
 
 def _check(wrong: int) -> None:

@@ -7,21 +7,11 @@ from typing import Any
 import numpy as np
 
 from engine.dispatch import OPS
-from engine.kernels.native import Native, native
+from engine.kernels.native import Native, address, native
 
 _SMALL, _LARGE = 1 << 18, 1 << 23
 """Products of fewer additions are left to NumPy, which begins sooner, and of more to its BLAS, which uses all cores."""
 Floats = np.ndarray[Any, Any]
-
-
-def _at(a: Floats) -> int:
-    address: int = a.__array_interface__["data"][0]  # a third of the time of a.ctypes
-    return address
-
-
-def _run(kernels: Native, name: str, *arguments: int) -> int:
-    code = np.array([kernels.numbers[name], len(arguments), *arguments], np.int64)
-    return int(kernels.run(_at(code), len(code)))
 
 
 def _are_plain(*arrays: Floats) -> bool:
@@ -35,8 +25,8 @@ def _linear(kernels: Native, plain: Any) -> Any:
         if not _SMALL < m * n * k < _LARGE or not _are_plain(out, x, w) or (b is not None and not _are_plain(b)):
             plain(out, x, w) if b is None else plain(out, x, w, b)
             return
-        bias = 0 if b is None else _at(b)
-        _run(kernels, "matmul", bias, 0, 0, 1, m, n, k, _at(x), _at(w), _at(out), k, 1, 1, k, n, 1, 0, 0, 0, 0, 0, 0)
+        bias = 0 if b is None else address(b)
+        kernels.call("matmul", bias, 0, 0, 1, m, n, k, address(x), address(w), address(out), k, 1, 1, k, n, 1, 0, 0, 0, 0, 0, 0)
 
     return kernel
 
@@ -44,7 +34,9 @@ def _linear(kernels: Native, plain: Any) -> Any:
 def _cross_entropy(kernels: Native, plain: Any) -> Any:
     def kernel(outs: list[Floats], x: Floats, target: Floats, ignore_index: int, mean: bool) -> None:
         fits = x.size and _are_plain(x) and target.dtype == np.int64 and target.flags.c_contiguous
-        wrong = not fits or _run(kernels, "cross_entropy", _at(x), _at(target), *x.shape, ignore_index, int(mean), *map(_at, outs))
+        wrong = not fits or kernels.call(
+            "cross_entropy", address(x), address(target), *x.shape, ignore_index, int(mean), *map(address, outs)
+        )
         if wrong:  # for a class that is none, NumPy's kernel has the error
             plain(outs, x, target, ignore_index=ignore_index, mean=mean)
 
@@ -55,7 +47,17 @@ def _cross_entropy_data(kernels: Native, plain: Any) -> Any:
     def kernel(out: Floats, g: Floats, x: Floats, target: Floats, counted: Floats, ignore_index: int, mean: bool) -> None:
         if not x.size or not _are_plain(g, x, counted) or target.dtype != np.int64 or not target.flags.c_contiguous:
             return plain(out, g, x, target, counted, ignore_index=ignore_index, mean=mean)
-        _run(kernels, "cross_entropy_gradient", _at(g), _at(x), _at(target), *x.shape, ignore_index, int(mean), _at(counted), _at(out))
+        kernels.call(
+            "cross_entropy_gradient",
+            address(g),
+            address(x),
+            address(target),
+            *x.shape,
+            ignore_index,
+            int(mean),
+            address(counted),
+            address(out),
+        )
         return None
 
     return kernel
@@ -64,7 +66,7 @@ def _cross_entropy_data(kernels: Native, plain: Any) -> Any:
 def _uniform(kernels: Native, plain: Any) -> Any:
     def kernel(out: Floats, x: Floats, seed: int, stream: int, start: int) -> None:
         if _are_plain(out) and out.size:
-            _run(kernels, "uniform", out.size, *(int(np.uint64(n).astype(np.int64)) for n in (seed, stream, start)), _at(out))
+            kernels.call("uniform", out.size, *(int(np.uint64(n).astype(np.int64)) for n in (seed, stream, start)), address(out))
         else:
             plain(out, x, seed=seed, stream=stream, start=start)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.capture.formula import Live, NotTraceable, Program, Symbol, traced
 from engine.dispatch import OPS, Op
-from engine.kernels.native import Native, native
+from engine.kernels.native import Native, address, native
 from engine.optim.optimizer import Optimizer
 
 SMALL = 16384
@@ -52,9 +52,9 @@ class _Formula:
 
     def run(self, kernels: Native, outs: list[np.ndarray[Any, Any]], ins: tuple[np.ndarray[Any, Any], ...], hyper: dict[str, Any]) -> None:
         constants, code = self._constants(hyper), self._code.copy()
-        constants_at, *places = [a.__array_interface__["data"][0] for a in (constants, *(ins[i] for i in self.program.inputs), *outs)]
+        constants_at, *places = [address(a) for a in (constants, *(ins[i] for i in self.program.inputs), *outs)]
         code[0], code[5], code[self._tail :] = kernels.numbers["map_pieces"], constants_at, [outs[0].size, *places]
-        kernels.run(code.__array_interface__["data"][0], len(code))
+        kernels.run(address(code), len(code))
 
 
 def _compiled(op: Op, kernels: Native) -> Callable[..., None]:

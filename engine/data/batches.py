@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.kernels.native import native
+from engine.kernels.native import address, native
 from engine.ops.random import Generator, drawing_from
 from engine.tensor import Tensor
 from engine.vision import transforms
@@ -76,17 +76,11 @@ class Compiled:
             return None
         images = [np.ascontiguousarray(image) for image in images]
         stream = 0 if draws is None else draws.stream
-        sample = np.array(
-            [(a.__array_interface__["data"][0], *a.shape[1:], stream | int(i)) for a, i in zip(images, indices, strict=True)], np.int64
-        )
+        sample = np.array([(address(a), *a.shape[1:], stream | int(i)) for a, i in zip(images, indices, strict=True)], np.int64)
         out, wrong = np.empty((len(images), *shape), np.float32), np.empty(1, np.int64)
         seed = int(np.uint64((0 if draws is None else draws.seed) & (2**64 - 1)).astype(np.int64))
-        arguments = [
-            len(images), *shape, sample.ctypes.data, int(draws is not None), self.border, seed, self.steps.ctypes.data, len(self.steps), self.table.ctypes.data,
-            out.ctypes.data, wrong.ctypes.data,
-        ]  # fmt: skip
-        code = np.array([kernels.numbers["augment"], len(arguments), *arguments], np.int64)
-        kernels.run(code.ctypes.data, len(code))
+        moves = (address(self.steps), len(self.steps), address(self.table))
+        kernels.call("augment", len(images), *shape, address(sample), self.border, seed, *moves, address(out), address(wrong))
         return Tensor._wrap(out) if wrong[0] < 0 else None
 
 

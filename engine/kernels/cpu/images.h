@@ -25,45 +25,40 @@ struct Axis {
     }
 };
 
-struct Draws {
+struct Draws {  // each takes a counter, as Generator.take does
     uint64_t seed, stream, counter;
-    void words(uint32_t* w) {  // each draw takes a counter, as Generator.take does
-        uint32_t c0 = (uint32_t)counter, c1 = (uint32_t)(counter >> 32), c2 = (uint32_t)stream, c3 = (uint32_t)(stream >> 32);
-        uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
-        counter++;
-        for (int round = 0; round < 10; round++) {
-            uint64_t p0 = (uint64_t)c0 * 0xD2511F53u, p1 = (uint64_t)c2 * 0xCD9E8D57u;
-            c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0, c1 = (uint32_t)p1, c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1, c3 = (uint32_t)p0;
-            k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
-        }
-        w[0] = c0, w[1] = c1;
+    philox::vu word[4];
+
+    uint32_t next(uint32_t* second) {
+        i64 lane = counter % VL;
+        if (lane == 0) philox::block(seed, stream, counter, word);
+        counter++, *second = word[1][lane];
+        return word[0][lane];
     }
     i64 below(i64 n) {
-        uint32_t w[4];
-        words(w);
-        return (i64)(((uint64_t)w[0] << 32 | w[1]) % (uint64_t)n);
+        uint32_t low, high = next(&low);
+        return (i64)(((uint64_t)high << 32 | low) % (uint64_t)n);
     }
     float uniform() {
-        uint32_t w[4];
-        words(w);
-        return (float)(w[0] >> 8) * 0x1p-24f;
+        uint32_t unused;
+        return (float)(next(&unused) >> 8) * 0x1p-24f;
     }
 };
 
 struct Batch {
     i64 count, channels, height, width;  // of the result
     const i64* sample;                   // for each: pixels, height, width, the stream of its draws
-    i64 random, border;
+    i64 border;
     uint64_t seed;
     const i64* step;                     // each a Step and four numbers
     i64 steps;
     const float* table;                  // (channels, 256)
 };
 
-// Whether every sample comes out at the size of the result; if not, nothing is written beyond it.
+// Where a sample's rows and columns come from; false if it does not come out at the size of the result.
 static bool place(const Batch& b, const i64* sample, Axis* y, Axis* x) {
     *y = {sample[1], 0, 1, 0, sample[1]}, *x = {sample[2], 0, 1, 0, sample[2]};
-    Draws draws{b.seed, (uint64_t)sample[3], 0};
+    Draws draws{b.seed, (uint64_t)sample[3], 0, {}};
     for (const i64* s = b.step; s < b.step + 5 * b.steps; s += 5) {
         double p;
         memcpy(&p, s + 1, 8);

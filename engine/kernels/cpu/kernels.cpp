@@ -1,5 +1,5 @@
 // The kernels' C interface: a program is a row of numbers - a kernel, how many arguments, the arguments - and one call runs it.
-// Pointers and sizes are 64-bit integers, real numbers the bits of a double. tests/kernels holds each against NumPy.
+// Pointers and sizes are 64-bit integers, real numbers the bits of a double. tests/capture and tests/data hold each against NumPy.
 #include "conv.h"
 #include "elementwise.h"
 #include "images.h"
