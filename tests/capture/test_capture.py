@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 
 import engine as torch
 from engine import nn
-from engine.kernels.native import native
+from engine.dispatch import idle, observing
+from engine.kernels.native import _threads, native
 from tests.capture.networks import NETWORKS, Training
 
 needs_kernels = pytest.mark.skipif(native() is None, reason="no compiled kernels on this machine, or EPOCHLINE_KERNELS=numpy")
@@ -349,3 +351,25 @@ def test_gradients_can_be_clipped_and_added_up_in_a_step() -> None:
         assert train(a, *a.batch(i)).item() == step(*b.batch(i)).item()
     assert all(step.programs.values())
     assert all(np.array_equal(v, b.state()[k]) for k, v in a.state().items())
+
+
+def test_what_other_threads_compute_is_no_part_of_a_record() -> None:
+    seen: list[str] = []
+    with observing(lambda op, *_: seen.append(op.name)), idle(0), ThreadPoolExecutor(1) as pool:
+        theirs = pool.submit(lambda: torch.ones(3) * 2).result()
+        assert torch.ones(3).neg().shape == (3,)
+    assert theirs.tolist() == [2, 2, 2] and seen == ["neg"]
+
+
+@needs_kernels
+def test_a_constant_made_of_a_result_is_not_taken_for_one() -> None:
+    step = torch.compile(lambda x: x * torch.tensor(np.array((x + 1)._data)))
+    for start in (1.0, 5.0):
+        assert step(torch.tensor([start, 2.0])).tolist() == [start * (start + 1), 6]
+    assert list(step.programs.values()) == [None]
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", ""])
+def test_a_number_of_threads_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="EPOCHLINE_THREADS: expected a positive integer"):
+        _threads(text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import fcntl
 import os
 import signal
 import subprocess
@@ -77,6 +79,13 @@ def test_other_transforms_run_sample_by_sample(tmp_path: Path, spec: list[dict[s
     np.testing.assert_array_equal(x.numpy(), source.batch(np.arange(12), pipeline, Draws(1, 1), tuple(shape)).numpy())
 
 
+def test_a_border_after_normalize_is_zero(tmp_path: Path) -> None:
+    source, pipeline = dataset(tmp_path, [(13, 16)]), Pipeline([NORMALIZE, {"type": "CenterCrop", "size": [15, 16]}])
+    x = source.batch(np.arange(3), pipeline, None, (3, 15, 16)).numpy()
+    np.testing.assert_array_equal(x, np.stack([source.sample(i, pipeline).numpy() for i in range(3)]))
+    assert not x[:, :, 0].any()
+
+
 def test_nothing_is_random_without_draws(tmp_path: Path) -> None:
     source = dataset(tmp_path, [(16, 16)])
     for t in ({"type": "ColorJitter", "hue": 0.3}, {"type": "RandomRotation", "degrees": 40}, {"type": "RandomErasing", "p": 1.0}, FLIP):
@@ -114,6 +123,20 @@ def test_pixels_that_were_not_written_whole_are_not_used(tmp_path: Path) -> None
     again.put(1, image)
     np.testing.assert_array_equal(again.get(1), image)
     assert PixelCache(tmp_path, 3, "another key").get(0) is None
+    file.write_bytes(b"")
+    assert PixelCache(tmp_path, 3, "k").get(0) is None
+
+
+def test_processes_add_one_after_the_other(tmp_path: Path) -> None:
+    cache, image = PixelCache(tmp_path, 1, "k"), np.ones((1, 2, 2), np.uint8)
+    with next(tmp_path.glob("*.pixels")).open("rb") as other, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        adding = pool.submit(cache.put, 0, image)
+        with pytest.raises(concurrent.futures.TimeoutError):
+            adding.result(timeout=0.3)
+        fcntl.flock(other, fcntl.LOCK_UN)
+        adding.result(timeout=10)
+    np.testing.assert_array_equal(cache.get(0), image)
 
 
 _FILLER = """
