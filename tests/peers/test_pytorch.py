@@ -33,7 +33,8 @@ def stack(lib: Any) -> Any:
 
 
 def test_a_saved_file_loads_strictly_and_gives_the_same_outputs(tmp_path: Path) -> None:
-    safetensors = pytest.importorskip("safetensors.torch", reason="safetensors is not installed; scripts/test --peers brings it")
+    import safetensors.torch as safetensors
+
     ours, theirs = stack(nn), stack(torch.nn)
     x = rng.normal(size=(16, 3, 16, 8)).astype(np.float32)
     for _ in range(3):  # running statistics that are not those of the start
