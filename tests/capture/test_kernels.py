@@ -69,6 +69,12 @@ def test_linear(m: int, n: int, k: int) -> None:
 
 
 @examples
+@given(sizes, sizes, st.integers(250, 900), st.booleans())
+def test_linear_with_long_sums(m: int, n: int, k: int, relu: bool) -> None:
+    agree(lambda x, w, b: F.linear(x, w, b).relu() if relu else F.linear(x, w, b), normal(m, k), normal(n, k, seed=1), normal(n, seed=2))
+
+
+@examples
 @given(small, small, sizes, sizes, sizes, st.booleans(), st.booleans())
 def test_matrix_products(a: int, b: int, m: int, n: int, k: int, left: bool, right: bool) -> None:
     def product(x: Any, y: Any) -> Any:

@@ -23,8 +23,10 @@ struct Finish {
     bool accumulate = false, relu = false;
 };
 
-template <int M, int N>
-static inline void tile(const Segment* s, i64 count, i64 ka, i64 kb, float* const* c, i64 column, int width, const Finish& f) {
+// M rows and N vectors, of which the last is `last` floats wide: VL, known to the compiler, where it is WHOLE.
+template <int M, int N, bool WHOLE>
+static inline void tile(const Segment* s, i64 count, i64 ka, i64 kb, float* const* c, i64 column, int last, const Finish& f) {
+    auto get = [&](const float* p, int j) { return WHOLE || j + 1 < N ? load(p + j * VL) : load_some(p + j * VL, last); };
     vf acc[M][N] = {};
     for (i64 t = 0; t < count; t++, s++) {
         const float* a[M];
@@ -38,44 +40,50 @@ static inline void tile(const Segment* s, i64 count, i64 ka, i64 kb, float* cons
                 for (int j = 0; j < N; j++) acc[m][j] += a[m][at] * q[j];
         }
     }
+    if (f.bias)
+        for (int j = 0; j < N; j++) {
+            vf bias = get(f.bias + column, j);
+            for (int m = 0; m < M; m++) acc[m][j] += bias;
+        }
+    if (f.accumulate)
+        for (int m = 0; m < M; m++)
+            for (int j = 0; j < N; j++) acc[m][j] += get(c[m] + column, j);
+    if (f.relu)
+        for (int m = 0; m < M; m++)
+            for (int j = 0; j < N; j++) acc[m][j] = pick(acc[m][j] > vf{}, acc[m][j], vf{});
+    if (f.mask)
+        for (int m = 0; m < M; m++)
+            for (int j = 0; j < N; j++) acc[m][j] = pick(get(f.mask + (c[m] - f.base) + column, j) > vf{}, acc[m][j], vf{});
     for (int m = 0; m < M; m++)
-        for (int j = 0; j < N && j * VL < width; j++) {
+        for (int j = 0; j < N; j++) {
             float* to = c[m] + column + j * VL;
-            int n = width - j * VL < VL ? width - j * VL : VL;
-            bool whole = n == VL;
-            vf v = acc[m][j];
-            if (f.bias) v += whole ? load(f.bias + column + j * VL) : load_some(f.bias + column + j * VL, n);
-            if (f.accumulate) v += whole ? load(to) : load_some(to, n);
-            if (f.relu) v = pick(v > vf{}, v, vf{});
-            if (f.mask) {
-                const float* at = f.mask + (to - f.base);
-                v = pick((whole ? load(at) : load_some(at, n)) > vf{}, v, vf{});
-            }
-            if (whole) store(to, v);
-            else store_some(to, v, n);
+            if (WHOLE || j + 1 < N) store(to, acc[m][j]);
+            else store_some(to, acc[m][j], last);
         }
 }
 
-template <int N>
-static inline void rows(int m, const Segment* s, i64 count, i64 ka, i64 kb, float* const* c, i64 column, int width, const Finish& f) {
+template <int N, bool WHOLE>
+static inline void rows(int m, const Segment* s, i64 count, i64 ka, i64 kb, float* const* c, i64 column, int last, const Finish& f) {
     switch (m) {
-        case 1: return tile<1, N>(s, count, ka, kb, c, column, width, f);
-        case 2: return tile<2, N>(s, count, ka, kb, c, column, width, f);
-        case 3: return tile<3, N>(s, count, ka, kb, c, column, width, f);
-        case 4: return tile<4, N>(s, count, ka, kb, c, column, width, f);
-        case 5: return tile<5, N>(s, count, ka, kb, c, column, width, f);
-        case 6: return tile<6, N>(s, count, ka, kb, c, column, width, f);
+        case 1: return tile<1, N, WHOLE>(s, count, ka, kb, c, column, last, f);
+        case 2: return tile<2, N, WHOLE>(s, count, ka, kb, c, column, last, f);
+        case 3: return tile<3, N, WHOLE>(s, count, ka, kb, c, column, last, f);
+        case 4: return tile<4, N, WHOLE>(s, count, ka, kb, c, column, last, f);
+        case 5: return tile<5, N, WHOLE>(s, count, ka, kb, c, column, last, f);
+        case 6: return tile<6, N, WHOLE>(s, count, ka, kb, c, column, last, f);
 #if !defined(__AVX2__) || defined(__AVX512F__)
-        case 7: return tile<7, N>(s, count, ka, kb, c, column, width, f);
-        case 8: return tile<8, N>(s, count, ka, kb, c, column, width, f);
+        case 7: return tile<7, N, WHOLE>(s, count, ka, kb, c, column, last, f);
+        case 8: return tile<8, N, WHOLE>(s, count, ka, kb, c, column, last, f);
 #endif
     }
 }
 
 // C[m rows at c[], column .. column + width) from `count` segments. ka: step of k in A; kb: step of k in B.
 static inline void product(int m, const Segment* s, i64 count, i64 ka, i64 kb, float* const* c, i64 column, int width, const Finish& f) {
-    if (width > VL) rows<2>(m, s, count, ka, kb, c, column, width, f);
-    else rows<1>(m, s, count, ka, kb, c, column, width, f);
+    if (width == NR) rows<2, true>(m, s, count, ka, kb, c, column, VL, f);
+    else if (width > VL) rows<2, false>(m, s, count, ka, kb, c, column, width - VL, f);
+    else if (width == VL) rows<1, true>(m, s, count, ka, kb, c, column, VL, f);
+    else rows<1, false>(m, s, count, ka, kb, c, column, width, f);
 }
 
 // Memory of the calling thread's own that lasts until it asks again; `slot` tells uses apart.
@@ -114,10 +122,94 @@ static void pack(const float* b, i64 k, i64 row, i64 col, i64 column, int width,
     }
 }
 
+// Where both A and B^T lie along k: the lanes of a register are products k, k + 1, ..., and are added up at the end. Nothing is
+// packed, and no lane is without work where n is not a multiple of NR.
+namespace dots {
+
+constexpr int ROWS = VL == 16 ? 4 : 2, COLUMNS = VL / ROWS;  // as many registers of sums as one has lanes
+
+template <int... I>
+struct Lanes {
+    // From 2 K lanes of sums to K: neighbours are added, x's results on the even places.
+    template <int K>
+    static vf halve(vf x, vf y) {
+        return __builtin_shufflevector(x, y, (I / K % 2 ? VL + I - K : I)...) + __builtin_shufflevector(x, y, (I / K % 2 ? VL + I : I + K)...);
+    }
+};
+template <int N, int... I>
+struct Count : Count<N - 1, N - 1, I...> {};
+template <int... I>
+struct Count<0, I...> : Lanes<I...> {};
+
+// The sums of the lanes of VL vectors, as one vector.
+template <int K = 1, int N = VL>
+static inline vf sums(vf* v) {
+    if constexpr (N == 1) return v[0];
+    else {
+        for (int i = 0; i < N / 2; i++) v[i] = Count<VL>::template halve<K>(v[2 * i], v[2 * i + 1]);
+        return sums<2 * K, N / 2>(v);
+    }
+}
+
+template <int M, int N>
+static void tile(const float* a, i64 arow, const float* b, i64 brow, i64 k, float* c, i64 ldc, i64 column, const Finish& f) {
+    vf acc[M][N] = {};
+    auto step = [&](auto get, i64 i) {
+        vf q[N];
+        for (int j = 0; j < N; j++) q[j] = get(b + j * brow + i);
+        for (int m = 0; m < M; m++) {
+            vf p = get(a + m * arow + i);
+            for (int j = 0; j < N; j++) acc[m][j] += p * q[j];
+        }
+    };
+    i64 i = 0;
+    for (; i + VL <= k; i += VL) step(load, i);
+    if (i < k) step([&](const float* p) { return load_some(p, (int)(k - i)); }, i);
+    vf v[VL] = {};
+    for (int m = 0; m < M; m++)
+        for (int j = 0; j < N; j++) v[m * N + j] = acc[m][j];
+    vf y = sums(v);
+    float lane[VL] = {};
+    auto at = [&](const float* p) {  // what lies there as C does
+        for (int e = 0; e < M * N; e++) lane[e] = p[e / N * ldc + e % N];
+        return load(lane);
+    };
+    if (f.bias) {
+        for (int e = 0; e < M * N; e++) lane[e] = f.bias[column + e % N];
+        y += load(lane);
+    }
+    if (f.accumulate) y += at(c);
+    if (f.relu) y = pick(y > vf{}, y, vf{});
+    if (f.mask) y = pick(at(f.mask + (c - f.base)) > vf{}, y, vf{});
+    store(lane, y);
+    for (int m = 0; m < M; m++) memcpy(c + m * ldc, lane + m * N, N * sizeof(float));
+}
+
+template <int N>
+static void rows(i64 m, i64 k, const float* a, i64 arow, const float* b, i64 brow, float* c, i64 ldc, i64 column, const Finish& f) {
+    i64 i = 0;
+    for (; i + ROWS <= m; i += ROWS) tile<ROWS, N>(a + i * arow, arow, b, brow, k, c + i * ldc, ldc, column, f);
+    for (; i < m; i++) tile<1, N>(a + i * arow, arow, b, brow, k, c + i * ldc, ldc, column, f);
+}
+
+// Where sums are long, and A stays in the outer cache while it passes by for every few columns.
+static bool fits(i64 m, i64 k, i64 acol, i64 brow) { return acol == 1 && brow == 1 && k >= 16 * VL && m * k <= 3 << 15; }
+
+static void matrix(i64 m, i64 n, i64 k, const float* a, i64 arow, const float* b, i64 brow, float* c, i64 ldc, const Finish& f) {
+    threads::each(up(n, COLUMNS), (double)m * n * k / (VL * 2.5), [&](i64 task) {
+        i64 j = task * COLUMNS;
+        if (j + COLUMNS <= n) return rows<COLUMNS>(m, k, a, arow, b + j * brow, brow, c + j, ldc, j, f);
+        for (; j < n; j++) rows<1>(m, k, a, arow, b + j * brow, brow, c + j, ldc, j, f);
+    });
+}
+
+}  // namespace dots
+
 // C (m, n), rows ldc apart, = A (m, k) B (k, n), each with a step by row and a step by column.
 static void matrix(i64 m, i64 n, i64 k, const float* a, i64 arow, i64 acol, const float* b, i64 brow, i64 bcol, float* c, i64 ldc, const Finish& finish) {
     Finish f = finish;
     f.base = c;
+    if (dots::fits(m, k, acol, brow)) return dots::matrix(m, n, k, a, arow, b, bcol, c, ldc, f);
     i64 panels = up(n, NR), blocks = up(m, MR);
     // threads share the panels, and the rows too where there are few panels; the cut changes no bits
     i64 parts = least(blocks, up(2 * threads::pool.wanted, panels));
@@ -132,7 +224,7 @@ static void matrix(i64 m, i64 n, i64 k, const float* a, i64 arow, i64 acol, cons
         i64 step = brow;
         int whole = width > VL ? NR : VL;
         // rows of B far apart cost a page each: copied once where they are used again
-        if (bcol != 1 || width < whole || ((last - first) > 2 && brow > 256)) {
+        if (bcol != 1 || width < whole || ((last - first) > 2 && brow != NR)) {
             float* packed = scratch(0, k * NR);
             pack(b, k, brow, bcol, column, width, packed);
             panel = packed, step = NR;
