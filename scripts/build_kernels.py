@@ -27,7 +27,7 @@ BUILDS = {
 def build(folder: Path = SOURCES / "build") -> list[Path]:
     """Compiles what this kind of machine can use; nothing where the sources have not changed. Raises CalledProcessError."""
     targets = BUILDS.get((sys.platform, platform.machine()), {})
-    sources = sorted(p for p in SOURCES.iterdir() if p.suffix in (".h", ".cpp"))
+    sources = sorted(p for p in SOURCES.iterdir() if p.suffix in (".h", ".inc", ".cpp"))
     stamp = hashlib.sha256(b"".join(p.read_bytes() for p in [*sources, Path(__file__)])).hexdigest()
     mark = folder / "SOURCES"
     libraries = [folder / f"{name}.so" for name in targets]

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import engine as torch
+from engine import kernels
+from engine.capture.formula import CODES
 from engine.capture.program import Program
 from engine.dispatch import OPS
-from engine.kernels.native import native
+from engine.kernels.native import address, native
 from engine.nn import functional as F
 from engine.ops.random import Generator
 
@@ -245,3 +251,43 @@ def test_uniform_numbers_have_the_bits_of_numpy(n: int, monkeypatch: pytest.Monk
     found = torch.rand(n, generator=Generator(seed=2**64 - 3, stream=5 << 60)).numpy()
     monkeypatch.delitem(OPS["uniform"].overrides, "numpy")
     np.testing.assert_array_equal(found, torch.rand(n, generator=Generator(seed=2**64 - 3, stream=5 << 60)).numpy())
+
+
+def known_formulas() -> list[tuple[int, ...]]:
+    """Inputs, outputs, constants, places and steps of the formulas that the kernels have compiled."""
+    names = {name.upper(): str(code) for name, code in CODES.items()}
+    found = []
+    for line in (Path(kernels.__file__).parent / "cpu" / "formulas.inc").read_text().splitlines():
+        text = re.sub(r"of\(([\d, ]+)\)", lambda m: str(sum(int(n) << 16 * i for i, n in enumerate(m[1].split(",")))), line)
+        text = re.sub("[A-Z]{2,}", lambda m: names[m[0]], text)
+        found.append(tuple(map(int, text.removeprefix("Compiled<").removesuffix(">::known(),").split(","))))
+    return found
+
+
+@pytest.mark.parametrize("formula", known_formulas())
+@pytest.mark.parametrize(
+    ("rows", "width", "summed"), [(1, 1, False), (1, 1000, False), (700, 3, False), (45, 48, True), (300, 16, True), (5, 700, True)]
+)
+def test_compiled_formulas_are_the_interpreted_ones(formula: tuple[int, ...], rows: int, width: int, summed: bool) -> None:
+    kernel = native()
+    assert kernel is not None
+    inputs, outputs, constants, places, *steps = formula
+    random = np.random.default_rng(0)
+    given = [random.uniform(0.1, 1, (rows, width)).astype(np.float32) for _ in range(inputs)]
+    numbers = random.uniform(0.1, 1, constants).astype(np.float32)
+
+    def run(steps: list[int]) -> list[np.ndarray[Any, Any]]:
+        made = [np.zeros((1 if summed else rows, width), np.float32) for _ in range(outputs)]
+        partial = np.zeros((rows + width) * outputs * width)
+        lie = [n for a in given for n in (address(a), 0, width)] + [n for a in made for n in (address(a), int(summed), width)]
+        kernel.call(
+            "map", inputs, outputs, constants, address(numbers), places, len(steps) // 3, *steps, rows, width, 64, address(partial), *lie
+        )
+        return made
+
+    for a, b in zip(run(steps), run([*steps, CODES["copy"], inputs, inputs]), strict=True):  # one step more, and it is not known
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4 if summed else 1e-6)
+
+
+def test_the_formulas_of_the_benchmarks_are_compiled() -> None:
+    subprocess.run([sys.executable, "scripts/formulas.py", "--check"], check=True, env={**os.environ, "PYTHONPATH": "."})

@@ -1,115 +1,39 @@
 // Element-by-element formulas, interpreted a block at a time: a block's intermediate results stay in the first-level cache,
 // so a chain of operations reads and writes memory once. Results may also be summed over rows on the way (`SUM`).
 #pragma once
-#include "gemm.h"
+#include "formulas.h"
+#include "threads.h"
 
 namespace elementwise {
 
 constexpr int BLOCK = 512, LIMIT = 48;  // floats a block; operands and intermediates a formula
 
-enum Code : int {
-    COPY, NEG, ABS, SQRT, EXP, LOG, TANH, ERF, SIGN, FLOOR, CEIL, RINT, TRUNC, LOG1P, NOT,
-    ADD, SUB, MUL, DIV, MAX, MIN, GT, GE, LT, LE, EQ, NE, AND, OR, MASKED, WHERE, FMA, FNMA, FMS,
-};
-
-// Each step is 4 numbers: code, where to, and operands packed as a | b << 16 | c << 32.
+// Each step is 3 numbers: code, where to, and operands packed as a | b << 16 | c << 32.
 struct Formula {
     i64 inputs, outputs, constants, places, steps;
     const i64* step;
     const float* constant;
-};
+    Evaluate compiled = nullptr;
 
-// Where an operand begins, and which bits of an index count: none for a constant, which is one vector long.
-struct Place {
-    float* p;
-    i64 mask;
-    vf at(i64 i) const { return load(p + (i & mask)); }
-    vf some(i64 i, i64 n) const { return mask ? load_some(p + i, (int)n) : load(p); }
-};
-
-template <class F>
-static inline void unary(float* d, Place a, i64 n, const F& f) {
-    i64 i = 0;
-    for (; i + VL <= n; i += VL) store(d + i, f(a.at(i)));
-    if (i < n) store_some(d + i, f(a.some(i, n - i)), (int)(n - i));
-}
-template <class F>
-static inline void binary(float* d, Place a, Place b, i64 n, const F& f) {
-    i64 i = 0;
-    for (; i + VL <= n; i += VL) store(d + i, f(a.at(i), b.at(i)));
-    if (i < n) store_some(d + i, f(a.some(i, n - i), b.some(i, n - i)), (int)(n - i));
-}
-template <class F>
-static inline void ternary(float* d, Place a, Place b, Place c, i64 n, const F& f) {
-    i64 i = 0;
-    for (; i + VL <= n; i += VL) store(d + i, f(a.at(i), b.at(i), c.at(i)));
-    if (i < n) store_some(d + i, f(a.some(i, n - i), b.some(i, n - i), c.some(i, n - i)), (int)(n - i));
-}
-static inline vf truth(vi m) { return (vf)(m & (vi)splat(1.f)); }
-template <float (*F)(float)>
-static inline vf lanes(vf x) {
-    float t[VL];
-    store(t, x);
-    for (int i = 0; i < VL; i++) t[i] = F(t[i]);
-    return load(t);
-}
-static inline vf rounded(vf x) {
-    vf big = splat(8388608.f), a = pick(x < vf{}, -x, x);
-    vf r = (a + big) - big;
-    r = pick(x < vf{}, -r, r);
-    return pick(a < big, r, x);
-}
-static inline vf floored(vf x) {
-    vf r = rounded(x);
-    return pick(r > x, r - 1.f, r);
-}
-// log(1 + x) where 1 + x loses x's last bits: corrected by what was lost (Kahan).
-static inline vf vlog1p(vf x) {
-    vf u = x + 1.f;
-    vf y = vlog(u) * (x / (u - 1.f));
-    y = pick(u == splat(1.f), x, y);
-    return pick(u == splat(__builtin_inff()), u, y);
-}
-
-static void run_step(const i64* s, const Place* at, i64 n) {
-    float* d = at[s[1]].p;
-    Place a = at[s[2] & 0xffff], b = at[s[2] >> 16 & 0xffff], c = at[s[2] >> 32 & 0xffff];
-    switch (s[0]) {
-        case COPY: return unary(d, a, n, [](vf x) { return x; });
-        case NEG: return unary(d, a, n, [](vf x) { return -x; });
-        case ABS: return unary(d, a, n, [](vf x) { return (vf)((vi)x & 0x7fffffff); });
-        case SQRT: return unary(d, a, n, vsqrt);
-        case EXP: return unary(d, a, n, vexp);
-        case LOG: return unary(d, a, n, vlog);
-        case TANH: return unary(d, a, n, vtanh);
-        case ERF: return unary(d, a, n, verf);
-        case SIGN: return unary(d, a, n, [](vf x) { return pick(x != x, x, truth(x > vf{}) - truth(x < vf{})); });
-        case FLOOR: return unary(d, a, n, floored);
-        case CEIL: return unary(d, a, n, [](vf x) { return -floored(-x); });
-        case RINT: return unary(d, a, n, rounded);
-        case TRUNC: return unary(d, a, n, [](vf x) { return pick(x < vf{}, -floored(-x), floored(x)); });
-        case LOG1P: return unary(d, a, n, vlog1p);
-        case NOT: return unary(d, a, n, [](vf x) { return truth(x == vf{}); });
-        case ADD: return binary(d, a, b, n, [](vf x, vf y) { return x + y; });
-        case SUB: return binary(d, a, b, n, [](vf x, vf y) { return x - y; });
-        case MUL: return binary(d, a, b, n, [](vf x, vf y) { return x * y; });
-        case DIV: return binary(d, a, b, n, [](vf x, vf y) { return x / y; });
-        case MAX: return binary(d, a, b, n, [](vf x, vf y) { return pick((x > y) | (x != x), x, y); });
-        case MIN: return binary(d, a, b, n, [](vf x, vf y) { return pick((x < y) | (x != x), x, y); });
-        case GT: return binary(d, a, b, n, [](vf x, vf y) { return truth(x > y); });
-        case GE: return binary(d, a, b, n, [](vf x, vf y) { return truth(x >= y); });
-        case LT: return binary(d, a, b, n, [](vf x, vf y) { return truth(x < y); });
-        case LE: return binary(d, a, b, n, [](vf x, vf y) { return truth(x <= y); });
-        case EQ: return binary(d, a, b, n, [](vf x, vf y) { return truth(x == y); });
-        case NE: return binary(d, a, b, n, [](vf x, vf y) { return truth(x != y); });
-        case AND: return binary(d, a, b, n, [](vf x, vf y) { return truth((x != vf{}) & (y != vf{})); });
-        case OR: return binary(d, a, b, n, [](vf x, vf y) { return truth((x != vf{}) | (y != vf{})); });
-        case MASKED: return binary(d, a, b, n, [](vf x, vf y) { return pick(y > vf{}, x, vf{}); });
-        case WHERE: return ternary(d, a, b, c, n, [](vf x, vf y, vf z) { return pick(x != vf{}, y, z); });
-        case FMS: return ternary(d, a, b, c, n, [](vf x, vf y, vf z) { return x * y - z; });
-        case FNMA: return ternary(d, a, b, c, n, [](vf x, vf y, vf z) { return z - x * y; });
-        case FMA: return ternary(d, a, b, c, n, [](vf x, vf y, vf z) { return x * y + z; });
+    void look_up() {
+        for (const Known& k : known)
+            if (k.inputs == inputs && k.outputs == outputs && k.constants == constants && k.size == 24 * steps && !memcmp(k.step, step, k.size)) compiled = k.evaluate;
     }
+};
+
+template <int C>
+static void each(float* d, Place a, Place b, Place c, i64 n) {
+    i64 i = 0;
+    for (; i + VL <= n; i += VL) store(d + i, apply<C>(a.at(i), arity(C) > 1 ? b.at(i) : vf{}, arity(C) > 2 ? c.at(i) : vf{}));
+    if (i == n) return;
+    int left = (int)(n - i);
+    store_some(d + i, apply<C>(a.some(i, left), arity(C) > 1 ? b.some(i, left) : vf{}, arity(C) > 2 ? c.some(i, left) : vf{}), left);
+}
+
+template <int... C>
+static void run_step(Numbers<C...>, const i64* s, const Place* at, i64 n) {
+    static constexpr void (*run[])(float*, Place, Place, Place, i64) = {each<C>...};
+    run[s[0]](at[s[1]].p, at[s[2] & 0xffff], at[s[2] >> 16 & 0xffff], at[s[2] >> 32 & 0xffff], n);
 }
 
 // The places of a formula's operands: inputs, outputs, constants, intermediates, in this order.
@@ -127,7 +51,8 @@ struct Places {
         at[place] = {memory[place], 0};
     }
     void evaluate(const Formula& f, i64 n) {
-        for (i64 i = 0; i < f.steps; i++) run_step(f.step + 3 * i, at, n);
+        if (f.compiled) return f.compiled(at, n);
+        for (i64 i = 0; i < f.steps; i++) run_step(typename Upto<CODES>::All{}, f.step + 3 * i, at, n);
     }
 };
 
@@ -142,14 +67,14 @@ struct Operand {
 // Sums over rows on the way: blocks of equal size are added up in single precision, a few at a time, then in double.
 struct Sums {
     static constexpr int FEW = 16;
-    alignas(64) float held[BLOCK];
+    alignas(64) float held[BLOCK + 2 * VL];
     int count = 0;
 
-    void add(const float* y, i64 rows, i64 columns, double* totals) {
-        i64 size = rows * columns, i = 0;
+    Place place() { return {held, count ? Place::ADD : -1}; }
+    void add(const float* y, i64 size) {
+        i64 i = 0;
         for (; i + VL <= size; i += VL) store(held + i, count ? load(held + i) + load(y + i) : load(y + i));
         for (; i < size; i++) held[i] = count ? held[i] + y[i] : y[i];
-        if (++count == FEW) flush(rows, columns, totals);
     }
     void flush(i64 rows, i64 columns, double* totals) {
         for (i64 r = 0; r < rows && count; r++)
@@ -203,6 +128,11 @@ static void map(const Formula& f, i64 rows, i64 width, const Operand* operand, d
                     const Operand& o = operand[i];
                     if (o.kind == FULL) p.at[i] = {o.data + row * o.step + from, -1};
                     else if (o.kind == COLUMN && i < f.inputs) p.constant(i, o.data[row * o.step]);
+                    else if (o.kind == ROW && i >= f.inputs) {
+                        Sums& s = sums[i - f.inputs];
+                        if (taken != together) s.flush(together, columns, totals + offset[i] + from);
+                        if (f.compiled) p.at[i] = s.place();
+                    }
                 }
                 p.evaluate(f, size);
                 for (i64 i = f.inputs; i < n && summed; i++) {
@@ -216,9 +146,8 @@ static void map(const Formula& f, i64 rows, i64 width, const Operand* operand, d
                     }
                     if (operand[i].kind == ROW) {
                         Sums& s = sums[i - f.inputs];
-                        if (taken != together) s.flush(together, columns, totals + offset[i] + from);
-                        s.add(y, taken, columns, totals + offset[i] + from);
-                        if (taken != together) s.flush(taken, columns, totals + offset[i] + from);
+                        if (!f.compiled) s.add(y, size);
+                        if (++s.count == Sums::FEW || taken != together) s.flush(taken, columns, totals + offset[i] + from);
                     }
                 }
             }

@@ -128,25 +128,18 @@ namespace dots {
 
 constexpr int ROWS = VL == 16 ? 4 : 2, COLUMNS = VL / ROWS;  // as many registers of sums as one has lanes
 
-template <int... I>
-struct Lanes {
-    // From 2 K lanes of sums to K: neighbours are added, x's results on the even places.
-    template <int K>
-    static vf halve(vf x, vf y) {
-        return __builtin_shufflevector(x, y, (I / K % 2 ? VL + I - K : I)...) + __builtin_shufflevector(x, y, (I / K % 2 ? VL + I : I + K)...);
-    }
-};
-template <int N, int... I>
-struct Count : Count<N - 1, N - 1, I...> {};
-template <int... I>
-struct Count<0, I...> : Lanes<I...> {};
+// From 2 K lanes of sums to K: neighbours are added, x's results on the even places.
+template <int K, int... I>
+static inline vf halve(Numbers<I...>, vf x, vf y) {
+    return __builtin_shufflevector(x, y, (I / K % 2 ? VL + I - K : I)...) + __builtin_shufflevector(x, y, (I / K % 2 ? VL + I : I + K)...);
+}
 
 // The sums of the lanes of VL vectors, as one vector.
 template <int K = 1, int N = VL>
 static inline vf sums(vf* v) {
     if constexpr (N == 1) return v[0];
     else {
-        for (int i = 0; i < N / 2; i++) v[i] = Count<VL>::template halve<K>(v[2 * i], v[2 * i + 1]);
+        for (int i = 0; i < N / 2; i++) v[i] = halve<K>(typename Upto<VL>::All{}, v[2 * i], v[2 * i + 1]);
         return sums<2 * K, N / 2>(v);
     }
 }

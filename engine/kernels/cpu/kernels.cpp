@@ -37,6 +37,7 @@ struct Arguments {
         elementwise::Formula f;
         f.inputs = next(), f.outputs = next(), f.constants = next(), f.constant = floats(), f.places = next(), f.steps = next(), f.step = a;
         a += 3 * f.steps;
+        f.look_up();
         return f;
     }
 };

@@ -150,6 +150,16 @@ static inline vf verf(vf x) {
     return pick(x != x, x, pick(a < splat(1.f), near, far));
 }
 
+template <int... I>
+struct Numbers {};
+// 0, 1, ... N - 1, for what is written out once for each.
+template <int N, int... I>
+struct Upto : Upto<N - 1, N - 1, I...> {};
+template <int... I>
+struct Upto<0, I...> {
+    typedef Numbers<I...> All;
+};
+
 typedef float v8 __attribute__((vector_size(32), aligned(4)));
 
 // Eight rows of eight floats, `from` apart, become columns.

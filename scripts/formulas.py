@@ -1,0 +1,58 @@
+"""Writes ``engine/kernels/cpu/formulas.inc``: the formulas that the kernels have compiled, those of the networks and optimizers in ``benchmarks``.
+
+``--check`` writes nothing and fails where the file is not what would be written. Formulas that are not in it are interpreted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import engine
+from benchmarks.sides import prepared, training_step, weights
+from benchmarks.workloads import WORKLOADS
+from engine.capture.formula import CODES
+
+FILE = Path(__file__).parents[1] / "engine" / "kernels" / "cpu" / "formulas.inc"
+NAMES = [name.upper() for name in CODES]
+Formula = tuple[int, ...]
+"""Inputs, outputs, constants, places, and three numbers a step."""
+
+
+def met() -> Iterator[Formula]:
+    """The formulas of each workload's training step."""
+    for workload in WORKLOADS.values():
+        for optimizer in workload.optimizers:
+            model, opt, loss, x, y = prepared(engine, workload, optimizer, weights(workload))
+            step = engine.compile(training_step(model, opt, loss))
+            step(x, y)
+            for program in next(iter(step.programs.values())):
+                for i in program.builder.instructions:
+                    if i.kernel in ("map", "map_pieces"):
+                        inputs, outputs, constants, _, places, steps, *rest = i.arguments
+                        yield (inputs, outputs, constants, places, *rest[: 3 * steps])
+
+
+def _written(formula: Formula) -> str:
+    inputs, outputs, constants, places, *steps = formula
+    text = []
+    for code, to, packed in zip(*(iter(steps),) * 3, strict=True):
+        operands = [packed >> (16 * i) & 0xFFFF for i in range(3)]
+        while len(operands) > 1 and operands[-1] == 0:
+            operands.pop()
+        text.append(f"{NAMES[code]}, {to}, of({', '.join(map(str, operands))})")
+    return f"Compiled<{inputs}, {outputs}, {constants}, {places}, {', '.join(text)}>::known(),"
+
+
+def main() -> None:
+    long = {formula for formula in met() if len(formula) > 4 + 3}  # a single step is compiled already
+    text = "".join(_written(formula) + "\n" for formula in sorted(long))
+    if "--check" not in sys.argv:
+        FILE.write_text(text)
+    elif text != FILE.read_text():
+        sys.exit(f"{FILE} is not what `python scripts/formulas.py` writes")
+
+
+if __name__ == "__main__":
+    main()
