@@ -16,7 +16,18 @@ struct Shape {
 struct View {
     const float* x;
     i64 h, w, image, line, pixel, run, su, sv, taps;
-    i64 row[TAPS], column[TAPS];
+    i64 row[TAPS], column[TAPS], offset[TAPS];
+    i64 top, bottom, left, right;  // the least and greatest row and column
+
+    void measure() {
+        top = bottom = taps ? row[0] : 0, left = right = taps ? column[0] : 0;
+        for (i64 t = 0; t < taps; t++) {
+            offset[t] = row[t] * line + column[t] * pixel;
+            top = least(top, row[t]), bottom = most(bottom, row[t]), left = least(left, column[t]), right = most(right, column[t]);
+        }
+    }
+    bool is_inside(i64 y, i64 x) const { return y + top >= 0 && y + bottom < h && x + left >= 0 && x + right < w; }
+    bool is_inside(i64 y, i64 x, i64 tap) const { return (uint64_t)(y + row[tap]) < (uint64_t)h && (uint64_t)(x + column[tap]) < (uint64_t)w; }
 };
 
 static bool is_merged(const Shape& s) { return s.c < 8 && s.kw > 1 && s.dh == 1 && s.dw == 1; }
@@ -26,7 +37,7 @@ static i64 padded(const Shape& s) { return is_merged(s) ? s.n * (s.h + 2 * s.ph)
 static i64 workspace(const Shape& s) { return padded(s) + most(s.c, s.o) + s.kh * s.kw * (most(s.c, s.o) + gemm::NR) * (most(s.c, s.o) + gemm::NR) + 256; }
 
 static View view(const Shape& s, const float* x, float* work) {
-    View v{x, s.h, s.w, s.h * s.w * s.c, s.w * s.c, s.c, s.c, s.sh, s.sw, 0, {}, {}};
+    View v{x, s.h, s.w, s.h * s.w * s.c, s.w * s.c, s.c, s.c, s.sh, s.sw, 0, {}, {}, {}, 0, 0, 0, 0};
     if (is_merged(s)) {
         i64 h = s.h + 2 * s.ph, w = s.w + 2 * s.pw, line = s.w * s.c;
         if (s.ph || s.pw) {
@@ -68,8 +79,9 @@ struct Grid {
     i64 n, h, w, image, line, pixel, channels;
 };
 
-static void gather(const View& v, const Grid& g, const float* packed, const float* zeros, gemm::Finish f) {
+static void gather(View& v, const Grid& g, const float* packed, const float* zeros, gemm::Finish f) {
     using namespace gemm;
+    v.measure();
     i64 pixels = g.n * g.h * g.w, panels = up(g.channels, NR), chunk = MR * CHUNK;
     f.base = f.base ? f.base : g.y;
     threads::each(up(pixels, chunk), (double)pixels * g.channels * v.taps * v.run / (VL * 2.5), [&](i64 task) {
@@ -77,19 +89,25 @@ static void gather(const View& v, const Grid& g, const float* packed, const floa
         Segment* segment = (Segment*)scratch(2, CHUNK * v.taps * sizeof(Segment) / 4);
         float* to[CHUNK][MR];
         i64 n = low / (g.h * g.w), at = low % (g.h * g.w), i = at / g.w, j = at % g.w;
-        for (i64 p = low; p < high; p++) {
-            i64 tile = (p - low) / MR, m = (p - low) % MR;
-            const float* image = v.x + n * v.image;
-            to[tile][m] = g.y + n * g.image + i * g.line + j * g.pixel;
-            i64 y0 = i * v.su, x0 = j * v.sv;
-            for (i64 t = 0; t < v.taps; t++) {
-                i64 y = y0 + v.row[t], x = x0 + v.column[t];
-                bool inside = (uint64_t)y < (uint64_t)v.h && (uint64_t)x < (uint64_t)v.w;
-                segment[tile * v.taps + t].a[m] = inside ? image + y * v.line + x * v.pixel : zeros;
+        for (i64 tile = 0, p = low; p < high; tile++) {
+            const float* image[MR];
+            i64 y[MR], x[MR], rows = least(MR, high - p);
+            bool inside = true;
+            for (i64 m = 0; m < rows; m++, p++) {
+                image[m] = v.x + n * v.image, y[m] = i * v.su, x[m] = j * v.sv;
+                to[tile][m] = g.y + n * g.image + i * g.line + j * g.pixel;
+                inside = inside && v.is_inside(y[m], x[m]);
+                if (++j == g.w) {
+                    j = 0;
+                    if (++i == g.h) i = 0, n++;
+                }
             }
-            if (++j == g.w) {
-                j = 0;
-                if (++i == g.h) i = 0, n++;
+            for (i64 m = rows; m < MR; m++) image[m] = image[0], y[m] = y[0], x[m] = x[0];
+            const float* center[MR];
+            for (int m = 0; m < MR; m++) center[m] = image[m] + y[m] * v.line + x[m] * v.pixel;
+            for (i64 t = 0; t < v.taps; t++) {
+                const float** a = segment[tile * v.taps + t].a;
+                for (int m = 0; m < MR; m++) a[m] = inside || v.is_inside(y[m], x[m], t) ? center[m] + v.offset[t] : zeros;
             }
         }
         for (i64 panel = 0; panel < panels; panel++) {
@@ -122,7 +140,7 @@ static void data(const Shape& s, const float* g, const float* w, float* gx, gemm
     f.base = gx;
     for (i64 a = 0; a < least(s.sh, s.h); a++)
         for (i64 b = 0; b < least(s.sw, s.w); b++) {
-            View v{g, s.oh, s.ow, s.oh * s.ow * s.o, s.ow * s.o, s.o, s.o, 1, 1, 0, {}, {}};
+            View v{g, s.oh, s.ow, s.oh * s.ow * s.o, s.ow * s.o, s.o, s.o, 1, 1, 0, {}, {}, {}, 0, 0, 0, 0};
             i64 tap[TAPS];
             for (i64 p = 0; p < s.kh; p++)
                 for (i64 q = 0; q < s.kw; q++) {
@@ -141,6 +159,7 @@ static void data(const Shape& s, const float* g, const float* w, float* gx, gemm
 static void data_columns(const Shape& s, const float* g, const float* w, float* gx, const gemm::Finish& f, float* work) {
     using namespace gemm;
     i64 taps = s.kh * s.kw, columns = taps * s.c, pixels = s.oh * s.ow, panels = up(columns, NR);
+    i64 together = s.dw == 1 ? s.kw : 1;  // taps that lie side by side in the image too
     float* packed = work;  // (panel, o, NR)
     threads::each(panels, (double)s.o * columns, [&](i64 panel) {
         float* p = packed + panel * s.o * NR;
@@ -168,14 +187,14 @@ static void data_columns(const Shape& s, const float* g, const float* w, float* 
                 i64 y = i * s.sh - s.ph + a * s.dh;
                 if (y < 0 || y >= s.h) continue;
                 for (i64 j = 0; j < s.ow; j++)
-                    for (i64 b = 0; b < s.kw; b++) {
-                        i64 x = j * s.sw - s.pw + b * s.dw;
-                        if (x < 0 || x >= s.w) continue;
-                        float* p = image + (y * s.w + x) * s.c;
-                        const float* q = sent + ((i * s.ow + j) * taps + a * s.kw + b) * s.c;
-                        i64 c = 0;
-                        for (; c + VL <= s.c; c += VL) store(p + c, load(p + c) + load(q + c));
-                        for (; c < s.c; c++) p[c] += q[c];
+                    for (i64 b = 0; b < s.kw; b += together) {
+                        i64 x = j * s.sw - s.pw + b * s.dw, first = most(0, -x), last = least(together, s.w - x);
+                        if (first >= last) continue;
+                        float* p = image + (y * s.w + x + first) * s.c;
+                        const float* q = sent + ((i * s.ow + j) * taps + a * s.kw + b + first) * s.c;
+                        i64 size = (last - first) * s.c, c = 0;
+                        for (; c + VL <= size; c += VL) store(p + c, load(p + c) + load(q + c));
+                        if (c < size) store_some(p + c, load_some(p + c, (int)(size - c)) + load_some(q + c, (int)(size - c)), (int)(size - c));
                     }
             }
         if (f.mask) {
@@ -199,17 +218,13 @@ static void weight(const Shape& s, const float* x, const float* g, float* gw, fl
     threads::each(tasks, (double)lines * s.ow * s.o * v.taps * v.run / (VL * 2.5), [&](i64 task) {
         i64 first = task * tiles / tasks, last = (task + 1) * tiles / tasks;
         Segment* segment = (Segment*)scratch(2, group * sizeof(Segment) / 4);
-        int ragged = (int)(width % NR);
-        bool copied = ragged && ragged != VL;
-        float* edge = copied ? scratch(0, group * s.ow * NR) : nullptr;  // the last panel's columns, filled up with zeros
         for (i64 low = 0; low < lines; low += group) {
             i64 high = least(lines, low + group);
-            if (copied) gemm::pack(g + low * s.ow * s.o, (high - low) * s.ow, s.o, 1, (panels - 1) * NR, ragged, edge);
             for (i64 tile = first; tile < last; tile++) {
                 i64 panel = tile % panels, block = tile / panels % blocks, t = tile / panels / blocks;
-                int columns = (int)least(NR, width - panel * NR), m = (int)least(MR, height - block * MR);
-                bool at_edge = copied && panel == panels - 1;
-                i64 gstep = at_edge ? NR : s.o, count = 0;
+                i64 top = block * height / blocks;
+                int columns = (int)least(NR, width - panel * NR), m = (int)((block + 1) * height / blocks - top);
+                i64 count = 0;
                 // the columns of output pixels whose window column lies in the input
                 i64 j0 = v.column[t] >= 0 ? 0 : up(-v.column[t], v.sv), j1 = least(s.ow, (v.w - 1 - v.column[t]) / v.sv + 1);
                 for (i64 l = low; l < high && j0 < j1 && v.w > v.column[t]; l++) {
@@ -217,16 +232,16 @@ static void weight(const Shape& s, const float* x, const float* g, float* gw, fl
                     if (y < 0 || y >= v.h) continue;
                     Segment& q = segment[count++];
                     const float* a = v.x + l / s.oh * v.image + y * v.line + (j0 * v.sv + v.column[t]) * v.pixel;
-                    const float* b = at_edge ? edge + ((l - low) * s.ow + j0) * NR : g + (l * s.ow + j0) * s.o;
-                    for (int i = 0; i < m; i++) q.a[i] = (turned ? b : a) + block * MR + i;
-                    q.b = turned ? a + panel * NR : at_edge ? b : b + panel * NR;
+                    const float* b = g + (l * s.ow + j0) * s.o;
+                    for (int i = 0; i < m; i++) q.a[i] = (turned ? b : a) + top + i;
+                    q.b = (turned ? a : b) + panel * NR;
                     q.n = j1 - j0;
                 }
                 float* to[MR];
-                for (int i = 0; i < m; i++) to[i] = total + (t * height + block * MR + i) * width;
+                for (int i = 0; i < m; i++) to[i] = total + (t * height + top + i) * width;
                 Finish f;
                 f.accumulate = low > 0;
-                product(m, segment, count, turned ? gstep : xstep, turned ? xstep : gstep, to, panel * NR, columns, f);
+                product(m, segment, count, turned ? s.o : xstep, turned ? xstep : s.o, to, panel * NR, columns, f);
             }
         }
     });

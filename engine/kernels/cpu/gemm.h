@@ -11,7 +11,7 @@ constexpr int MR = VL == 8 ? 6 : 8, NV = 2, NR = NV * VL;
 
 struct Segment {
     const float* a[MR];  // where each row begins
-    const float* b;      // NR columns of B, or as many as there are
+    const float* b;      // columns of B
     i64 n;               // how many products
 };
 
@@ -35,7 +35,7 @@ static inline void tile(const Segment* s, i64 count, i64 ka, i64 kb, float* cons
         i64 at = 0;
         for (i64 k = s->n; k; k--, b += kb, at += ka) {
             vf q[N];
-            for (int j = 0; j < N; j++) q[j] = load(b + j * VL);
+            for (int j = 0; j < N; j++) q[j] = get(b, j);
             for (int m = 0; m < M; m++)
                 for (int j = 0; j < N; j++) acc[m][j] += a[m][at] * q[j];
         }
@@ -215,9 +215,8 @@ static void matrix(i64 m, i64 n, i64 k, const float* a, i64 arow, i64 acol, cons
         int width = (int)least(NR, n - column);
         const float* panel = b + column * bcol;
         i64 step = brow;
-        int whole = width > VL ? NR : VL;
         // rows of B far apart cost a page each: copied once where they are used again
-        if (bcol != 1 || width < whole || ((last - first) > 2 && brow != NR)) {
+        if (bcol != 1 || (last - first > 2 && brow != NR)) {
             float* packed = scratch(0, k * NR);
             pack(b, k, brow, bcol, column, width, packed);
             panel = packed, step = NR;
