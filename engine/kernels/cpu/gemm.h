@@ -102,23 +102,19 @@ static float* scratch(int slot, i64 floats) {
 // Columns [column, column + width) of B (k, n) as rows of NR, zeros beyond its width.
 static void pack(const float* b, i64 k, i64 row, i64 col, i64 column, int width, float* to) {
     const float* from = b + column * col;
-    if (col == 1) {
-        for (i64 i = 0; i < k; i++, to += NR) {
-            memcpy(to, from + i * row, sizeof(float) * width);
-            for (int j = width; j < NR; j++) to[j] = 0;
+    i64 i = 0;
+    if (col == 1)
+        for (; i < k; i++) {
+            memcpy(to + i * NR, from + i * row, sizeof(float) * width);
+            for (int j = width; j < NR; j++) to[i * NR + j] = 0;
         }
-        return;
-    }
-    int j = 0;
-    for (; j + 8 <= width && row == 1; j += 8) {  // transposed in registers, 8 by 8
-        i64 i = 0;
-        for (; i + 8 <= k; i += 8) transpose8(from + j * col + i, col, to + i * NR + j, NR);
-        for (; i < k; i++)
-            for (int q = j; q < j + 8; q++) to[i * NR + q] = from[q * col + i];
-    }
-    for (i64 i = 0; i < k; i++) {
-        for (int q = j; q < width; q++) to[i * NR + q] = from[q * col + i * row];
-        for (int q = width; q < NR; q++) to[i * NR + q] = 0;
+    if (row == 1 && width == NR)
+        for (; i + 16 <= k; i += 16)  // transposed in registers, a line of the cache at a time
+            for (int j = 0; j < NR; j += 8)
+                for (i64 h = i; h < i + 16; h += 8) transpose8(from + j * col + h, col, to + h * NR + j, NR);
+    for (; i < k; i++) {
+        for (int j = 0; j < width; j++) to[i * NR + j] = from[j * col + i * row];
+        for (int j = width; j < NR; j++) to[i * NR + j] = 0;
     }
 }
 
