@@ -15,10 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from engine.backend import CPU, Array, MetaArray, array_module, device, device_of, empty, is_scalar, quiet
+from engine.backend import CPU, Array, MetaArray, array_module, device, device_of, empty, is_quiet, is_scalar, quiet, quietly
 
 Spec = tuple[tuple[int, ...], Any]
 """The shape and the NumPy dtype of an array."""
+
+Call = tuple[list[Array], Sequence[Array], dict[str, Any]]
+"""What an op is launched with: arrays for its results, inputs, attributes."""
 
 OPS: dict[str, Op] = {}
 
@@ -29,15 +32,34 @@ class Op:
     ``infer(*ins, **attrs)`` gives the Spec of the result (a list of them for several results) or raises the error a user
     should see; ``kernel(out, *ins, **attrs)`` writes the result into ``out``. A view has no kernel: ``view(x, **attrs)`` returns
     an array that shares ``x``'s memory where it can. ``flops(outs, ins, attrs)`` counts additions and multiplications.
-    ``rule`` is the formula of an op that works element by element (``engine.ops.elementwise``), from which faster forms of it are made.
+    ``rule`` is the formula of an op that works element by element (``engine.ops.elementwise``), from which faster forms of it are made:
+    ``overrides`` holds kernels by the module of the arrays, and ``together(calls)`` does several launches at once, or says that it cannot.
 
     ``vjps`` maps an input's name to the gradient with respect to it: a function of ``g``, the gradient of the result, and of
     whatever it names: inputs by their names, the result as ``y`` (``y1`` the second), an input's shape as ``x_shape``, attributes by theirs. What no
     vjp names is not kept alive for the backward pass. ``k1`` is the second result as a constant, for a vjp that uses it only where
     ``graph.differentiable_again`` says no. The first ``differentiable`` results carry gradients; that of the second is ``g1``.
+    ``arrays`` has the same derivatives for whoever does not differentiate them again, from arrays to an array in the input's shape: the same
+    launches without tensors around them.
     """
 
-    __slots__ = ("differentiable", "flops", "infer", "inputs", "kernel", "name", "needs", "overrides", "plans", "rule", "view", "vjps")
+    __slots__ = (
+        "arrays",
+        "differentiable",
+        "flops",
+        "infer",
+        "inputs",
+        "keeps",
+        "kernel",
+        "name",
+        "needs",
+        "overrides",
+        "plans",
+        "rule",
+        "together",
+        "view",
+        "vjps",
+    )
 
     def __init__(
         self,
@@ -48,6 +70,7 @@ class Op:
         kernel: Callable[..., None] | None = None,
         view: Callable[..., Array] | None = None,
         vjps: dict[str, Callable[..., Any]] | None = None,
+        arrays: dict[str, Callable[..., Array]] | None = None,
         flops: Callable[[list[Array], Sequence[Array], dict[str, Any]], int] | None = None,
         differentiable: int = 1,
         rule: Callable[..., Any] | str | None = None,
@@ -59,8 +82,11 @@ class Op:
         self.vjps, self.differentiable, self.rule = vjps or {}, differentiable, rule
         self.flops = flops or (lambda outs, ins, attrs: sum(o.size for o in outs))
         self.plans = {n: self._plan(f) for n, f in self.vjps.items()}
+        self.arrays = {n: (f, self._plan(f)) for n, f in (arrays or {}).items()}
         self.needs = {n: self._needs(plan) for n, plan in self.plans.items()}
+        self.keeps = any(results for _, results in self.needs.values())
         self.overrides: dict[str, Callable[..., None]] = {}
+        self.together: Callable[[Sequence[Call]], bool] | None = None
         OPS[name] = self
 
     def _plan(self, vjp: Callable[..., Any]) -> list[tuple[str, Any]]:
@@ -151,12 +177,24 @@ def launch(op: Op, outs: list[Array], ins: Sequence[Array], attrs: dict[str, Any
     if not (type(first) is MetaArray or (_idle and threading.get_ident() in _idle)):
         kernel = op.kernel
         if op.overrides:
-            kernel = op.overrides.get(array_module(first).__name__, kernel)
+            kernel = op.overrides.get("numpy" if type(first) is np.ndarray else array_module(first).__name__, kernel)
         assert kernel is not None
-        with quiet():
+        if is_quiet():
             kernel(first if len(outs) == 1 else outs, *ins, **attrs)
+        else:
+            with quiet():
+                kernel(first if len(outs) == 1 else outs, *ins, **attrs)
     for observe in _observers:
         observe(op, outs, ins, attrs)
+
+
+def launch_each(op: Op, calls: Sequence[Call]) -> None:
+    """Launches that do not depend on one another: at once where nobody observes them and the op has a way to."""
+    if not calls or (op.together is not None and not (_before or _observers or _idle) and op.together(calls)):
+        return
+    with quietly():
+        for outs, ins, attrs in calls:
+            launch(op, outs, ins, attrs)
 
 
 def _view(op: Op, x: Array, attrs: dict[str, Any]) -> Array:
@@ -186,9 +224,17 @@ def run(op: Op, ins: Sequence[Array], attrs: dict[str, Any]) -> list[Array]:
     """The results of ``op`` in newly allocated arrays, on the device of the inputs."""
     if op.view is not None:
         return [_view(op, ins[0], attrs)]
-    where = CPU if type(ins[-1]) is type(ins[0]) is np.ndarray and len(ins) < 3 else _common_device(op, ins)
+    for x in ins:
+        if type(x) is not np.ndarray:
+            where = _common_device(op, ins)
+            break
+    else:
+        where = CPU
     specs = op.infer(*ins, **attrs)
-    outs = [empty(shape, dtype, where) for shape, dtype in (specs if isinstance(specs, list) else [specs])]
+    if type(specs) is list:
+        outs = [empty(shape, dtype, where) for shape, dtype in specs]
+    else:
+        outs = [np.empty(*specs) if where is CPU else empty(*specs, where)]
     if _idle and (mark := _idle.get(threading.get_ident())) is not None:
         for out in outs:
             if out.size and not isinstance(out, MetaArray):

@@ -38,12 +38,12 @@ class Node:
         self.number = next(_numbers)
         self.edges: list[tuple[Tensor | Node, int] | None] = []
         self.sources: list[tuple[tuple[int, ...], Any]] = []
-        self.saved: dict[int, tuple[Any, int]] | None = {}
+        self.saved: Any = {}  # input -> it and its version; None once released
         self.results: dict[int, tuple[Array, list[int], int]] | None = None
         self.outputs: list[weakref.ref[Tensor]] = []
         self.hooks: dict[int, Hooks] | None = None
         self.shapes: list[tuple[tuple[int, ...], Any, Any]] = []
-        tensor = state.tensor
+        tensor, saved = state.tensor, self.saved
         for name, x in zip(op.inputs, inputs, strict=False):
             if not isinstance(x, tensor):
                 self.sources.append(((), None))
@@ -54,9 +54,9 @@ class Node:
                 maker = x.grad_fn
                 self.edges.append((x, 0) if maker is None else (maker, x._output_index))
                 for i in op.needs[name][0]:
-                    if i < len(inputs) and i not in self.saved:
+                    if i < len(inputs) and i not in saved:
                         needed = inputs[i]
-                        self.saved[i] = (needed, needed._version[0]) if isinstance(needed, tensor) else (needed.item(), -1)
+                        saved[i] = (needed, needed._version[0]) if isinstance(needed, tensor) else (needed.item(), -1)
             else:
                 self.edges.append(None)
 
@@ -78,8 +78,8 @@ class Node:
 
     def keep_results(self, outs: list[Array], tensors: list[Tensor]) -> None:
         """Saves results as arrays: saving the tensors would tie node and tensors into a cycle."""
-        kept = {at for name, edge in zip(self.op.inputs, self.edges, strict=False) if edge for at in self.op.needs[name][1]}
-        if kept:
+        if self.op.keeps:
+            kept = {at for name, edge in zip(self.op.inputs, self.edges, strict=False) if edge for at in self.op.needs[name][1]}
             self.results = {i: (outs[i], tensors[i]._version, tensors[i]._version[0]) for i in kept}
 
     def keep_before_writing(self, x: Tensor) -> None:
@@ -138,13 +138,17 @@ class Node:
                 "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
                 "freed). Specify retain_graph=True if you need to backward through the graph a second time."
             )
+        op = self.op
+        if op.arrays and not state.enabled:
+            yield from self._array_gradients(grads[0])
+            return
         grads = [self._zeros(i) if g is None else g for i, g in enumerate(grads)]
         g = grads[0]
-        for i, (name, edge) in enumerate(zip(self.op.inputs, self.edges, strict=False)):
+        for i, (name, edge) in enumerate(zip(op.inputs, self.edges, strict=False)):
             if edge is None:
                 continue
             args: list[Any] = []
-            for kind, at in self.op.plans[name]:
+            for kind, at in op.plans[name]:
                 if kind == "input":
                     args.append(self._input(at))
                 elif kind == "result":
@@ -157,9 +161,23 @@ class Node:
                     args.append(self.sources[at][0])
                 else:
                     args.append(self.attrs[at])
-            gx = self.op.vjps[name](g, *args)
+            gx = op.vjps[name](g, *args)
             if gx is not None:
                 yield i, gx
+
+    def _array_gradients(self, g: Tensor | None) -> Iterator[tuple[int, Tensor]]:
+        """The same of an op with one result that carries gradients, where nobody differentiates them again."""
+        wrap = state.tensor._wrap
+        given = self._zeros(0)._data if g is None else g._data
+        for i, (name, edge) in enumerate(zip(self.op.inputs, self.edges, strict=False)):
+            if edge is None:
+                continue
+            function, plan = self.op.arrays[name]
+            args = [
+                self._input(at)._data if kind == "input" else self._result(at)._data if kind == "result" else self.attrs[at]
+                for kind, at in plan
+            ]
+            yield i, wrap(function(given, *args))
 
     def release(self) -> None:
         self.saved = self.results = None
@@ -255,7 +273,7 @@ def _seed(root: Tensor, g: Tensor | None) -> Tensor:
     if g is None:
         if root.numel() != 1:
             raise RuntimeError(f"grad can be implicitly created only for scalar outputs (the output has shape {list(root.shape)})")
-        return root.new_ones(root.shape)
+        return state.tensor._wrap(full(root._data.shape, 1, root._data.dtype, root.device))
     if g.shape != root.shape:
         raise RuntimeError(
             f"Mismatch in shape: grad_output[0] has a shape of {list(g.shape)} and output[0] has a shape of {list(root.shape)}."

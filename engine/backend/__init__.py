@@ -55,29 +55,35 @@ def is_scalar(x: Any) -> bool:
 
 
 class _Quiet(threading.local):
-    """Whether this thread is inside of ``quiet`` already: NumPy takes as long to enter its own as for a small sum."""
+    """Whether this thread is inside of ``quietly``: NumPy takes as long to enter ``quiet`` as for a small sum."""
 
     inside = False
 
 
 _quiet = _Quiet()
-_nothing = contextlib.nullcontext()
 
 
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
+class quietly:  # noqa: N801 - read as a statement
     """``quiet`` for many operations."""
-    before, _quiet.inside = _quiet.inside, True
-    try:
-        with np.errstate(all="ignore"):
-            yield
-    finally:
-        _quiet.inside = before
+
+    def __enter__(self) -> None:
+        self._before, _quiet.inside = _quiet.inside, True
+        self._errors = np.errstate(all="ignore")
+        self._errors.__enter__()
+
+    def __exit__(self, *exc: Any) -> None:
+        self._errors.__exit__(*exc)
+        _quiet.inside = self._before
+
+
+def is_quiet() -> bool:
+    """Whether this thread is inside of ``quietly``."""
+    return _quiet.inside
 
 
 def quiet() -> contextlib.AbstractContextManager[Any]:
     """Overflow and division by zero give inf and NaN without a warning, as in PyTorch."""
-    return _nothing if _quiet.inside else np.errstate(all="ignore")
+    return np.errstate(all="ignore")
 
 
 def device_of(x: Array) -> device:

@@ -27,15 +27,25 @@ def _shape(x: Any) -> tuple[int, ...]:
     return getattr(x, "shape", ())
 
 
-def elementwise(name: str, inputs: str, rule: Rule | str, result: Any = None, **vjps: Callable[..., Any]) -> Op:
+def elementwise(
+    name: str,
+    inputs: str,
+    rule: Rule | str,
+    result: Any = None,
+    arrays: dict[str, Callable[..., Array]] | None = None,
+    **vjps: Callable[..., Any],
+) -> Op:
     """Registers a rule, or the name of a NumPy ufunc, over ``inputs``; ``result`` is the dtype where it is not the operands'."""
 
     def infer(*ins: Any, **attrs: Any) -> Spec:
         shape = _shape(ins[0])
         for x in ins:
-            if _shape(x) != shape:
-                shape = broadcast_shapes(*map(_shape, ins))
-                break
+            own = _shape(x)
+            if own != shape and own:
+                if shape:
+                    shape = broadcast_shapes(*map(_shape, ins))
+                    break
+                shape = own
         return shape, ins[-1].dtype if result is None else result
 
     if isinstance(rule, str):
@@ -47,7 +57,7 @@ def elementwise(name: str, inputs: str, rule: Rule | str, result: Any = None, **
         def kernel(out: Array, *ins: Any, **attrs: Any) -> None:
             out[...] = rule(array_module(out), *ins, **attrs)
 
-    return Op(name, inputs.split(), infer=infer, kernel=kernel, vjps=vjps, rule=rule)
+    return Op(name, inputs.split(), infer=infer, kernel=kernel, vjps=vjps, arrays=arrays, rule=rule)
 
 
 def is_tensor(x: Any) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from engine.backend import array_module
-from engine.dispatch import Op, Spec, broadcast_shapes, count
+from engine.backend import Array, array_module
+from engine.dispatch import OPS, Op, Spec, broadcast_shapes, count, run
 from engine.graph import apply
 from engine.ops.dims import wrap_dim
 from engine.ops.elementwise import cast
@@ -285,6 +285,10 @@ def _rows(x: Tensor) -> Tensor:
     return x if x.ndim == 2 else reshape(x, (-1, x.shape[-1]))
 
 
+def _reshaped(x: Array, shape: tuple[int, ...]) -> Array:
+    return x if x.shape == shape else run(OPS["reshape"], (x,), {"shape": shape})[0]
+
+
 def _linear_data(g: Tensor, w: Tensor) -> Tensor:
     gx = matmul(_rows(g), w)
     return gx if g.ndim == 2 else reshape(gx, (*g.shape[:-1], w.shape[1]))
@@ -307,6 +311,13 @@ _linear = Op(
     infer=lambda x, w, b=None: ((*x.shape[:-1], w.shape[0]), x.dtype),
     kernel=_linear_kernel,
     vjps={"x": _linear_data, "w": lambda g, x: apply(_linear_weight, g, x), "b": lambda g: g},
+    arrays={
+        "x": lambda g, w: _reshaped(
+            run(_matmul, (_reshaped(g, (g.size // max(1, w.shape[0]), w.shape[0])), w), {})[0], (*g.shape[:-1], w.shape[1])
+        ),
+        "w": lambda g, x: run(_linear_weight, (g, x), {})[0],
+        "b": lambda g: run(OPS["sum"], (g,), {"dims": tuple(range(g.ndim - 1)), "keepdim": False})[0],
+    },
     flops=lambda outs, ins, attrs: 2 * outs[0].size * ins[0].shape[-1] + outs[0].size * (len(ins) > 2),
 )
 
@@ -314,11 +325,12 @@ _linear = Op(
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``x W^T + b``: ``(*, in)`` with ``(out, in)`` and ``(out)`` to ``(*, out)``."""
     _same_type(input, weight, "linear")
-    if input.shape[-1:] != weight.shape[-1:]:
+    features = weight._data.shape
+    if input._data.shape[-1:] != features[-1:]:
         raise RuntimeError(
             f"mat1 and mat2 shapes cannot be multiplied ({'x'.join(map(str, input.shape))} and {weight.shape[-1]}x{weight.shape[0] if weight.ndim > 1 else 1}): linear expects {weight.shape[-1]} features in the last dimension, got {input.shape[-1] if input.ndim else 'a number'}"
         )
-    if weight.ndim == 2 and (bias is None or (bias.dtype is input.dtype and tuple(bias.shape) == (weight.shape[0],))):
+    if len(features) == 2 and (bias is None or (bias.dtype is input.dtype and bias._data.shape == features[:1])):
         return apply(_linear, input, weight) if bias is None else apply(_linear, input, weight, bias)
     y = matmul(input, transpose(weight, 0, 1) if weight.ndim > 1 else weight)
     return y if bias is None else y + bias

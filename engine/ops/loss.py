@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.backend import Array, array_module
-from engine.dispatch import Op
+from engine.dispatch import Op, run
 from engine.dtypes import FLOAT, dtype, get_default_dtype
 from engine.graph import apply, differentiable_again
 from engine.ops.dims import wrap_dim
@@ -134,9 +134,12 @@ def _squares_kernel(out: Array, x: Array, target: Array, mean: bool) -> None:
     out[...] = array_module(x).sum(d * d) / (d.size if mean else 1)
 
 
+def _scale(x: Array, mean: bool) -> float:
+    return 2 / x.size if mean else 2.0
+
+
 def _squares_vjp(g: Any, x: Any, target: Any, mean: bool) -> Any:
-    scale = 2 / x.numel() if mean else 2.0
-    return (x - target) * (g * scale) if differentiable_again() else apply(_squares_gradient, g, x, target, scale=scale)
+    return (x - target) * (g * _scale(x._data, mean))
 
 
 _squares = Op(
@@ -145,6 +148,10 @@ _squares = Op(
     infer=lambda x, target, mean: ((), x.dtype),
     kernel=_squares_kernel,
     vjps={"x": _squares_vjp, "target": lambda g, x, target, mean: -_squares_vjp(g, x, target, mean)},
+    arrays={
+        "x": lambda g, x, target, mean: run(_squares_gradient, (g, x, target), {"scale": _scale(x, mean)})[0],
+        "target": lambda g, x, target, mean: run(_squares_gradient, (g, x, target), {"scale": -_scale(x, mean)})[0],
+    },
     flops=lambda outs, ins, attrs: 3 * ins[0].size,
 )
 _squares_gradient = elementwise("squares_gradient", "g x target", lambda m, g, x, target, scale: (x - target) * (g * scale))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from engine import dtypes
-from engine.dispatch import Op
+from engine.dispatch import Op, run
 from engine.dtypes import BOOL, FLOAT
 from engine.graph import apply
 from engine.ops.elementwise import cast, clone, elementwise, unary
@@ -33,7 +33,13 @@ _sin = elementwise("sin", "x", "sin", x=lambda g, x: g * cos(x))
 _cos = elementwise("cos", "x", "cos", x=lambda g, x: -g * sin(x))
 _tanh = elementwise("tanh", "x", "tanh", x=lambda g, y: g * (1 - y * y))
 _sigmoid = elementwise("sigmoid", "x", lambda m, x: 0.5 * m.tanh(0.5 * x) + 0.5, x=lambda g, y: g * (y * (1 - y)))
-_relu = elementwise("relu", "x", lambda m, x: m.maximum(x, 0), x=lambda g, y: apply(_relu_gradient, g, y))
+_relu = elementwise(
+    "relu",
+    "x",
+    lambda m, x: m.maximum(x, 0),
+    x=lambda g, y: apply(_relu_gradient, g, y),
+    arrays={"x": lambda g, y: run(_relu_gradient, (g, y), {})[0]},
+)
 _relu_gradient: Op = elementwise("relu_gradient", "g y", lambda m, g, y: m.where(y > 0, g, 0), g=lambda v, y: apply(_relu_gradient, v, y))
 _softplus = elementwise("softplus", "x", lambda m, x: m.logaddexp(x, m.zeros_like(x)), x=lambda g, x: g * sigmoid(x))
 _floor = elementwise("floor", "x", "floor", x=lambda g: g * 0)

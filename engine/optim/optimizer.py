@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
-from engine.backend import Array, array_module, quietly
-from engine.dispatch import Op, launch
+from engine.backend import Array, array_module
+from engine.dispatch import Call, Op, launch_each
 from engine.modes import enable_grad, no_grad
 from engine.tensor import Tensor
 
@@ -135,16 +135,15 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         self.changes += 1
-        with quietly():
-            for group in self.param_groups:
-                self._update(group)
+        for group in self.param_groups:
+            self._update(group)
         return loss
 
     def _update(self, group: dict[str, Any]) -> None:
         slots = self.active_slots(group)
-        for p in group["params"]:
-            if p.grad is None:
-                continue
+        updated = [p for p in group["params"] if p.grad is not None]
+        calls: list[Call] = []
+        for p in updated:
             state = self.state[p]
             for tell in stepping:
                 tell(p, state)
@@ -155,7 +154,9 @@ class Optimizer:
                 if slot not in state:
                     state[slot] = p.new_full(p.shape, self.initial(slot, group))
             arrays = [state[slot]._data for slot in slots]
-            launch(self.update, [p._data, *arrays], [p._data, p.grad._data, *arrays], hyper)
+            calls.append(([p._data, *arrays], [p._data, p.grad._data, *arrays], hyper))
+        launch_each(self.update, calls)
+        for p in updated:
             p._version[0] += 1
 
     def initial(self, slot: str, group: dict[str, Any]) -> float:
