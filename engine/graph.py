@@ -9,13 +9,13 @@ from __future__ import annotations
 import heapq
 import itertools
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.backend import Array, full, quietly, shares_memory
 from engine.dispatch import Op, run
 from engine.hooks import Hooks, RemovableHandle, register, replaced
-from engine.modes import recording, state
+from engine.modes import state
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -97,7 +97,7 @@ class Node:
             return None  # an input that was left out
         x, version = self.saved[i]
         if version >= 0:
-            self._check(x._version[0], version, x.shape)
+            self._check(x._version[0], version, x._data.shape)
         return x
 
     def _result(self, i: int) -> Tensor:
@@ -131,7 +131,7 @@ class Node:
                 f"a tensor {list(shape)} that {self.name()} needs is at version {now}; expected version {then} instead"
             )
 
-    def gradients(self, grads: list[Tensor | None]) -> Iterator[tuple[int, Tensor]]:
+    def gradients(self, grads: Grads) -> list[tuple[int, Tensor]]:
         """The gradient for each input that asked for one, from those of the results."""
         if self.saved is None:
             raise RuntimeError(
@@ -140,10 +140,10 @@ class Node:
             )
         op = self.op
         if op.arrays and not state.enabled:
-            yield from self._array_gradients(grads[0])
-            return
+            return self._array_gradients(grads[0])
         grads = [self._zeros(i) if g is None else g for i, g in enumerate(grads)]
         g = grads[0]
+        found = []
         for i, (name, edge) in enumerate(zip(op.inputs, self.edges, strict=False)):
             if edge is None:
                 continue
@@ -163,21 +163,23 @@ class Node:
                     args.append(self.attrs[at])
             gx = op.vjps[name](g, *args)
             if gx is not None:
-                yield i, gx
+                found.append((i, gx))
+        return found
 
-    def _array_gradients(self, g: Tensor | None) -> Iterator[tuple[int, Tensor]]:
+    def _array_gradients(self, g: Tensor | None) -> list[tuple[int, Tensor]]:
         """The same of an op with one result that carries gradients, where nobody differentiates them again."""
-        wrap = state.tensor._wrap
+        wrap, op = state.tensor._wrap, self.op
         given = self._zeros(0)._data if g is None else g._data
-        for i, (name, edge) in enumerate(zip(self.op.inputs, self.edges, strict=False)):
-            if edge is None:
-                continue
-            function, plan = self.op.arrays[name]
-            args = [
-                self._input(at)._data if kind == "input" else self._result(at)._data if kind == "result" else self.attrs[at]
-                for kind, at in plan
-            ]
-            yield i, wrap(function(given, *args))
+        found = []
+        for i, (name, edge) in enumerate(zip(op.inputs, self.edges, strict=False)):
+            if edge is not None:
+                function, plan = op.arrays[name]
+                args = [
+                    self._input(at)._data if kind == "input" else self._constant(at)._data if kind == "result" else self.attrs[at]
+                    for kind, at in plan
+                ]
+                found.append((i, wrap(function(given, *args))))
+        return found
 
     def release(self) -> None:
         self.saved = self.results = None
@@ -246,12 +248,12 @@ class _Pending:
     """Gradients on their way: by node and result, and the nodes to visit, latest first."""
 
     def __init__(self) -> None:
-        self.grads: dict[Node, list[Tensor | None]] = {}
+        self.grads: dict[Node, Grads] = {}
         self.heap: list[tuple[int, Node]] = []
         self.leaves: dict[int, tuple[Tensor, Tensor]] = {}
 
     def add(self, to: Tensor | Node, index: int, g: Tensor) -> None:
-        if isinstance(to, Node):
+        if type(to) is Node:
             held = self.grads.get(to)
             if held is None:
                 heapq.heappush(self.heap, (-to.number, to))
@@ -260,9 +262,9 @@ class _Pending:
             held[index] = g if before is None else before + g
         else:
             leaf = self.leaves.get(id(to))
-            self.leaves[id(to)] = (to, g if leaf is None else leaf[1] + g)
+            self.leaves[id(to)] = (to, g if leaf is None else leaf[1] + g)  # type: ignore[assignment]  # what is no node is a tensor
 
-    def pop(self) -> tuple[Node, list[Tensor | None]]:
+    def pop(self) -> tuple[Node, Grads]:
         node = heapq.heappop(self.heap)[1]
         return node, self.grads.pop(node)
 
@@ -286,24 +288,29 @@ def _walk(
 ) -> list[tuple[Tensor, Tensor]]:
     """Propagates from the roots; calls ``visit`` with each node's complete gradient; the leaves with theirs are the result."""
     pending = _Pending()
-    with recording(create_graph), quietly():
-        for root, g in zip(roots, grads, strict=True):
-            pending.add(root.grad_fn if root.grad_fn is not None else root, root._output_index, _seed(root, g))
-        while pending.heap:
-            node, complete = pending.pop()
-            for index, hooks in (node.hooks or {}).items():
-                if complete[index] is not None:
-                    complete[index] = replaced(hooks, complete[index])
-            visit(node, complete)
-            for i, gx in node.gradients(complete):
-                edge = node.edges[i]
-                assert edge is not None
-                if state.looks_for_nan and bool(gx.isnan().any()):
-                    raise RuntimeError(f"Function '{node.name()}' returned nan values in its {i}th output.")
-                pending.add(*edge, _fit(gx, *node.sources[i]))
-            if not retain_graph:
-                node.release()
-        return [(leaf, replaced(leaf._hooks, g)) for leaf, g in pending.leaves.values()]
+    before, state.enabled = state.enabled, create_graph
+    try:
+        with quietly():
+            for root, g in zip(roots, grads, strict=True):
+                pending.add(root.grad_fn if root.grad_fn is not None else root, root._output_index, _seed(root, g))
+            while pending.heap:
+                node, complete = pending.pop()
+                for index, hooks in node.hooks.items() if node.hooks else ():
+                    if complete[index] is not None:
+                        complete[index] = replaced(hooks, complete[index])
+                visit(node, complete)
+                for i, gx in node.gradients(complete):
+                    edge, (shape, dtype) = node.edges[i], node.sources[i]
+                    assert edge is not None
+                    if state.looks_for_nan and bool(gx.isnan().any()):
+                        raise RuntimeError(f"Function '{node.name()}' returned nan values in its {i}th output.")
+                    fits = gx.dtype is dtype and gx._data.shape == shape
+                    pending.add(*edge, gx if fits else _fit(gx, shape, dtype))
+                if not retain_graph:
+                    node.release()
+            return [(leaf, replaced(leaf._hooks, g) if leaf._hooks else g) for leaf, g in pending.leaves.values()]
+    finally:
+        state.enabled = before
 
 
 def backward(
@@ -333,7 +340,8 @@ def backward(
     else:
         leaves = _walk(roots, grads, create_graph if retain_graph is None else retain_graph, create_graph, visit)
     taken = {id(g._data) for g in grads if g is not None}  # arrays that somebody else holds already
-    with recording(create_graph):
+    before, state.enabled = state.enabled, create_graph
+    try:
         for leaf, g in leaves:
             for tell in graded:
                 tell(leaf)
@@ -343,8 +351,10 @@ def backward(
                 shared = id(g._data) in taken or not g.is_contiguous() or getattr(g._data, "base", None) is not None
                 leaf.grad = g.clone() if shared and not create_graph else g
                 taken.add(id(g._data))
-            for hook in list((leaf._after or {}).values()):
+            for hook in list(leaf._after.values()) if leaf._after else ():
                 hook(leaf)
+    finally:
+        state.enabled = before
 
 
 def grad(

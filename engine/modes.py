@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -112,13 +112,3 @@ def detect_anomaly(check_nan: bool = True) -> set_detect_anomaly:
 
 def is_grad_enabled() -> bool:
     return state.enabled
-
-
-@contextmanager
-def recording(on: bool) -> Iterator[None]:
-    """Inside, recording is on or off."""
-    before, state.enabled = state.enabled, on
-    try:
-        yield
-    finally:
-        state.enabled = before

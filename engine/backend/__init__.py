@@ -9,7 +9,6 @@ import contextlib
 import functools
 import importlib
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
