@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.backend import Array, full, quietly, shares_memory
 from engine.dispatch import Op, run
+from engine.dtypes import FLOAT
 from engine.hooks import Hooks, RemovableHandle, register, replaced
 from engine.modes import state
 
@@ -78,9 +79,8 @@ class Node:
 
     def keep_results(self, outs: list[Array], tensors: list[Tensor]) -> None:
         """Saves results as arrays: saving the tensors would tie node and tensors into a cycle."""
-        if self.op.keeps:
-            kept = {at for name, edge in zip(self.op.inputs, self.edges, strict=False) if edge for at in self.op.needs[name][1]}
-            self.results = {i: (outs[i], tensors[i]._version, tensors[i]._version[0]) for i in kept}
+        kept = {at for name, edge in zip(self.op.inputs, self.edges, strict=False) if edge for at in self.op.needs[name][1]}
+        self.results = {i: (outs[i], tensors[i]._version, tensors[i]._version[0]) for i in kept}
 
     def keep_before_writing(self, x: Tensor) -> None:
         """``x``, about to be overwritten with this node's result, was its input: what the derivative needs of it is copied."""
@@ -202,28 +202,32 @@ class AccumulateGrad:
 def apply(op: Op, *inputs: Any, **attrs: Any) -> Any:
     """Runs ``op`` on tensors (and NumPy scalars); records it where a gradient is wanted. A list of tensors for several results."""
     tensor = state.tensor
-    wrap = tensor._wrap
     outs = run(op, [x._data if isinstance(x, tensor) else x for x in inputs], attrs)
-    tensors = [wrap(o) for o in outs]
+    tensors = [tensor._wrap(o) for o in outs]
+    y = tensors[0]
     if op.view is not None and shares_memory(outs[0], inputs[0]._data):
-        x, y = inputs[0], tensors[0]
+        x = inputs[0]
         y._base, y._path = (x, ((op, attrs),)) if x._base is None else (x._base, (*x._path, (op, attrs)))
         y._version, y._seen = x._version, y._base._changes
-    if state.enabled and op.vjps:
+    if op.vjps and state.enabled:
         for x in inputs:
             if isinstance(x, tensor) and x.requires_grad:
+                _record(op, inputs, attrs, outs, tensors)
                 break
-        else:
-            return tensors[0] if len(tensors) == 1 else tensors
-        node = Node(op, inputs, attrs)
+    return y if len(tensors) == 1 else tensors
+
+
+def _record(op: Op, inputs: Sequence[Any], attrs: dict[str, Any], outs: list[Array], tensors: list[Tensor]) -> None:
+    """Leaves a node for ``op``, and a way to it with each result that carries a gradient."""
+    node = Node(op, inputs, attrs)
+    if op.keeps:
         node.keep_results(outs, tensors)
-        if op.differentiable > 1:
-            node.shapes = [(o.shape, o.dtype, t.device) for o, t in zip(outs, tensors, strict=True)]
-        for i, y in enumerate(tensors[: op.differentiable]):
-            node.outputs.append(weakref.ref(y))
-            if y.dtype.is_floating_point:
-                y._requires_grad, y._grad_fn, y._output_index = True, node, i
-    return tensors[0] if len(tensors) == 1 else tensors
+    if op.differentiable > 1:
+        node.shapes = [(o.shape, o.dtype, t.device) for o, t in zip(outs, tensors, strict=True)]
+    for i, y in enumerate(tensors[: op.differentiable]):
+        node.outputs.append(weakref.ref(y))
+        if y.dtype.category == FLOAT:
+            y._requires_grad, y._grad_fn, y._output_index = True, node, i
 
 
 def differentiable_again() -> bool:
@@ -253,7 +257,7 @@ class _Pending:
         self.leaves: dict[int, tuple[Tensor, Tensor]] = {}
 
     def add(self, to: Tensor | Node, index: int, g: Tensor) -> None:
-        if type(to) is Node:
+        if isinstance(to, Node):
             held = self.grads.get(to)
             if held is None:
                 heapq.heappush(self.heap, (-to.number, to))
@@ -262,7 +266,7 @@ class _Pending:
             held[index] = g if before is None else before + g
         else:
             leaf = self.leaves.get(id(to))
-            self.leaves[id(to)] = (to, g if leaf is None else leaf[1] + g)  # type: ignore[assignment]  # what is no node is a tensor
+            self.leaves[id(to)] = (to, g if leaf is None else leaf[1] + g)
 
     def pop(self) -> tuple[Node, Grads]:
         node = heapq.heappop(self.heap)[1]

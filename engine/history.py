@@ -180,7 +180,7 @@ class History:
 
     def _become(self: Any, result: Tensor) -> Tensor:
         """In-place assignment of a computed result, elements and history. Raises RuntimeError where a gradient would be wrong."""
-        if result.shape != self.shape:
+        if result._data.shape != self._data.shape:
             raise RuntimeError(f"output with shape {list(self.shape)} doesn't match the broadcast shape {list(result.shape)}")
         if result.dtype.category > self.dtype.category:
             raise RuntimeError(f"result type {result.dtype.legacy_name} can't be cast to the desired output type {self.dtype.legacy_name}")

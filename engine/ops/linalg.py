@@ -275,8 +275,8 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def _linear_kernel(out: Any, x: Any, w: Any, b: Any = None) -> None:
-    rows = out.reshape(-1, w.shape[0])
-    array_module(out).matmul(x.reshape(-1, w.shape[1]), w.T, out=rows)
+    rows = out if out.ndim == 2 else out.reshape(-1, w.shape[0])
+    array_module(out).matmul(x if x.ndim == 2 else x.reshape(-1, w.shape[1]), w.T, out=rows)
     if b is not None:
         rows += b
 
@@ -294,11 +294,15 @@ def _linear_data(g: Tensor, w: Tensor) -> Tensor:
     return gx if g.ndim == 2 else reshape(gx, (*g.shape[:-1], w.shape[1]))
 
 
+def _rows_of(x: Array) -> Array:
+    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+
+
 _linear_weight = Op(
     "linear_weight",
     ["v", "x"],
     infer=lambda v, x: ((v.shape[-1], x.shape[-1]), x.dtype),
-    kernel=lambda out, v, x: array_module(out).matmul(v.reshape(-1, v.shape[-1]).T, x.reshape(-1, x.shape[-1]), out=out),
+    kernel=lambda out, v, x: array_module(out).matmul(_rows_of(v).T, _rows_of(x), out=out),
     vjps={
         "v": lambda g, x, v_shape: reshape(matmul(_rows(x), transpose(g, 0, 1)), v_shape),
         "x": lambda g, v, x_shape: reshape(matmul(_rows(v), g), x_shape),
