@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import math
 import threading
 from typing import Any
 
@@ -123,6 +124,8 @@ def empty(shape: tuple[int, ...], dtype: Any, where: device) -> Array:
 
 
 def full(shape: tuple[int, ...], value: Any, dtype: Any, where: device) -> Array:
+    if where is CPU and isinstance(value, int | float) and value == 0 and math.copysign(1, value) == 1:
+        return np.zeros(shape, dtype)  # memory that the system has cleared
     out = empty(shape, dtype, where)
     if not isinstance(out, MetaArray):
         out.fill(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Sequence
 
 from engine.capture.builder import Instruction
@@ -29,7 +30,7 @@ def lay_out(instructions: Sequence[Instruction], kept: Sequence[Storage]) -> int
     for s in kept:
         if s.buffer.array is None:
             spans.setdefault(s.buffer, [0, 0])
-    placed: list[tuple[int, int, int, int]] = []  # start, end, first, last
+    placed: list[tuple[int, int, int, int]] = []  # start, end, first, last; in order
     end = 0
     everything = len(instructions)
     for buffer, (first, last) in sorted(spans.items(), key=lambda item: -item[0].nbytes):
@@ -37,11 +38,13 @@ def lay_out(instructions: Sequence[Instruction], kept: Sequence[Storage]) -> int
             first, last = -1, everything
         size = (buffer.nbytes + SLACK + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
         at = 0
-        for low, high, _, _ in sorted(p for p in placed if p[2] <= last and first <= p[3]):
-            if at + size <= low:
-                break
-            at = max(at, high)
+        for low, high, begins, ends in placed:
+            if begins <= last and first <= ends:
+                if at + size <= low:
+                    break
+                if high > at:
+                    at = high
         buffer.offset = at
-        placed.append((at, at + size, first, last))
+        insort(placed, (at, at + size, first, last))
         end = max(end, at + size)
     return end

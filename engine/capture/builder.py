@@ -19,6 +19,7 @@ from engine.capture.formula import Live, NotTraceable, Symbol, nodes, operands, 
 from engine.capture.instruction import OUT, Instruction, Product, Update
 from engine.capture.layout import COLUMN, FULL, ONE, ROW, Buffer, Storage, channels_last, dense_steps, rows_of, viewed
 from engine.capture.record import Call, Draw, NotCaptured, Tape, Value
+from engine.kernels.native import address
 from engine.optim.optimizer import Hyper
 
 FLOAT = np.dtype(np.float32)
@@ -55,6 +56,7 @@ class Builder:
         self.kept = {id(v) for v in tape.results} | {id(v) for _, v in tape.gradients}
         self.pieces: Update | None = None  # the optimizer's update that is being collected
         self.guards: list[tuple[Call, Live, bool]] = []  # choices that an update made by its numbers
+        self._scratch = np.empty(0, np.float32)
         self._copies: dict[tuple[Value, tuple[int, ...]], Storage] = {}
         for v in [*tape.arguments, *tape.externals]:
             if v.size == 0:
@@ -333,6 +335,7 @@ class Builder:
             self.of(v).buffer.pinned = True
         for _, v in self.tape.gradients:
             self.dense(v).buffer.pinned = True
+        self._scratch = np.empty(0, np.float32)
 
     def _alive(self) -> set[int]:
         """The calls whose results reach something that is kept or written."""
@@ -350,13 +353,25 @@ class Builder:
         self.left = {v: len(v.uses) for c in self.tape.calls for v in c.outs}
         return needed
 
-    def choose(self, key: str, candidates: Sequence[int], time: Callable[[int], float]) -> int:
-        """The fastest candidate: as the plan has it, else by timing each now."""
+    def choose(self, key: str, candidates: Sequence[int], time: Callable[[int], float], least: Callable[[int], float]) -> int:
+        """The fastest candidate: as the plan has it, else by timing each now that could be, by the ``least`` time it can take."""
         if len(candidates) == 1:
             return candidates[0]
         if key not in self.plan:
-            self.plan[key] = min(candidates, key=time)
+            best = math.inf
+            for candidate in candidates:
+                if least(candidate) < best and (spent := time(candidate)) < best:
+                    best, self.plan[key] = spent, candidate
         return self.plan[key] if self.plan[key] in candidates else candidates[0]
+
+    def scratch(self, *sizes: int) -> list[int]:
+        """Addresses of so many floats each, to time with: the same memory each time, as new memory takes as long to get as to use."""
+        starts = [0]
+        for n in sizes:
+            starts.append(starts[-1] + (n + 31) // 16 * 16)
+        if self._scratch.size < starts[-1]:
+            self._scratch = np.ones(2 * starts[-1], np.float32)
+        return [address(self._scratch) + 4 * start for start in starts[:-1]]
 
     def only_use(self, v: Value) -> bool:
         return len(v.uses) == 1 and id(v) not in self.kept

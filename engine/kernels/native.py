@@ -12,6 +12,7 @@ import functools
 import os
 import platform
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,18 @@ class Native:
         """Runs one kernel; 0, or what went wrong. What the arguments point to must live as long as the call."""
         code = np.array([self.numbers[name], len(arguments), *arguments], np.int64)
         return int(self.run(address(code), len(code)))
+
+    @functools.cached_property
+    def peak(self) -> float:
+        """Additions and multiplications a second that one thread cannot exceed: those of a product that stays in the cache, and a quarter."""
+        m, n, k = 96, 128, 256
+        a, b, c = (np.ones(size, np.float32) for size in (m * k, k * n, m * n))
+        spent: list[float] = []
+        for _ in range(20):
+            began = time.perf_counter()
+            self.call("matmul", 0, 0, 0, 1, m, n, k, address(a), address(b), address(c), k, 1, n, 1, n, 1, 0, 0, 0, 0, 0, 0)
+            spent.append(time.perf_counter() - began)
+        return 1.25 * 2 * m * n * k / min(spent)
 
     def set_threads(self, n: int) -> None:
         self._threads(n)

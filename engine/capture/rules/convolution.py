@@ -11,6 +11,7 @@ import numpy as np
 from engine.capture.builder import FLOAT, OUT, Builder, Product, rule
 from engine.capture.layout import Storage, channels_last
 from engine.capture.record import Call
+from engine.kernels.native import address
 
 DIRECT, WINOGRAD, COLUMNS = 0, 1, 2
 _ENOUGH, _LONG = 1024, 0.01  # places of the result that are timed, and seconds of it
@@ -34,8 +35,8 @@ def _shape(x: Sequence[int], w: Sequence[int], y: Sequence[int], attrs: dict[str
 
 def _algorithm(b: Builder, kind: str, shape: list[int]) -> tuple[int, Storage]:
     """Which algorithm, and its working memory."""
-    _, _, _, c, _, _, o, *kernel = shape
-    candidates = [DIRECT]
+    c, o, kernel = shape[3], shape[6], shape[7:]
+    candidates = []
     if (
         kernel == [3, 3, 1, 1, kernel[4], kernel[5], 1, 1]
         and max(kernel[4:6]) <= 2
@@ -43,36 +44,39 @@ def _algorithm(b: Builder, kind: str, shape: list[int]) -> tuple[int, Storage]:
         and max(c, o) <= 4096
     ):
         candidates.append(WINOGRAD)
-
-    if kind == "data" and kernel[0] * kernel[1] > 1:
+    candidates.append(DIRECT)
+    if kind == "data" and kernel[0] * kernel[1] > 1 and c % (2 * b.native.vector):  # where tiles of c columns leave registers empty
         candidates.append(COLUMNS)
 
     def work(algorithm: int) -> int:
         numbers = np.array(shape, np.int64)  # by a name, so that it lives as long as the call
-        return int(b.native.conv_workspace(numbers.ctypes.data, algorithm))
+        return int(b.native.conv_workspace(address(numbers), algorithm))
+
+    n, h, w, c, oh, ow, o, kh, kw = shape[:9]
+    n = min(n, max(1, _ENOUGH // (oh * ow)))  # a part of the batch tells as much
 
     def timed(algorithm: int) -> float:
-        n, h, w, c, oh, ow, o, kh, kw = shape[:9]
-        n = min(n, max(1, _ENOUGH // (oh * ow)))  # a part of the batch tells as much
         sizes = {"x": n * h * w * c, "w": o * c * kh * kw, "y": n * oh * ow * o}
-        arrays = [np.ones(sizes[i], np.float32) for i in {"forward": "xwy", "data": "ywx", "weight": "xyw"}[kind]] + [
-            np.empty(work(algorithm), np.float32)
-        ]
+        order = {"forward": "xwy", "data": "ywx", "weight": "xyw"}[kind]
+        places = b.scratch(*(sizes[i] for i in order), work(algorithm))
         finish = [] if kind == "weight" else [0, 0, 0]
-        code = [b.native.numbers[f"conv_{kind}"], 0, algorithm, *finish, n, *shape[1:], *(x.ctypes.data for x in arrays)]
+        code = [b.native.numbers[f"conv_{kind}"], 0, algorithm, *finish, n, *shape[1:], *places]
         code[1] = len(code) - 2
         numbers = np.array(code, np.int64)
         spent: list[float] = []
         threads = b.native.threads
         b.native.set_threads(1)  # whatever else runs on the other cores has no say
-        while len(spent) < 3 or (len(spent) < 6 and sum(spent) < _LONG):
+        while not spent or (len(spent) < 6 and sum(spent) < _LONG):
             start = time.perf_counter()
-            b.native.run(numbers.ctypes.data, len(code))
+            b.native.run(address(numbers), len(code))
             spent.append(time.perf_counter() - start)
         b.native.set_threads(threads)
-        return min(spent[1:])
+        return min(spent[1:] or spent)
 
-    algorithm = b.choose(f"{kind} {' '.join(map(str, shape))}", candidates, timed)
+    def least(algorithm: int) -> float:
+        return 0.0 if algorithm == WINOGRAD else 2.0 * n * oh * ow * o * c * kh * kw / b.native.peak
+
+    algorithm = b.choose(f"{kind} {' '.join(map(str, shape))}", candidates, timed, least)
     return algorithm, b.temporary((work(algorithm),))
 
 
