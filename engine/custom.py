@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 from engine.dispatch import Op
@@ -60,7 +59,7 @@ class FunctionNode(Node):
     def name(self) -> str:
         return f"{self.function.__name__}Backward"
 
-    def gradients(self, grads: Grads) -> Iterator[tuple[int, Tensor]]:
+    def gradients(self, grads: Grads) -> list[tuple[int, Tensor]]:
         if self.saved is None:
             raise RuntimeError("Trying to backward through the graph a second time. Specify retain_graph=True if you need to.")
         filled = [like.new_zeros(like.shape) if g is None else g for g, like in zip(grads, self.likes, strict=True)]
@@ -70,13 +69,13 @@ class FunctionNode(Node):
             raise RuntimeError(
                 f"function {self.name()} returned an incorrect number of gradients (expected {len(self.edges)}, got {len(found)})"
             )
-        for i, (gx, edge) in enumerate(zip(found, self.edges, strict=True)):
-            if gx is not None and edge is not None:
-                if gx.shape != self.sources[i][0]:
-                    raise RuntimeError(
-                        f"Function {self.name()} returned an invalid gradient at index {i} - got {list(gx.shape)} but expected shape compatible with {list(self.sources[i][0])}"
-                    )
-                yield i, gx
+        wanted = [(i, gx) for i, (gx, edge) in enumerate(zip(found, self.edges, strict=True)) if gx is not None and edge is not None]
+        for i, gx in wanted:
+            if gx.shape != self.sources[i][0]:
+                raise RuntimeError(
+                    f"Function {self.name()} returned an invalid gradient at index {i} - got {list(gx.shape)} but expected shape compatible with {list(self.sources[i][0])}"
+                )
+        return wanted
 
 
 class Function:

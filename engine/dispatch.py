@@ -234,7 +234,8 @@ def run(op: Op, ins: Sequence[Array], attrs: dict[str, Any]) -> list[Array]:
     if type(specs) is list:
         outs = [empty(shape, dtype, where) for shape, dtype in specs]
     else:
-        outs = [np.empty(*specs) if where is CPU else empty(*specs, where)]
+        shape, dtype = specs
+        outs = [np.empty(shape, dtype) if where is CPU else empty(shape, dtype, where)]
     if _idle and (mark := _idle.get(threading.get_ident())) is not None:
         for out in outs:
             if out.size and not isinstance(out, MetaArray):

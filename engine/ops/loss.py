@@ -154,7 +154,7 @@ _squares = Op(
     },
     flops=lambda outs, ins, attrs: 3 * ins[0].size,
 )
-_squares_gradient = elementwise("squares_gradient", "g x target", lambda m, g, x, target, scale: (x - target) * (g * scale))
+_squares_gradient: Op = elementwise("squares_gradient", "g x target", lambda m, g, x, target, scale: (x - target) * (g * scale))
 
 
 def squared_distance(x: Tensor, target: Tensor, mean: bool) -> Tensor:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def _special(name: str, slope: Callable[..., Any] | None = None) -> Callable[[Tensor], Tensor]:
     """A function that SciPy has under the same name."""
     rule = lambda m, x: getattr(special_module(x), _SCIPY.get(name, name))(x)  # noqa: E731 - a rule, like those beside it
-    return function(elementwise(name, "x", rule, **({"x": slope} if slope else {})))
+    return function(elementwise(name, "x", rule, x=slope) if slope else elementwise(name, "x", rule))
 
 
 _SCIPY = {"lgamma": "gammaln", "digamma": "psi", "bessel_j0": "j0", "bessel_j1": "j1", "bessel_y0": "y0", "bessel_y1": "y1"}
