@@ -36,6 +36,10 @@ static inline void filter_back(const vf* u, vf* o, int step) {  // G^T u
 // Frequencies lie this far apart more than they are long: a power of two apart, all 36 would meet in one set of the cache.
 constexpr i64 GAP = 48;
 
+// Forward, channels are added up in parts, and the parts then: rounding in long sums is what a result shows most, and layers add
+// it up. Gradients do not meet it layer after layer.
+constexpr i64 PART = 32;
+
 // The weights of an output panel at each of the 36 frequencies: (36, from, NR), frequencies `size` apart. `in` and `out` are the
 // steps from channel to channel; `turned` for the data gradient: taps turned round.
 static void filters(const float* w, i64 from, i64 to, i64 in, i64 out, bool turned, i64 panel, float* u, i64 size) {
@@ -158,7 +162,7 @@ struct Weights {
 static void apply(const float* x, i64 n, i64 h, i64 w, i64 from, i64 ph, i64 pw, i64 oh, i64 ow, i64 to, const Weights& weights, float* y, const gemm::Finish& f, float* work) {
     using namespace gemm;
     i64 th = up(oh, 4), tw = up(ow, 4), tiles = n * th * tw, size = group(from, to, tiles), panels = up(to, NR);
-    i64 apart = from * NR + GAP;
+    i64 apart = from * NR + GAP, part = weights.turned ? from : PART;
     float *u = work, *v = u + 36 * panels * apart, *m = v + 36 * (size * from + GAP);
     for (i64 first = 0; first < tiles; first += size) {
         i64 count = least(size, tiles - first), slices = panels >= 2 * threads::pool.wanted ? 1 : 6;
@@ -175,9 +179,14 @@ static void apply(const float* x, i64 n, i64 h, i64 w, i64 from, i64 ph, i64 pw,
                     int rows = (int)least(MR, count - t);
                     Segment s;
                     float* at[MR];
-                    for (int i = 0; i < rows; i++) s.a[i] = v + q * (count * from + GAP) + (t + i) * from, at[i] = m + q * (count * to + GAP) + (t + i) * to;
-                    s.b = own + q * apart, s.n = from;
-                    product(rows, &s, 1, 1, NR, at, panel * NR, width, Finish{});
+                    for (int i = 0; i < rows; i++) at[i] = m + q * (count * to + GAP) + (t + i) * to;
+                    for (i64 k = 0; k < from; k += part) {
+                        for (int i = 0; i < rows; i++) s.a[i] = v + q * (count * from + GAP) + (t + i) * from + k;
+                        s.b = own + q * apart + k * NR, s.n = least(part, from - k);
+                        Finish sum;
+                        sum.accumulate = k > 0;
+                        product(rows, &s, 1, 1, NR, at, panel * NR, width, sum);
+                    }
                 }
         });
         outputs(m, oh, ow, to, th, tw, first, count, y, f);
