@@ -199,24 +199,21 @@ static void matrix(i64 m, i64 n, i64 k, const float* a, i64 arow, i64 acol, cons
     Finish f = finish;
     f.base = c;
     if (dots::fits(m, k, acol, brow)) return dots::matrix(m, n, k, a, arow, b, bcol, c, ldc, f);
-    i64 panels = up(n, NR), blocks = up(m, MR);
+    // as many columns are copied together as the outer cache holds beside A: rows of A pass by once for all of them
+    i64 wide = NR * most(1, least(8, (1 << 16) / (k * NR + 1))), panels = up(n, wide), blocks = up(m, MR);
     // threads share the panels, and the rows too where there are few panels; the cut changes no bits
     i64 parts = least(blocks, up(2 * threads::pool.wanted, panels));
     if (threads::pool.wanted == 1) parts = 1;
     i64 per = up(blocks, parts);
     double cost = (double)m * n * k / (VL * 2.5);
     threads::each(panels * parts, cost, [&](i64 task) {
-        i64 column = task / parts * NR, first = task % parts * per, last = least(blocks, first + per);
+        i64 left = task / parts * wide, right = least(n, left + wide), first = task % parts * per, last = least(blocks, first + per);
         if (first >= last) return;
-        int width = (int)least(NR, n - column);
-        const float* panel = b + column * bcol;
-        i64 step = brow;
         // rows of B far apart cost a page each: copied once where they are used again
-        if (bcol != 1 || (last - first > 2 && brow != NR)) {
-            float* packed = scratch(0, k * NR);
-            pack(b, k, brow, bcol, column, width, packed);
-            panel = packed, step = NR;
-        }
+        bool packs = bcol != 1 || (last - first > 2 && brow != NR);
+        float* packed = packs ? scratch(0, k * wide) : nullptr;
+        if (packs)
+            for (i64 column = left; column < right; column += NR) pack(b, k, brow, bcol, column, (int)least(NR, n - column), packed + (column - left) * k);
         for (i64 block = first; block < last; block++) {
             int count = (int)least(MR, m - block * MR);
             Segment s;
@@ -225,8 +222,11 @@ static void matrix(i64 m, i64 n, i64 k, const float* a, i64 arow, i64 acol, cons
                 s.a[i] = a + (block * MR + i) * arow;
                 to[i] = c + (block * MR + i) * ldc;
             }
-            s.b = panel, s.n = k;
-            product(count, &s, 1, acol, step, to, column, width, f);
+            s.n = k;
+            for (i64 column = left; column < right; column += NR) {
+                s.b = packs ? packed + (column - left) * k : b + column * bcol;
+                product(count, &s, 1, acol, packs ? NR : brow, to, column, (int)least(NR, n - column), f);
+            }
         }
     });
 }
