@@ -240,7 +240,16 @@ def run(op: Op, ins: Sequence[Array], attrs: dict[str, Any]) -> list[Array]:
         for out in outs:
             if out.size and not isinstance(out, MetaArray):
                 out.flat[0] = mark
-    launch(op, outs, ins, attrs)
+    if where is CPU and not (_before or _observers or _idle):  # the same, without looking who watches
+        kernel = op.overrides.get("numpy", op.kernel) if op.overrides else op.kernel
+        assert kernel is not None
+        if is_quiet():
+            kernel(outs[0] if len(outs) == 1 else outs, *ins, **attrs)
+        else:
+            with quiet():
+                kernel(outs[0] if len(outs) == 1 else outs, *ins, **attrs)
+    else:
+        launch(op, outs, ins, attrs)
     return outs
 
 

@@ -190,7 +190,7 @@ class History:
                 "Please clone() the tensor before performing the operation."
             )
         if is_grad_enabled() and (self.requires_grad or result.requires_grad):
-            self._rewrite(elementwise.cast(result, self.dtype))
+            self._rewrite(result if result.dtype is self.dtype else elementwise.cast(result, self.dtype))
         launch(_assign, [self._data], [result._data], {})
         self._version[0] += 1
         return self

@@ -25,7 +25,7 @@ class _Indexed(Module):
         return len(self._modules)
 
     def __iter__(self) -> Iterator[Module]:
-        return self.children()
+        return iter(self._modules.values())
 
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
@@ -64,8 +64,8 @@ class Sequential(_Indexed):
             self.add_module(name, module)
 
     def forward(self, input: Any) -> Any:
-        for module in self.children():
-            input = module(input)
+        for module in self._modules.values():
+            input = module(input)  # type: ignore[misc]  # a place that is None is the error that it is in PyTorch
         return input
 
 

@@ -27,7 +27,7 @@ def mse_loss(
     """The mean of ``(x - target)^2``."""
     same_shape(input, target, "mse_loss")
     plain = weight is None and size_average is None and reduce is None and reduction in ("mean", "sum")
-    if plain and input.dtype is target.dtype and input.is_floating_point() and input.numel():
+    if plain and input.dtype is target.dtype and input.is_floating_point() and input._data.size:
         return squared_distance(input, target, reduction == "mean")
     loss = (input - target).square()
     return reduced(loss if weight is None else loss * weight, reduction, size_average, reduce)

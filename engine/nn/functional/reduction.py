@@ -20,7 +20,7 @@ def check_reduction(reduction: str) -> None:
 
 def same_shape(x: Tensor, target: Tensor, name: str) -> None:
     """Raises RuntimeError where broadcasting would hide a mistake."""
-    if x.shape != target.shape:
+    if x._data.shape != target._data.shape:
         raise RuntimeError(
             f"{name}: the input and the target must have one shape, got {tuple(x.shape)} and {tuple(target.shape)}; to broadcast on purpose, expand one of them"
         )
