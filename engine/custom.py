@@ -6,8 +6,8 @@ import weakref
 from typing import Any
 
 from engine.dispatch import Op
-from engine.graph import Grads, Node
 from engine.modes import is_grad_enabled, no_grad
+from engine.node import Grads, Node
 from engine.tensor import Tensor
 
 _OP = Op("custom_function", [], infer=list)

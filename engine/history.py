@@ -16,9 +16,10 @@ from engine import graph, hooks
 from engine.backend import Array, array_module, is_writeable
 from engine.dispatch import Op, launch, unseen
 from engine.dtypes import FLOAT
-from engine.graph import Node, apply
+from engine.graph import apply
 from engine.hooks import RemovableHandle
 from engine.modes import enable_grad, is_grad_enabled, tensor_class
+from engine.node import Node
 from engine.ops import elementwise, select
 from engine.ops import index as indexing
 

@@ -50,7 +50,7 @@ class Parallel(_Indexed):
         self.extend(branches)
 
     def forward(self, input: Any) -> Any:
-        return merged([branch(input) for branch in self._modules.values()], self.merge, "Parallel")
+        return merged([branch(input) for branch in self], self.merge, "Parallel")
 
     def extra_repr(self) -> str:
         return f"merge={self.merge!r}"

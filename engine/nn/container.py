@@ -25,7 +25,7 @@ class _Indexed(Module):
         return len(self._modules)
 
     def __iter__(self) -> Iterator[Module]:
-        return iter(self._modules.values())
+        return iter([m for m in self._modules.values() if m is not None])
 
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
@@ -64,8 +64,8 @@ class Sequential(_Indexed):
             self.add_module(name, module)
 
     def forward(self, input: Any) -> Any:
-        for module in self._modules.values():
-            input = module(input)  # type: ignore[misc]  # a place that is None is the error that it is in PyTorch
+        for module in self:
+            input = module(input)
         return input
 
 
