@@ -31,6 +31,18 @@ def _linear(kernels: Native, plain: Any) -> Any:
     return kernel
 
 
+def _linear_weight(kernels: Native, plain: Any) -> Any:
+    def kernel(out: Floats, v: Floats, x: Floats) -> None:
+        n, k = out.shape
+        m = v.size // n if n else 0
+        if not _SMALL < m * n * k < _LARGE or not _are_plain(out, v, x):
+            plain(out, v, x)
+            return
+        kernels.call("matmul", 0, 0, 0, 1, n, k, m, address(v), address(x), address(out), 1, n, k, 1, k, 1, 0, 0, 0, 0, 0, 0)
+
+    return kernel
+
+
 def _cross_entropy(kernels: Native, plain: Any) -> Any:
     def kernel(outs: list[Floats], x: Floats, target: Floats, ignore_index: int, mean: bool) -> None:
         fits = x.size and _are_plain(x) and target.dtype == np.int64 and target.flags.c_contiguous
@@ -73,7 +85,13 @@ def _uniform(kernels: Native, plain: Any) -> Any:
     return kernel
 
 
-_KERNELS = {"linear": _linear, "cross_entropy": _cross_entropy, "cross_entropy_data": _cross_entropy_data, "uniform": _uniform}
+_KERNELS = {
+    "linear": _linear,
+    "linear_weight": _linear_weight,
+    "cross_entropy": _cross_entropy,
+    "cross_entropy_data": _cross_entropy_data,
+    "uniform": _uniform,
+}
 
 
 def install() -> None:

@@ -233,7 +233,7 @@ def test_eager_launches_agree_with_numpy(shape: tuple[int, int, int], monkeypatc
         return losses, net.weight.detach().numpy()
 
     losses, weight = trained()
-    for name in ("linear", "cross_entropy", "cross_entropy_data", "adam"):
+    for name in ("linear", "linear_weight", "cross_entropy", "cross_entropy_data", "adam"):
         assert "numpy" in OPS[name].overrides
         monkeypatch.delitem(OPS[name].overrides, "numpy")
     monkeypatch.setattr(OPS["adam"], "together", None)
