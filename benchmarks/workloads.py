@@ -134,7 +134,7 @@ SMOOTH = {
         layers=[_smooth(x) for x in WORKLOADS[i].layers],
         optimizers={"SGD": {"lr": 0.01}},
     )
-    for i in ("W2b", "W4", "W7", "W8")
+    for i in ("W2b", "W4", "W5", "W6", "W7", "W8")
 }
 """The deep ones with tanh or GELU for ReLU, where a rounding never makes a gradient another one."""
 
