@@ -38,7 +38,7 @@ constexpr i64 GAP = 48;
 
 // Forward, channels are added up in parts, and the parts then: rounding in long sums is what a result shows most, and layers add
 // it up. Gradients do not meet it layer after layer.
-constexpr i64 PART = 32;
+static i64 part(i64 channels) { return channels > 64 ? 32 : 16; }
 
 // The weights of an output panel at each of the 36 frequencies: (36, from, NR), frequencies `size` apart. `in` and `out` are the
 // steps from channel to channel; `turned` for the data gradient: taps turned round.
@@ -162,7 +162,7 @@ struct Weights {
 static void apply(const float* x, i64 n, i64 h, i64 w, i64 from, i64 ph, i64 pw, i64 oh, i64 ow, i64 to, const Weights& weights, float* y, const gemm::Finish& f, float* work) {
     using namespace gemm;
     i64 th = up(oh, 4), tw = up(ow, 4), tiles = n * th * tw, size = group(from, to, tiles), panels = up(to, NR);
-    i64 apart = from * NR + GAP, part = weights.turned ? from : PART;
+    i64 apart = from * NR + GAP, piece = weights.turned ? from : part(from);
     float *u = work, *v = u + 36 * panels * apart, *m = v + 36 * (size * from + GAP);
     for (i64 first = 0; first < tiles; first += size) {
         i64 count = least(size, tiles - first), slices = panels >= 2 * threads::pool.wanted ? 1 : 6;
@@ -180,9 +180,9 @@ static void apply(const float* x, i64 n, i64 h, i64 w, i64 from, i64 ph, i64 pw,
                     Segment s;
                     float* at[MR];
                     for (int i = 0; i < rows; i++) at[i] = m + q * (count * to + GAP) + (t + i) * to;
-                    for (i64 k = 0; k < from; k += part) {
+                    for (i64 k = 0; k < from; k += piece) {
                         for (int i = 0; i < rows; i++) s.a[i] = v + q * (count * from + GAP) + (t + i) * from + k;
-                        s.b = own + q * apart + k * NR, s.n = least(part, from - k);
+                        s.b = own + q * apart + k * NR, s.n = least(piece, from - k);
                         Finish sum;
                         sum.accumulate = k > 0;
                         product(rows, &s, 1, 1, NR, at, panel * NR, width, sum);
