@@ -1,5 +1,5 @@
 // Element-by-element formulas, interpreted a block at a time: a block's intermediate results stay in the first-level cache,
-// so a chain of operations reads and writes memory once. Results may also be summed over rows on the way (`SUM`).
+// so a chain of operations reads and writes memory once. Results may also be summed over rows on the way.
 #pragma once
 #include "formulas.h"
 #include "threads.h"
