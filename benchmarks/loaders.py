@@ -47,7 +47,7 @@ def torch(s: Set, folder: Path, workers: int) -> Callable[[int], Iterator[Any]]:
 
     files = sorted((p, int(p.parent.name)) for p in (folder / "files").glob("*/*"))
 
-    class Images(lib.utils.data.Dataset):  # type: ignore[misc]
+    class Images(lib.utils.data.Dataset):  # type: ignore[misc]  # whichever library's base it is
         def __len__(self) -> int:
             return len(files)
 

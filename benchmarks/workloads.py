@@ -156,7 +156,7 @@ def module(lib: Any, layers: Sequence[Layer]) -> Any:
         def forward(self, x: Any) -> Any:
             return self.last(self.shortcut(x) + self.main(x))
 
-    class Mean(nn.Module):  # type: ignore[misc, name-defined]
+    class Mean(nn.Module):  # type: ignore[misc, name-defined]  # whichever library's base it is
         def __init__(self, dim: int) -> None:
             super().__init__()
             self.dim = dim

@@ -169,6 +169,15 @@ def unseen(what: str) -> None:
         watch(what)
 
 
+def _compute(kernel: Callable[..., None] | None, outs: list[Array], ins: Sequence[Array], attrs: dict[str, Any]) -> None:
+    assert kernel is not None
+    if is_quiet():
+        kernel(outs[0] if len(outs) == 1 else outs, *ins, **attrs)
+    else:
+        with quiet():
+            kernel(outs[0] if len(outs) == 1 else outs, *ins, **attrs)
+
+
 def launch(op: Op, outs: list[Array], ins: Sequence[Array], attrs: dict[str, Any]) -> None:
     """Computes ``op`` on ``ins`` into ``outs``: by the device's own kernel where there is one, else by the array code."""
     first = outs[0]
@@ -178,12 +187,7 @@ def launch(op: Op, outs: list[Array], ins: Sequence[Array], attrs: dict[str, Any
         kernel = op.kernel
         if op.overrides:
             kernel = op.overrides.get("numpy" if type(first) is np.ndarray else array_module(first).__name__, kernel)
-        assert kernel is not None
-        if is_quiet():
-            kernel(first if len(outs) == 1 else outs, *ins, **attrs)
-        else:
-            with quiet():
-                kernel(first if len(outs) == 1 else outs, *ins, **attrs)
+        _compute(kernel, outs, ins, attrs)
     for observe in _observers:
         observe(op, outs, ins, attrs)
 
@@ -242,12 +246,7 @@ def run(op: Op, ins: Sequence[Array], attrs: dict[str, Any]) -> list[Array]:
                 out.flat[0] = mark
     if where is CPU and not (_before or _observers or _idle):  # the same, without looking who watches
         kernel = op.overrides.get("numpy", op.kernel) if op.overrides else op.kernel
-        assert kernel is not None
-        if is_quiet():
-            kernel(outs[0] if len(outs) == 1 else outs, *ins, **attrs)
-        else:
-            with quiet():
-                kernel(outs[0] if len(outs) == 1 else outs, *ins, **attrs)
+        _compute(kernel, outs, ins, attrs)
     else:
         launch(op, outs, ins, attrs)
     return outs

@@ -58,7 +58,7 @@ def head(width: int) -> list[nn.Module]:
 
 
 SGD: Callable[[Any], Any] = lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9)  # noqa: E731 - a table of factories
-ADAM: Callable[[Any], Any] = lambda p: torch.optim.Adam(p, lr=0.01)  # noqa: E731
+ADAM: Callable[[Any], Any] = lambda p: torch.optim.Adam(p, lr=0.01)  # noqa: E731 - a table of factories
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], Callable[[Any], Any]]] = {
     "regression": (lambda: nn.Sequential(nn.Linear(1, 20), nn.Tanh(), nn.Linear(20, 1)), (32, 1), ADAM),
