@@ -81,6 +81,17 @@ def test_linear_with_long_sums(m: int, n: int, k: int, relu: bool) -> None:
 
 
 @examples
+@given(st.integers(32, 60), st.integers(0, 99), st.integers(1, 300))
+def test_layers_wider_than_their_batch(m: int, wider: int, k: int) -> None:
+    def layers(x: Any, u: Any, b: Any, v: Any, w: Any) -> Any:
+        hidden = F.linear(x, u, b).relu()  # a bias and a maximum; in the gradient of the next line a mask
+        return torch.cat([hidden @ w, F.linear(x, u) + F.linear(x, v)], 1)  # the second is added to the first
+
+    n = 2 * m + wider
+    agree(layers, normal(m, k), normal(n, k, seed=1), normal(n, seed=2), normal(n, k, seed=3), normal(n, k, seed=4))
+
+
+@examples
 @given(small, small, sizes, sizes, sizes, st.booleans(), st.booleans())
 def test_matrix_products(a: int, b: int, m: int, n: int, k: int, left: bool, right: bool) -> None:
     def product(x: Any, y: Any) -> Any:

@@ -194,13 +194,35 @@ static void matrix(i64 m, i64 n, i64 k, const float* a, i64 arow, const float* b
 
 }  // namespace dots
 
+// A tile of C^T, `count` rows of NR, to C: `width` rows of it from c, which is in column `column`.
+static void turn(const float* tile, int count, int width, float* c, i64 ldc, i64 column, const Finish& f) {
+    alignas(64) float rows[NR * VL];
+    for (int j = 0; j < width; j += 8)
+        if (count == 8) transpose8(tile + j, NR, rows + j * VL, VL);
+        else
+            for (int i = 0; i < count; i++)
+                for (int e = j; e < j + 8; e++) rows[e * VL + i] = tile[i * NR + e];
+    auto get = [&](const float* p) { return load_some(p, count); };
+    for (int j = 0; j < width; j++, c += ldc) {
+        vf y = get(rows + j * VL);
+        if (f.bias) y += get(f.bias + column);
+        if (f.accumulate) y += get(c);
+        if (f.relu) y = pick(y > vf{}, y, vf{});
+        if (f.mask) y = pick(get(f.mask + (c - f.base)) > vf{}, y, vf{});
+        store_some(c, y, count);
+    }
+}
+
 // C (m, n), rows ldc apart, = A (m, k) B (k, n), each with a step by row and a step by column.
 static void matrix(i64 m, i64 n, i64 k, const float* a, i64 arow, i64 acol, const float* b, i64 brow, i64 bcol, float* c, i64 ldc, const Finish& finish) {
     Finish f = finish;
     f.base = c;
     if (dots::fits(m, k, acol, brow)) return dots::matrix(m, n, k, a, arow, b, bcol, c, ldc, f);
+    // what is copied is B: where that is the larger one and lies as A does, C^T = B^T A^T is computed
+    bool turned = MR <= VL && acol == 1 && brow == 1 && n >= 2 * m && m >= NR;
+    if (turned) exchange(m, n), exchange(a, b), exchange(arow, bcol);
     // as many columns are copied together as the outer cache holds beside A: rows of A pass by once for all of them
-    i64 wide = NR * most(1, least(8, (1 << 16) / (k * NR + 1))), panels = up(n, wide), blocks = up(m, MR);
+    i64 wide = NR * most(1, least(8, (1 << 17) / (k * NR + 1))), panels = up(n, wide), blocks = up(m, MR);
     // threads share the panels, and the rows too where there are few panels; the cut changes no bits
     i64 parts = least(blocks, up(2 * threads::pool.wanted, panels));
     if (threads::pool.wanted == 1) parts = 1;
@@ -217,15 +239,18 @@ static void matrix(i64 m, i64 n, i64 k, const float* a, i64 arow, i64 acol, cons
         for (i64 block = first; block < last; block++) {
             int count = (int)least(MR, m - block * MR);
             Segment s;
+            alignas(64) float tile[MR * NR];
             float* to[MR];
             for (int i = 0; i < count; i++) {
                 s.a[i] = a + (block * MR + i) * arow;
-                to[i] = c + (block * MR + i) * ldc;
+                to[i] = turned ? tile + i * NR : c + (block * MR + i) * ldc;
             }
             s.n = k;
             for (i64 column = left; column < right; column += NR) {
+                int width = (int)least(NR, n - column);
                 s.b = packs ? packed + (column - left) * k : b + column * bcol;
-                product(count, &s, 1, acol, packs ? NR : brow, to, column, (int)least(NR, n - column), f);
+                product(count, &s, 1, acol, packs ? NR : brow, to, turned ? 0 : column, width, turned ? Finish{} : f);
+                if (turned) turn(tile, count, width, c + column * ldc + block * MR, ldc, block * MR, f);
             }
         }
     });
