@@ -16,7 +16,7 @@ import numpy as np
 
 from engine.capture import formula
 from engine.capture.formula import Live, NotTraceable, Symbol, nodes, operands, reads
-from engine.capture.instruction import OUT, Instruction, Product, Update
+from engine.capture.instruction import OUT, Instruction, Product, Recipe, Update
 from engine.capture.layout import COLUMN, FULL, ONE, ROW, Buffer, Storage, channels_last, dense_steps, rows_of, viewed
 from engine.capture.record import Call, Draw, NotCaptured, Tape, Value
 from engine.kernels.native import address
@@ -54,6 +54,7 @@ class Builder:
         self.inputs: list[Storage] = []
         self.keys: dict[Draw, np.ndarray[Any, Any]] = {}  # the seed, stream and counter of each draw
         self.kept = {id(v) for v in tape.results} | {id(v) for _, v in tape.gradients}
+        self.recipes: list[Recipe] = []
         self.pieces: Update | None = None  # the optimizer's update that is being collected
         self.guards: list[tuple[Call, Live, bool]] = []  # choices that an update made by its numbers
         self._scratch = np.empty(0, np.float32)
@@ -244,7 +245,7 @@ class Builder:
         tasks = -(-rows // part) if rows > 1 else -(-width // GRAIN)
         summed = sum(width if kind == ROW else 1 for _, _, kind in sums)
         partial = self.temporary((2 * tasks * summed,)) if summed else None
-        head = self._formula(program)
+        head = self.formula(program)
         written = [*outputs, *(s for _, s, _ in sums)]
         reads_ = [*ins, *(a for a in head if isinstance(a, Storage))]
         self.emit("map", [*head, rows, width, part, partial or 0, *described], reads_, [*written, *((partial,) if partial else ())])
@@ -284,7 +285,7 @@ class Builder:
         lead = len(shape) - len(s.shape)
         return [0 if d < lead or s.shape[d - lead] == 1 else s.steps[d - lead] for d in range(len(shape))]
 
-    def _formula(self, program: formula.Program, call: Call | None = None) -> list[Any]:
+    def formula(self, program: formula.Program, call: Call | None = None) -> list[Any]:
         constants: Any = 0
         if program.constants:
             constants = self.temporary((len(program.constants),))
@@ -392,4 +393,4 @@ class Builder:
         )
 
 
-__all__ = ["COLUMN", "FULL", "ONE", "OUT", "ROW", "RULES", "Builder", "Instruction", "Product", "Update", "rule"]
+__all__ = ["COLUMN", "FULL", "ONE", "OUT", "ROW", "RULES", "Builder", "Instruction", "Product", "Recipe", "Update", "rule"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from engine.capture.layout import Storage
@@ -37,12 +38,32 @@ class Product(Instruction):
         return [*self.head, self.bias or 0, self.mask or 0, flags, *[self.out if a is OUT else a for a in self.tail]]
 
 
-class Update(Instruction):
-    """One formula over the parameters of a group: ``count`` is where the arguments say how many; ``order`` which operands it reads."""
+@dataclass(frozen=True)
+class Recipe:
+    """An optimizer's formula for the parameters of a group, as arguments of a kernel, and which operands of ``call`` it reads."""
 
-    __slots__ = ("count", "order")
-    count: int
+    call: Call
+    head: list[Any]
     order: list[int]
+
+
+class Update(Instruction):
+    """A recipe for one parameter or several: ``size`` elements of each of its operands."""
+
+    __slots__ = ("recipe",)
+
+    def __init__(self, recipe: Recipe, size: int, operands: list[Storage]) -> None:
+        constants = [a for a in recipe.head if isinstance(a, Storage)]
+        super().__init__("map_pieces", [*recipe.head, 0], constants, [], recipe.call)
+        self.recipe = recipe
+        self.add(size, operands)
+
+    def add(self, size: int, operands: list[Storage]) -> None:
+        self.arguments += [size, *operands]
+        self.arguments[len(self.recipe.head)] += 1
+        read = len(self.recipe.order)
+        self.reads += operands[:read]
+        self.writes += operands[read:]
 
 
 OUT = object()

@@ -26,6 +26,10 @@ class Buffer:
         self.offset = -1
         self.pinned = array is not None  # not shared with others over time
 
+    def meets(self, other: Buffer) -> bool:
+        """Whether what is written to one may be read from the other."""
+        return self is other or (self.array is not None and other.array is not None and np.may_share_memory(self.array, other.array))
+
 
 @dataclass(frozen=True)
 class Storage:

@@ -106,6 +106,8 @@ DRAWING = ("dropout", "uniform", "normal", "randint")
 
 def _equal(a: dict[str, Any], b: dict[str, Any], drawn: bool) -> bool:
     def one(x: Any, y: Any) -> bool:
+        if isinstance(x, tuple) and isinstance(y, tuple):
+            return len(x) == len(y) and all(map(one, x, y))
         return np.array_equal(x, y) if isinstance(x, np.ndarray) else bool(x == y)
 
     return a.keys() == b.keys() and all((drawn and k in ("seed", "stream", "start")) or one(a[k], b[k]) for k in a)

@@ -223,6 +223,12 @@ def test_what_cannot_be_captured_runs_as_it_is_and_says_why(step: Any, reason: s
     assert len(caplog.records) == 1 and step.__name__ in caplog.text and reason in caplog.text
 
 
+def test_indices_that_are_arguments_are_looked_up_each_time() -> None:
+    compiled = torch.compile(lambda x, index: x.index_select(0, index))
+    for index in ([2, 0], [1, 1]):
+        assert compiled(torch.tensor([1.0, 2.0, 4.0]), torch.tensor(index)).tolist() == [[1.0, 2.0, 4.0][i] for i in index]
+
+
 def test_gradients_that_add_up_are_not_captured(caplog: pytest.LogCaptureFixture) -> None:
     WEIGHT.grad = None
     compiled = torch.compile(accumulates)
