@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from engine.capture import formula
+from engine.capture.choice import Choice
 from engine.capture.formula import Live, NotTraceable, Symbol, nodes, operands, reads
 from engine.capture.instruction import OUT, Instruction, Product, Recipe, Update
 from engine.capture.layout import COLUMN, FULL, ONE, ROW, Buffer, Storage, channels_last, dense_steps, rows_of, viewed
 from engine.capture.record import Call, Draw, NotCaptured, Tape, Value
-from engine.kernels.native import address
 from engine.optim.optimizer import Hyper
 
 FLOAT = np.dtype(np.float32)
@@ -43,7 +43,7 @@ class Builder:
     """Walks a tape once and collects instructions. Without ``fuse`` every call is launched from Python, in the order of the tape."""
 
     def __init__(self, tape: Tape, native: Any, fuse: bool, plan: dict[str, int]) -> None:
-        self.tape, self.native, self.fuse, self.plan = tape, native, fuse, plan
+        self.tape, self.native, self.fuse, self.choice = tape, native, fuse, Choice(plan)
         self.instructions: list[Instruction] = []
         self.storage: dict[Value, Storage] = {}
         self.lazy: dict[Value, Symbol] = {}
@@ -57,7 +57,6 @@ class Builder:
         self.recipes: list[Recipe] = []
         self.pieces: Update | None = None  # the optimizer's update that is being collected
         self.guards: list[tuple[Call, Live, bool]] = []  # choices that an update made by its numbers
-        self._scratch = np.empty(0, np.float32)
         self._copies: dict[tuple[Value, tuple[int, ...]], Storage] = {}
         for v in [*tape.arguments, *tape.externals]:
             if v.size == 0:
@@ -231,16 +230,23 @@ class Builder:
         rows, width = math.prod(sizes[:at]), math.prod(sizes[at:])
         described: list[Any] = []
         for i, s in enumerate(ins):
-            kind = kinds[i]
-            if kind is None:  # it lies across: a copy in the order of the others
+            lies = kinds[i]
+            if lies is None:  # it lies across: a copy in the order of the others
                 expanded = Storage(s.buffer, s.start, tuple(shape), tuple(self._expanded(s, shape)), s.dtype)
                 ins[i] = self.copied(expanded, order)
-                kind = (FULL, width)
-            described += [ins[i], *kind]
-        for s in outputs:
-            described += [s, FULL, width]
-        for _, s, how in sums:
-            described += [s, how, 0]
+                lies = (FULL, width)
+            described += [ins[i], *lies]
+        across: list[tuple[Storage, Storage]] = []
+        for i, s in enumerate(outputs):
+            lies = kinds[len(ins) + i]
+            if s.is_dense(order) or lies is None or lies[0] != FULL:
+                lies = (FULL, width)
+                if not s.is_dense(order):  # a part that no rows fit
+                    across.append((self.temporary(s.shape, s.dtype, order), s))
+                    s = outputs[i] = across[-1][0]
+            described += [s, *lies]
+        for _, s, kind in sums:
+            described += [s, kind, 0]
         part = GRAIN if rows == 1 else max(1, GRAIN // width)
         tasks = -(-rows // part) if rows > 1 else -(-width // GRAIN)
         summed = sum(width if kind == ROW else 1 for _, _, kind in sums)
@@ -249,6 +255,8 @@ class Builder:
         written = [*outputs, *(s for _, s, _ in sums)]
         reads_ = [*ins, *(a for a in head if isinstance(a, Storage))]
         self.emit("map", [*head, rows, width, part, partial or 0, *described], reads_, [*written, *((partial,) if partial else ())])
+        for made, s in across:
+            self.copy(made, s)
 
     def _also_wanted(self, roots: Sequence[Symbol], values: Sequence[Value], stores: Sequence[tuple[Symbol, Storage]]) -> list[Value]:
         """Waiting values that are computed on the way and needed later: they are kept in the same pass."""
@@ -325,8 +333,7 @@ class Builder:
                 continue
             if not isinstance(call.attrs, Hyper):
                 self.pieces = None
-            by_formula = "update" if isinstance(call.attrs, Hyper) else "elementwise" if call.op.rule is not None else ""
-            apply = RULES.get(call.op.name) or RULES.get(by_formula)
+            apply = RULES.get(call.op.name) or RULES.get(_kind(call))
             if self.fuse and self.native is not None and call.op.view is None and apply is not None:
                 with contextlib.suppress(NotTraceable):
                     if apply(self, call):
@@ -336,7 +343,7 @@ class Builder:
             self.of(v).buffer.pinned = True
         for _, v in self.tape.gradients:
             self.dense(v).buffer.pinned = True
-        self._scratch = np.empty(0, np.float32)
+        self.choice.release()
 
     def _alive(self) -> set[int]:
         """The calls whose results reach something that is kept or written."""
@@ -353,26 +360,6 @@ class Builder:
                         v.uses = [u for u in v.uses if u is not call]
         self.left = {v: len(v.uses) for c in self.tape.calls for v in c.outs}
         return needed
-
-    def choose(self, key: str, candidates: Sequence[int], time: Callable[[int], float], least: Callable[[int], float]) -> int:
-        """The fastest candidate: as the plan has it, else by timing each now that could be, by the ``least`` time it can take."""
-        if len(candidates) == 1:
-            return candidates[0]
-        if key not in self.plan:
-            best = math.inf
-            for candidate in candidates:
-                if least(candidate) < best and (spent := time(candidate)) < best:
-                    best, self.plan[key] = spent, candidate
-        return self.plan[key] if self.plan[key] in candidates else candidates[0]
-
-    def scratch(self, *sizes: int) -> list[int]:
-        """Addresses of so many floats each, to time with: the same memory each time, as new memory takes as long to get as to use."""
-        starts = [0]
-        for n in sizes:
-            starts.append(starts[-1] + (n + 31) // 16 * 16)
-        if self._scratch.size < starts[-1]:
-            self._scratch = np.ones(2 * starts[-1], np.float32)
-        return [address(self._scratch) + 4 * start for start in starts[:-1]]
 
     def only_use(self, v: Value) -> bool:
         return len(v.uses) == 1 and id(v) not in self.kept
@@ -391,6 +378,13 @@ class Builder:
             and any(self.storage.get(o) and self.storage[o].buffer is s.buffer for o in operands(f))
             for w, f in self.lazy.items()
         )
+
+
+def _kind(call: Call) -> str:
+    """The name of the rule for a call whose op has none of its own."""
+    if isinstance(call.attrs, Hyper):
+        return "update"
+    return "elementwise" if call.op.rule is not None else "cat" if "sections" in call.attrs else ""
 
 
 __all__ = ["COLUMN", "FULL", "ONE", "OUT", "ROW", "RULES", "Builder", "Instruction", "Product", "Recipe", "Update", "rule"]

@@ -53,6 +53,16 @@ class Attention(nn.Module):
         return self.head(self.encoder(x).mean(1))
 
 
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.gru = nn.LSTM(6, 5, 2, bidirectional=True, batch_first=True), nn.GRU(10, 4, batch_first=True)
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x: Any) -> Any:
+        return self.head(self.gru(self.lstm(x)[0])[0][:, -1])
+
+
 def head(width: int) -> list[nn.Module]:
     return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 5)]
 
@@ -79,6 +89,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], Callable[[An
     "dilation": (lambda: nn.Sequential(nn.Conv2d(3, 8, 3, dilation=2, padding=1), nn.LeakyReLU(0.1), nn.AvgPool2d(2), *head(8)), (2, 3, 11, 11), SGD),
     "signals": (lambda: nn.Sequential(nn.Conv1d(3, 8, 5, stride=2, bias=False), nn.BatchNorm1d(8), nn.ELU(), nn.Flatten(), nn.Linear(8 * 9, 5)), (5, 3, 21), SGD),
     "attention": (Attention, (3, 7, 16), lambda p: torch.optim.AdamW(p, lr=0.01, eps=1e-3)),  # the keys' bias has no gradient but rounding
+    "recurrent": (Recurrent, (4, 6, 6), ADAM),
     "groups": (lambda: nn.Sequential(nn.Conv2d(4, 8, 3, groups=2), nn.GroupNorm(2, 8), nn.ReLU(), *head(8)), (3, 4, 6, 6), SGD),
     "dropout": (lambda: nn.Sequential(nn.Linear(30, 40), nn.ReLU(), nn.Dropout(0.5), nn.Linear(40, 5)), (13, 30), ADAM),
 }  # fmt: skip

@@ -100,6 +100,32 @@ def test_matrix_products(a: int, b: int, m: int, n: int, k: int, left: bool, rig
     agree(product, normal(a, b, *((k, m) if left else (m, k))), normal(a, b, *((n, k) if right else (k, n)), seed=1))
 
 
+@examples
+@given(st.lists(small, min_size=1, max_size=3), st.integers(0, 2), st.integers(1, 4), st.data())
+def test_parts_are_joined_and_taken_apart(shape: list[int], dim: int, count: int, data: st.DataObject) -> None:
+    """The gradient of a slice is zeros but for a part; those of several slices of one tensor add up, where they overlap as well."""
+    dim %= len(shape)
+
+    def join(*xs: Any) -> Any:
+        y = torch.cat([x if i % 2 else x * 2 for i, x in enumerate(xs)], dim)
+        return sum((y.narrow(dim, start, shape[dim]).tanh() for start in starts[1:]), y.narrow(dim, starts[0], shape[dim]) * 3)
+
+    starts = data.draw(st.lists(st.integers(0, shape[dim] * (count - 1)), min_size=1, max_size=4))
+    program = agree(join, *(normal(*shape, seed=i) for i in range(count)))
+    assert program.is_native
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (4, 6)])
+@pytest.mark.parametrize("inner", [lambda z: z, torch.exp])
+def test_a_part_is_not_added_to_what_others_need(shape: tuple[int, int], inner: Any) -> None:
+    """``z``'s gradient is, or is made of, a part of ``x``'s: itself or another view of the same memory."""
+
+    def function(x: Any, z: Any) -> Any:
+        return torch.cat([x[1:3].flatten() * 2, (x.reshape(*z.shape) + inner(z)).tanh().flatten()])
+
+    agree(function, normal(6, 4), normal(*shape, seed=1))
+
+
 geometry = st.fixed_dictionaries(
     {"kernel": st.tuples(st.integers(1, 5), st.integers(1, 5)), "stride": st.tuples(st.integers(1, 3), st.integers(1, 3)),
      "padding": st.tuples(st.integers(0, 3), st.integers(0, 3)), "dilation": st.tuples(st.integers(1, 2), st.integers(1, 2))}

@@ -58,7 +58,7 @@ def _algorithm(b: Builder, kind: str, shape: list[int]) -> tuple[int, Storage]:
     def timed(algorithm: int) -> float:
         sizes = {"x": n * h * w * c, "w": o * c * kh * kw, "y": n * oh * ow * o}
         order = {"forward": "xwy", "data": "ywx", "weight": "xyw"}[kind]
-        places = b.scratch(*(sizes[i] for i in order), work(algorithm))
+        places = b.choice.scratch(*(sizes[i] for i in order), work(algorithm))
         finish = [] if kind == "weight" else [0, 0, 0]
         code = [b.native.numbers[f"conv_{kind}"], 0, algorithm, *finish, n, *shape[1:], *places]
         code[1] = len(code) - 2
@@ -76,7 +76,7 @@ def _algorithm(b: Builder, kind: str, shape: list[int]) -> tuple[int, Storage]:
     def least(algorithm: int) -> float:
         return 0.0 if algorithm == WINOGRAD else 2.0 * n * oh * ow * o * c * kh * kw / b.native.peak
 
-    algorithm = b.choose(f"{kind} {' '.join(map(str, shape))}", candidates, timed, least)
+    algorithm = b.choice.of(f"{kind} {' '.join(map(str, shape))}", candidates, timed, least)
     return algorithm, b.temporary((work(algorithm),))
 
 

@@ -1,0 +1,41 @@
+"""Which of several algorithms: the fastest, timed once and kept in a plan."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from engine.kernels.native import address
+
+
+class Choice:
+    """A plan, by what is computed and how large it is, and the memory to time with."""
+
+    def __init__(self, plan: dict[str, int]) -> None:
+        self.plan = plan
+        self.release()
+
+    def release(self) -> None:
+        self._scratch = np.empty(0, np.float32)
+
+    def of(self, key: str, candidates: Sequence[int], time: Callable[[int], float], least: Callable[[int], float]) -> int:
+        """The fastest candidate: as the plan has it, else by timing each now that could be, by the ``least`` time it can take."""
+        if len(candidates) == 1:
+            return candidates[0]
+        if key not in self.plan:
+            best = math.inf
+            for candidate in candidates:
+                if least(candidate) < best and (spent := time(candidate)) < best:
+                    best, self.plan[key] = spent, candidate
+        return self.plan[key] if self.plan[key] in candidates else candidates[0]
+
+    def scratch(self, *sizes: int) -> list[int]:
+        """Addresses of so many floats each, to time with: the same memory each time, as new memory takes as long to get as to use."""
+        starts = [0]
+        for n in sizes:
+            starts.append(starts[-1] + (n + 31) // 16 * 16)
+        if self._scratch.size < starts[-1]:
+            self._scratch = np.ones(2 * starts[-1], np.float32)
+        return [address(self._scratch) + 4 * start for start in starts[:-1]]

@@ -1,0 +1,66 @@
+"""Parts of tensors: joined by writing each into its place, and gradients of slices, which are zeros but for a part, by adding to what is there."""
+
+from __future__ import annotations
+
+from engine.capture.builder import FLOAT, Builder, rule
+from engine.capture.formula import Symbol, step
+from engine.capture.layout import Storage, viewed
+from engine.capture.record import Call, Value
+from engine.dispatch import OPS
+from engine.ops.dims import along
+from engine.ops.index import is_basic
+
+
+def _part(s: Storage, index: object) -> Storage:
+    found = viewed(OPS["slice"], {"index": index}, s)
+    assert found is not None
+    return found
+
+
+@rule("cat")
+def cat(b: Builder, call: Call) -> bool:
+    out = call.outs[0]
+    if any(v.dtype != FLOAT for v in (*call.ins, out)):
+        return False
+    to, start = b.new(out), 0
+    for x, size in zip(call.ins, call.attrs["sections"], strict=True):
+        b.compute([], stores=[(b.symbol(x), _part(to, along(call.attrs["dim"], slice(start, start + size))))])
+        start += size
+    return True
+
+
+@rule("index_put")
+def index_put(b: Builder, call: Call) -> bool:
+    """Where the only use is an addition to what nobody needs without it, the part is added there and then."""
+    g, out, index = call.ins[0], call.outs[0], call.attrs["index"]
+    if g.dtype != FLOAT or not is_basic(index):
+        return False
+    other = _added_to(b, out)
+    if other is None:
+        to = b.new(out)
+        part = _part(to, index)
+        if part.size < to.size:
+            b.emit("fill", [to, to.size, 0.0], [], [to])
+        b.compute([], stores=[(b.symbol(g), part)])
+        return True
+    to = b.storage[other]
+    part = _part(to, index)
+    former = Value(part.shape, FLOAT)
+    b.storage[former] = part
+    b.compute([], stores=[(step("add", Symbol("operand", leaf=former), b.symbol(g)), part)])
+    b.storage[out.uses[0].outs[0]] = to
+    return True
+
+
+def _added_to(b: Builder, out: Value) -> Value | None:
+    """The other operand of the addition that is the only use of ``out``, if its memory can take the sum."""
+    if not b.only_use(out) or out.uses[0].op.name != "add":
+        return None
+    other = next((x for x in out.uses[0].ins if x is not out), None)
+    if not isinstance(other, Value) or other.shape != out.shape or not b.only_use(other) or not (other in b.storage or other in b.lazy):
+        return None
+    b.of(other)
+    held, b.left[other] = b.left.get(other, 0), 0
+    free = b.free_to_overwrite(other)
+    b.left[other] = held
+    return other if free else None
