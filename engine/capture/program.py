@@ -293,9 +293,16 @@ class Program:
         return len(self.segments) == len(self.codes) == 1
 
 
-def _check(wrong: int) -> None:
-    if wrong:
-        raise IndexError(f"Target {wrong - 1 if wrong > 0 else 'below 0'} is out of bounds of the classes that the input has.")
+def _check(missing: int) -> None:
+    """Raises IndexError for what a kernel looked up and did not find (kernels/cpu/rows.h)."""
+    if missing:
+        row, number = (missing - 1) % 2, (missing - 1) // 2
+        number = -(number + 1) // 2 if number % 2 else number // 2
+        raise IndexError(
+            f"index out of range in self: {number} is no row of the weight."
+            if row
+            else f"Target {number} is out of bounds of the classes that the input has."
+        )
 
 
 __all__ = ["Changed", "Program"]

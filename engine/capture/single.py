@@ -75,6 +75,26 @@ def _cross_entropy_data(kernels: Native, plain: Any) -> Any:
     return kernel
 
 
+def _embedding(kernels: Native, plain: Any) -> Any:
+    def kernel(out: Floats, weight: Floats, index: Floats, padding_idx: int | None) -> None:
+        fits = _are_plain(out, weight) and index.dtype == np.int64 and index.flags.c_contiguous
+        if not fits or kernels.call("embedding", address(weight), address(index), index.size, *weight.shape, address(out)):
+            plain(out, weight, index, padding_idx=padding_idx)  # has the error too
+
+    return kernel
+
+
+def _embedding_weight(kernels: Native, plain: Any) -> Any:
+    def kernel(out: Floats, g: Floats, index: Floats, n: int, padding_idx: int | None) -> None:
+        if not _are_plain(out, g) or index.dtype != np.int64 or not index.flags.c_contiguous:
+            return plain(out, g, index, n=n, padding_idx=padding_idx)
+        padding = -1 if padding_idx is None else padding_idx
+        kernels.call("embedding_gradient", address(g), address(index), index.size, *out.shape, padding, address(out))
+        return None
+
+    return kernel
+
+
 def _uniform(kernels: Native, plain: Any) -> Any:
     def kernel(out: Floats, x: Floats, seed: int, stream: int, start: int) -> None:
         if _are_plain(out) and out.size:
@@ -90,6 +110,8 @@ _KERNELS = {
     "linear_weight": _linear_weight,
     "cross_entropy": _cross_entropy,
     "cross_entropy_data": _cross_entropy_data,
+    "embedding": _embedding,
+    "embedding_weight": _embedding_weight,
     "uniform": _uniform,
 }
 

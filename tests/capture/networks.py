@@ -63,6 +63,18 @@ class Recurrent(nn.Module):
         return self.head(self.gru(self.lstm(x)[0])[0][:, -1])
 
 
+class Tokens(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(9, 16, padding_idx=2)
+        self.encoder = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
+        self.mask = nn.Transformer.generate_square_subsequent_mask(7)
+        self.head = nn.Linear(16, 5)
+
+    def forward(self, x: Any) -> Any:
+        return self.head(self.encoder(self.embedding(x), src_mask=self.mask).mean(1))
+
+
 def head(width: int) -> list[nn.Module]:
     return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 5)]
 
@@ -90,6 +102,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], Callable[[An
     "signals": (lambda: nn.Sequential(nn.Conv1d(3, 8, 5, stride=2, bias=False), nn.BatchNorm1d(8), nn.ELU(), nn.Flatten(), nn.Linear(8 * 9, 5)), (5, 3, 21), SGD),
     "attention": (Attention, (3, 7, 16), lambda p: torch.optim.AdamW(p, lr=0.01, eps=1e-3)),  # the keys' bias has no gradient but rounding
     "recurrent": (Recurrent, (4, 6, 6), ADAM),
+    "tokens": (Tokens, (3, 7), SGD),
     "groups": (lambda: nn.Sequential(nn.Conv2d(4, 8, 3, groups=2), nn.GroupNorm(2, 8), nn.ReLU(), *head(8)), (3, 4, 6, 6), SGD),
     "dropout": (lambda: nn.Sequential(nn.Linear(30, 40), nn.ReLU(), nn.Dropout(0.5), nn.Linear(40, 5)), (13, 30), ADAM),
 }  # fmt: skip
@@ -103,14 +116,15 @@ class Training:
         torch.manual_seed(seed)
         self.model = make()
         self.optimizer = optimizer(self.model.parameters())
-        self.regression = name == "regression"
+        self.regression, self.tokens = name == "regression", name == "tokens"
         self.loss: Any = nn.MSELoss() if self.regression else nn.CrossEntropyLoss()
         self.shape = shape
         torch.manual_seed(seed + 1)
 
     def batch(self, seed: int, size: int | None = None) -> tuple[Any, Any]:
         rng = np.random.default_rng(seed)
-        x = rng.standard_normal((size or self.shape[0], *self.shape[1:])).astype(np.float32)
+        shape = (size or self.shape[0], *self.shape[1:])
+        x = rng.integers(0, 9, shape) if self.tokens else rng.standard_normal(shape).astype(np.float32)
         return torch.tensor(x), torch.tensor(x * x) if self.regression else torch.tensor(rng.integers(0, 5, len(x)))
 
     def step(self, x: Any, y: Any) -> Any:

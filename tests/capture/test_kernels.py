@@ -115,13 +115,47 @@ def test_parts_are_joined_and_taken_apart(shape: list[int], dim: int, count: int
     assert program.is_native
 
 
+@examples
+@given(sizes, small, st.lists(small, min_size=1, max_size=2), st.booleans(), st.randoms(use_true_random=False))
+def test_rows_are_looked_up_and_their_gradients_added(n: int, width: int, shape: list[int], padded: bool, random: Any) -> None:
+    index = torch.tensor(np.array([random.randrange(n) for _ in range(int(np.prod(shape)))]).reshape(shape))
+    padding = random.randrange(n) if padded else None
+    w = normal(n, 3 * width)
+    program = agree(lambda weight: F.embedding(index, weight, padding).tanh(), w)
+    assert program.is_native
+    leaf = torch.tensor(w, requires_grad=True)
+    (F.embedding(index, leaf, padding) * 2).sum().backward()
+    expected = np.zeros_like(w)
+    np.add.at(expected, index.numpy(), np.float32(2))
+    if padding is not None:
+        expected[padding] = 0
+    assert np.array_equal(leaf.grad.numpy(), expected)
+
+
+@pytest.mark.parametrize("row", [-1, 5, 7])
+def test_a_row_that_is_none_is_named(row: int) -> None:
+    weight = torch.tensor(normal(5, 3))
+    step = torch.compile(lambda i: F.embedding(i, weight) * 2)
+    assert torch.equal(step(torch.tensor([4, 0])), weight[[4, 0]] * 2)
+    for function in (step, lambda i: F.embedding(i, weight)):
+        with pytest.raises(IndexError, match=f"index out of range in self: {row}"):
+            function(torch.tensor([1, row]))
+
+
+@examples
+@given(st.lists(small, min_size=1, max_size=3), st.lists(st.integers(0, 3), min_size=2, max_size=2))
+def test_padding(shape: list[int], widths: list[int]) -> None:
+    assert agree(lambda x: F.pad(x * 2, widths, value=0.5).tanh(), normal(*shape)).is_native
+
+
 @pytest.mark.parametrize("shape", [(6, 4), (4, 6)])
 @pytest.mark.parametrize("inner", [lambda z: z, torch.exp])
 def test_a_part_is_not_added_to_what_others_need(shape: tuple[int, int], inner: Any) -> None:
     """``z``'s gradient is, or is made of, a part of ``x``'s: itself or another view of the same memory."""
 
     def function(x: Any, z: Any) -> Any:
-        return torch.cat([x[1:3].flatten() * 2, (x.reshape(*z.shape) + inner(z)).tanh().flatten()])
+        y = inner(z)
+        return torch.cat([x[1:3].flatten() * 2, (x.reshape(*z.shape) + y).tanh().flatten()])
 
     agree(function, normal(6, 4), normal(*shape, seed=1))
 

@@ -1,4 +1,4 @@
-"""Parts of tensors: joined by writing each into its place, and gradients of slices, which are zeros but for a part, by adding to what is there."""
+"""Parts of tensors: joined or padded by writing each into its place, and gradients of slices, which are zeros but for a part, by adding to what is there."""
 
 from __future__ import annotations
 
@@ -26,6 +26,18 @@ def cat(b: Builder, call: Call) -> bool:
     for x, size in zip(call.ins, call.attrs["sections"], strict=True):
         b.compute([], stores=[(b.symbol(x), _part(to, along(call.attrs["dim"], slice(start, start + size))))])
         start += size
+    return True
+
+
+@rule("pad")
+def pad(b: Builder, call: Call) -> bool:
+    x, out, widths = call.ins[0], call.outs[0], call.attrs["widths"]
+    if out.dtype != FLOAT or any(n < 0 for pair in widths for n in pair):
+        return False
+    to = b.new(out)
+    if out.size > x.size:
+        b.emit("fill", [to, to.size, float(call.attrs["value"])], [], [to])
+    b.compute([], stores=[(b.symbol(x), _part(to, tuple(slice(left, left + n) for (left, _), n in zip(widths, x.shape, strict=True))))])
     return True
 
 

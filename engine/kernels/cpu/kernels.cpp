@@ -163,6 +163,18 @@ void cross_entropy_gradient(Arguments a) {
     float* counted = a.floats();
     rows::cross_entropy_gradient(g, x, target, count, n, ignored, mean, counted, a.floats());
 }
+void embedding(Arguments a) {
+    float* w = a.floats();
+    const i64* index = (const i64*)a.next();
+    i64 count = a.next(), n = a.next(), width = a.next();
+    rows::look_up(w, index, count, n, width, a.floats());
+}
+void embedding_gradient(Arguments a) {
+    float* g = a.floats();
+    const i64* index = (const i64*)a.next();
+    i64 count = a.next(), n = a.next(), width = a.next(), padding = a.next();
+    rows::look_up_gradient(g, index, count, n, width, padding, a.floats());
+}
 void normalize(Arguments a) {
     float *x = a.floats(), *w = a.floats(), *b = a.floats();
     i64 count = a.next(), n = a.next();
@@ -225,7 +237,7 @@ struct Entry {
 #define ENTRY(name) {#name, name}
 const Entry table[] = {
     ENTRY(matmul), ENTRY(conv_forward), ENTRY(conv_data), ENTRY(conv_weight), ENTRY(map), ENTRY(map_pieces), ENTRY(copy), ENTRY(fill),
-    ENTRY(add_integers), ENTRY(sum_rows), ENTRY(softmax), ENTRY(softmax_gradient), ENTRY(cross_entropy), ENTRY(cross_entropy_gradient),
+    ENTRY(add_integers), ENTRY(sum_rows), ENTRY(softmax), ENTRY(softmax_gradient), ENTRY(cross_entropy), ENTRY(cross_entropy_gradient), ENTRY(embedding), ENTRY(embedding_gradient),
     ENTRY(normalize), ENTRY(normalize_gradient), ENTRY(max_pool), ENTRY(max_pool_gradient), ENTRY(avg_pool), ENTRY(avg_pool_gradient), ENTRY(dropout),
     ENTRY(uniform), ENTRY(augment),
 };
@@ -241,13 +253,13 @@ PUBLIC const char* epochline_kernel(i64 i) { return i < (i64)(sizeof(table) / si
 
 PUBLIC void epochline_threads(i64 n) { threads::set((int)n); }
 
-// Runs `size` numbers of program, and stops where a kernel meets data it cannot use: 0, or 1 + the wrong class number.
+// Runs `size` numbers of program, and stops where a kernel meets data it cannot use: 0, or what is missing.
 PUBLIC i64 epochline_run(const i64* code, i64 size) {
     const i64* end = code + size;
-    rows::wrong_class = -1;
+    rows::missing = 0;
     while (code < end) {
         table[code[0]].kernel(Arguments{code + 2});
-        if (rows::wrong_class != -1) return rows::wrong_class >= 0 ? rows::wrong_class + 1 : rows::wrong_class;
+        if (rows::missing) return rows::missing;
         code += 2 + code[1];
     }
     return 0;

@@ -86,8 +86,10 @@ static void softmax_gradient(const float* g, const float* y, i64 count, i64 n, b
     });
 }
 
-// A target that is no class, if one was met; -1 else. (Of the negative ones, only that there was one: -2.)
-static thread_local i64 wrong_class = -1;
+// What was looked up and is not there, if anything was: a class or a row, and its number. 0 else.
+static thread_local i64 missing = 0;
+enum What : i64 { CLASS, ROW };
+static void miss(What what, i64 number) { missing = 1 + what + 2 * (number < 0 ? -2 * number - 1 : 2 * number); }
 
 // Mean (or sum) of the cross-entropies of (count, n) logits with class numbers; how many counted goes to `counted`.
 static void cross_entropy(const float* x, const i64* target, i64 count, i64 n, i64 ignored, bool mean, float* loss, float* counted) {
@@ -95,10 +97,7 @@ static void cross_entropy(const float* x, const i64* target, i64 count, i64 n, i
     i64 used = 0;
     for (i64 r = 0; r < count; r++) {
         if (target[r] == ignored) continue;
-        if (target[r] < 0 || target[r] >= n) {
-            wrong_class = target[r] < 0 ? -2 : target[r];
-            return;
-        }
+        if (target[r] < 0 || target[r] >= n) return miss(CLASS, target[r]);
         const float* a = x + r * n;
         float m = greatest(a, n);
         float z = total(n, [&](i64 i, int w) { return kept(vexp(some(a + i, w) - m), w); });
@@ -128,6 +127,27 @@ static void cross_entropy_gradient(const float* g, const float* x, const i64* ta
         every(n, [&](i64 i, int w) { put(to + i, some(to + i, w) * share, w); });
         to[target[r]] -= scale;
     }
+}
+
+// y (count, width): the rows of w (n, width) that the index names.
+static void look_up(const float* w, const i64* index, i64 count, i64 n, i64 width, float* y) {
+    for (i64 r = 0; r < count; r++)
+        if (index[r] < 0 || index[r] >= n) return miss(ROW, index[r]);
+    threads::ranges(count, GRAIN, (double)count * width * 0.1, [&](i64 low, i64 high) {
+        for (i64 r = low; r < high; r++) memcpy(y + r * width, w + index[r] * width, width * 4);
+    });
+}
+
+// gw (n, width): each row's gradients, added up in the order of the index; none for row `padding`.
+static void look_up_gradient(const float* g, const i64* index, i64 count, i64 n, i64 width, i64 padding, float* gw) {
+    threads::ranges(n, up(n, GRAIN), (double)count * width * 0.2, [&](i64 low, i64 high) {
+        memset(gw + low * width, 0, (high - low) * width * 4);
+        for (i64 r = 0; r < count; r++) {
+            if (index[r] < low || index[r] >= high || index[r] == padding) continue;
+            float* to = gw + index[r] * width;
+            every(width, [&](i64 i, int k) { put(to + i, some(to + i, k) + some(g + r * width + i, k), k); });
+        }
+    });
 }
 
 static void normalize(const float* x, const float* w, const float* b, i64 count, i64 n, float eps, float* y, float* mean, float* variance) {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.dtypes import INTEGER, int64
 from engine.modes import no_grad
-from engine.ops.elementwise import where
+from engine.ops.embedding import rows
 from engine.ops.statistics import renorm
 from engine.tensor import Tensor
 
@@ -27,10 +27,7 @@ def embedding(
         with no_grad():
             used = input.reshape(-1).unique()
             weight[used] = renorm(weight.detach()[used], norm_type, 0, max_norm)
-    y = weight[input]
-    if padding_idx is not None:
-        is_padding = (input == padding_idx % n).unsqueeze(-1)
-        y = where(is_padding, y.detach(), y)
+    y = rows(weight, input, None if padding_idx is None else padding_idx % n)
     if scale_grad_by_freq:
         times = input.reshape(-1).bincount(minlength=n)[input].unsqueeze(-1).to(y.dtype)
         y = y / times + (y - y / times).detach()

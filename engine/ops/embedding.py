@@ -1,0 +1,59 @@
+"""Rows by index: what ``nn.Embedding`` does. One op forward and one backward, so that a step of a model of tokens can be captured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.backend import Array, array_module
+from engine.dispatch import Op
+from engine.dtypes import int64
+from engine.graph import apply
+from engine.ops.elementwise import cast, ne
+
+if TYPE_CHECKING:
+    from engine.tensor import Tensor
+
+
+def _look_up(out: Array, weight: Array, index: Array, padding_idx: int | None) -> None:
+    n = len(weight)
+    if isinstance(index, np.ndarray) and index.size and not (index.min() >= 0 and index.max() < n):
+        bad = int(index.max()) if index.max() >= n else int(index.min())
+        raise IndexError(f"index out of range in self: {bad}, where the weight has {n} rows")
+    out[...] = weight[index]
+
+
+def _add_rows(out: Array, g: Array, index: Array, n: int, padding_idx: int | None) -> None:
+    out.fill(0)
+    array_module(out).add.at(out, index, g)
+    if padding_idx is not None:
+        out[padding_idx] = 0
+
+
+_embedding: Op = Op(
+    "embedding",
+    ["weight", "index"],
+    infer=lambda weight, index, padding_idx: ((*index.shape, weight.shape[1]), weight.dtype),
+    kernel=_look_up,
+    vjps={
+        "weight": lambda g, index, padding_idx, weight_shape: apply(_embedding_weight, g, index, n=weight_shape[0], padding_idx=padding_idx)
+    },
+)
+_embedding_weight: Op = Op(
+    "embedding_weight",
+    ["g", "index"],
+    infer=lambda g, index, n, padding_idx: ((n, g.shape[-1]), g.dtype),
+    kernel=_add_rows,
+    vjps={"g": lambda g, index, n, padding_idx: _but_padding(g, index, padding_idx)},
+)
+
+
+def _but_padding(g: Tensor, index: Tensor, padding_idx: int | None) -> Tensor:
+    y = apply(_embedding, g, index, padding_idx=padding_idx)
+    return y if padding_idx is None else y * cast(ne(index, padding_idx), y.dtype).unsqueeze(-1)
+
+
+def rows(weight: Tensor, index: Tensor, padding_idx: int | None = None) -> Tensor:
+    """The rows of ``weight (n, d)`` that ``index (*)`` names: ``(*, d)``. No gradient reaches row ``padding_idx``. Raises IndexError."""
+    return apply(_embedding, weight, cast(index, int64), padding_idx=padding_idx)
