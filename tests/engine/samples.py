@@ -94,7 +94,7 @@ SAMPLES: dict[str, list[Sample]] = {
     "index_put": [(lambda x: torch.cat([x, x])[2:], [normal(2, 3)])],
     "gather": [(lambda x: torch.gather(x, 1, INDEX.to(x.device)), [normal(2, 3)])],
     "embedding": [(lambda w: F.embedding(INDEX.to(w.device), w), [normal(3, 2)])],
-    "embedding_weight": [(lambda w: F.embedding(INDEX.to(w.device), w, padding_idx=1) * w[:2, None], [normal(3, 2)])],
+    "embedding_weight": [(lambda w: F.embedding(INDEX.to(w.device), w) * w[:2, None], [normal(3, 2)])],
     "scatter_add": [(lambda x: torch.gather(x, 0, INDEX.to(x.device) % 2) * x, [normal(2, 3)])],
     "cat2": [(lambda a, b: torch.cat([a, b], 1), [normal(2, 3), normal(2, 1)])],
     "cat3": [(lambda a, b, c: torch.stack([a, b, c], 1), [normal(2, 3), normal(2, 3), normal(2, 3)])],
