@@ -54,13 +54,13 @@ static inline float sum(vf v) {
     return s;
 }
 static inline i64 least(i64 a, i64 b) { return a < b ? a : b; }
+static inline i64 most(i64 a, i64 b) { return a > b ? a : b; }
+static inline i64 up(i64 n, i64 d) { return (n + d - 1) / d; }
 template <class T>
 static inline void exchange(T& a, T& b) {
     T c = a;
     a = b, b = c;
 }
-static inline i64 most(i64 a, i64 b) { return a > b ? a : b; }
-static inline i64 up(i64 n, i64 d) { return (n + d - 1) / d; }
 
 // Cephes' expf: |error| < 1 ulp; 0 below -103.97, infinity above 88.7228.
 static inline vf vexp(vf x0) {
