@@ -70,13 +70,13 @@ _LEGACY = {
 }  # fmt: skip
 ALL = (bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64)
 BY_NAME = {d.name: d for d in ALL}
-_BY_NUMPY = {d.numpy: d for d in ALL}
+BY_NUMPY = {d.numpy: d for d in ALL}
 _default = float32
 
 
 def from_numpy_dtype(numpy_dtype: Any) -> dtype:
     """The engine's type for a NumPy one. Raises TypeError for a type PyTorch does not have."""
-    found = _BY_NUMPY.get(numpy_dtype) or _BY_NUMPY.get(np.dtype(numpy_dtype))
+    found = BY_NUMPY.get(numpy_dtype) or BY_NUMPY.get(np.dtype(numpy_dtype))
     if found is None:
         supported = ", ".join(d.name for d in ALL)
         raise TypeError(f"can't convert np.ndarray of type {np.dtype(numpy_dtype)}; the supported types are: {supported}")

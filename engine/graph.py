@@ -29,8 +29,8 @@ def apply(op: Op, *inputs: Any, **attrs: Any) -> Any:
     """Runs ``op`` on tensors (and NumPy scalars); records it where a gradient is wanted. A list of tensors for several results."""
     tensor = state.tensor
     outs = run(op, [x._data if isinstance(x, tensor) else x for x in inputs], attrs)
-    tensors = [tensor._wrap(o) for o in outs]
-    y = tensors[0]
+    y = tensor._wrap(outs[0])
+    tensors = [y] if len(outs) == 1 else [y, *map(tensor._wrap, outs[1:])]
     if op.view is not None and shares_memory(outs[0], inputs[0]._data):
         x = inputs[0]
         y._base, y._path = (x, ((op, attrs),)) if x._base is None else (x._base, (*x._path, (op, attrs)))
@@ -74,31 +74,6 @@ def _fit(g: Tensor, shape: tuple[int, ...], dtype: Any) -> Tensor:
     return (g.sum(dim=tuple(dims), keepdim=True) if dims else g).reshape(shape)
 
 
-class _Pending:
-    """Gradients on their way: by node and result, and the nodes to visit, latest first."""
-
-    def __init__(self) -> None:
-        self.grads: dict[Node, Grads] = {}
-        self.heap: list[tuple[int, Node]] = []
-        self.leaves: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def add(self, to: Tensor | Node, index: int, g: Tensor) -> None:
-        if isinstance(to, Node):
-            held = self.grads.get(to)
-            if held is None:
-                heapq.heappush(self.heap, (-to.number, to))
-                held = self.grads[to] = [None] * len(to.outputs)
-            before = held[index]
-            held[index] = g if before is None else before + g
-        else:
-            leaf = self.leaves.get(id(to))
-            self.leaves[id(to)] = (to, g if leaf is None else leaf[1] + g)
-
-    def pop(self) -> tuple[Node, Grads]:
-        node = heapq.heappop(self.heap)[1]
-        return node, self.grads.pop(node)
-
-
 def _seed(root: Tensor, g: Tensor | None) -> Tensor:
     if not root.requires_grad:
         raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
@@ -117,28 +92,45 @@ def _walk(
     roots: Sequence[Tensor], grads: Sequence[Tensor | None], retain_graph: bool, create_graph: bool, visit: Callable[[Node, Grads], None]
 ) -> list[tuple[Tensor, Tensor]]:
     """Propagates from the roots; calls ``visit`` with each node's complete gradient; the leaves with theirs are the result."""
-    pending = _Pending()
+    waiting: dict[Node, Grads] = {}
+    latest: list[tuple[int, Node]] = []  # a heap of those that wait
+    leaves: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def add(to: Tensor | Node, index: int, g: Tensor) -> None:
+        if isinstance(to, Node):
+            held = waiting.get(to)
+            if held is None:
+                heapq.heappush(latest, (-to.number, to))
+                held = waiting[to] = [None] * len(to.outputs)
+            before = held[index]
+            held[index] = g if before is None else before + g
+        else:
+            leaf = leaves.get(id(to))
+            leaves[id(to)] = (to, g if leaf is None else leaf[1] + g)
+
     before, state.enabled = state.enabled, create_graph
     try:
         with quietly():
             for root, g in zip(roots, grads, strict=True):
-                pending.add(root.grad_fn if root.grad_fn is not None else root, root._output_index, _seed(root, g))
-            while pending.heap:
-                node, complete = pending.pop()
+                add(root.grad_fn if root.grad_fn is not None else root, root._output_index, _seed(root, g))
+            looks_for_nan = state.looks_for_nan
+            while latest:
+                node = heapq.heappop(latest)[1]
+                complete = waiting.pop(node)
                 for index, hooks in node.hooks.items() if node.hooks else ():
                     if complete[index] is not None:
                         complete[index] = replaced(hooks, complete[index])
                 visit(node, complete)
+                edges, sources = node.edges, node.sources
                 for i, gx in node.gradients(complete):
-                    edge, (shape, dtype) = node.edges[i], node.sources[i]
-                    assert edge is not None
-                    if state.looks_for_nan and bool(gx.isnan().any()):
+                    (to, index), (shape, dtype) = edges[i], sources[i]  # type: ignore[misc]  # only inputs with an edge have a gradient
+                    if looks_for_nan and bool(gx.isnan().any()):
                         raise RuntimeError(f"Function '{node.name()}' returned nan values in its {i}th output.")
                     fits = gx.dtype is dtype and gx._data.shape == shape
-                    pending.add(*edge, gx if fits else _fit(gx, shape, dtype))
+                    add(to, index, gx if fits else _fit(gx, shape, dtype))
                 if not retain_graph:
                     node.release()
-            return [(leaf, replaced(leaf._hooks, g) if leaf._hooks else g) for leaf, g in pending.leaves.values()]
+            return [(leaf, replaced(leaf._hooks, g) if leaf._hooks else g) for leaf, g in leaves.values()]
     finally:
         state.enabled = before
 
@@ -178,9 +170,10 @@ def backward(
             if leaf.grad is not None:
                 leaf.grad = leaf.grad + g
             else:
-                shared = id(g._data) in taken or not g.is_contiguous() or getattr(g._data, "base", None) is not None
+                array = g._data
+                shared = id(array) in taken or getattr(array, "base", None) is not None or not g.is_contiguous()
                 leaf.grad = g.clone() if shared and not create_graph else g
-                taken.add(id(g._data))
+                taken.add(id(array))
             for hook in list(leaf._after.values()) if leaf._after else ():
                 hook(leaf)
     finally:

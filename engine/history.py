@@ -18,7 +18,7 @@ from engine.dispatch import Op, launch, unseen
 from engine.dtypes import FLOAT
 from engine.graph import apply
 from engine.hooks import RemovableHandle
-from engine.modes import enable_grad, is_grad_enabled, tensor_class
+from engine.modes import enable_grad, state, tensor_class
 from engine.node import Node
 from engine.ops import elementwise, select
 from engine.ops import index as indexing
@@ -181,31 +181,33 @@ class History:
 
     def _become(self: Any, result: Tensor) -> Tensor:
         """In-place assignment of a computed result, elements and history. Raises RuntimeError where a gradient would be wrong."""
-        if result._data.shape != self._data.shape:
+        own, dtype = self._data, self.dtype
+        if result._data.shape != own.shape:
             raise RuntimeError(f"output with shape {list(self.shape)} doesn't match the broadcast shape {list(result.shape)}")
-        if result.dtype.category > self.dtype.category:
-            raise RuntimeError(f"result type {result.dtype.legacy_name} can't be cast to the desired output type {self.dtype.legacy_name}")
-        if not is_writeable(self._data):
+        if result.dtype.category > dtype.category:
+            raise RuntimeError(f"result type {result.dtype.legacy_name} can't be cast to the desired output type {dtype.legacy_name}")
+        if not is_writeable(own):
             raise RuntimeError(
                 "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
                 "Please clone() the tensor before performing the operation."
             )
-        if is_grad_enabled() and (self.requires_grad or result.requires_grad):
-            self._rewrite(result if result.dtype is self.dtype else elementwise.cast(result, self.dtype))
-        launch(_assign, [self._data], [result._data], {})
+        if state.enabled and (self.requires_grad or result.requires_grad):
+            self._rewrite(result if result.dtype is dtype else elementwise.cast(result, dtype))
+        launch(_assign, [own], [result._data], {})
         self._version[0] += 1
         return self
 
     def _rewrite(self: Any, value: Tensor) -> None:
         """From here on this tensor's history is that of ``value``, and its base's that of a base with ``value`` put in."""
         target = self if self._base is None else self._base
+        maker = value.grad_fn
         if target.requires_grad and target.grad_fn is None:
             what = "a leaf Variable" if target is self else "a view of a leaf Variable"
             raise RuntimeError(f"{what} that requires grad is being used in an in-place operation.")
-        if value.grad_fn is not None:
-            value.grad_fn.keep_before_writing(self)
-        if target is self and value.grad_fn is not None and value is not self:
-            node, index = value.grad_fn, value._output_index
+        if maker is not None:
+            maker.keep_before_writing(self)
+        if target is self and maker is not None and value is not self:
+            node, index = maker, value._output_index
             node.outputs[index] = weakref.ref(target)
         else:
             node, index = Node(_copy_slices, (target, value), {"path": self._path}), 0
@@ -225,7 +227,7 @@ class History:
     def _write(self: Any, index: Any, value: Any) -> None:
         """``x[index] = value``, recorded where a gradient is wanted."""
         index = indexing.plain_index(index, self)
-        if not is_grad_enabled() or not (self.requires_grad or getattr(value, "requires_grad", False)):
+        if not state.enabled or not (self.requires_grad or getattr(value, "requires_grad", False)):
             plain = value._data if isinstance(value, History) else value
             if not isinstance(plain, np.ndarray) and hasattr(plain, "get") and isinstance(self._data, np.ndarray):
                 raise TypeError("a tensor on the CPU cannot be assigned elements of a CUDA tensor; move them with .cpu() first")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from engine.backend import Array, full
 from engine.dispatch import Op
@@ -37,21 +37,22 @@ class Node:
         self.hooks: dict[int, Hooks] | None = None
         self.shapes: list[tuple[tuple[int, ...], Any, Any]] = []
         tensor, saved = state.tensor, self.saved
+        edges, sources, needs = self.edges, self.sources, op.needs
         for name, x in zip(op.inputs, inputs, strict=False):
             if not isinstance(x, tensor):
-                self.sources.append(((), None))
-                self.edges.append(None)
+                sources.append(((), None))
+                edges.append(None)
                 continue
-            self.sources.append((x._data.shape, x.dtype))
-            if x.requires_grad and name in op.plans:
-                maker = x.grad_fn
-                self.edges.append((x, 0) if maker is None else (maker, x._output_index))
-                for i in op.needs[name][0]:
+            sources.append((x._data.shape, x.dtype))
+            if x.requires_grad and name in needs:
+                maker = x._grad_fn  # up to date since it was asked whether it requires a gradient
+                edges.append((x, 0) if maker is None else (maker, x._output_index))
+                for i in needs[name][0]:
                     if i < len(inputs) and i not in saved:
                         needed = inputs[i]
                         saved[i] = (needed, needed._version[0]) if isinstance(needed, tensor) else (needed.item(), -1)
             else:
-                self.edges.append(None)
+                edges.append(None)
 
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
@@ -88,16 +89,21 @@ class Node:
         if i not in self.saved:
             return None  # an input that was left out
         x, version = self.saved[i]
-        if version >= 0:
-            self._check(x._version[0], version, x._data.shape)
+        if version >= 0 and x._version[0] != version:
+            self._changed(x._version[0], version, x._data.shape)
         return x
+
+    def _kept(self, i: int) -> Array:
+        assert self.results is not None
+        array, version, then = self.results[i]
+        if version[0] != then:
+            self._changed(version[0], then, array.shape)
+        return array
 
     def _result(self, i: int) -> Tensor:
         assert self.results is not None
-        array, version, then = self.results[i]
-        self._check(version[0], then, array.shape)
-        y = state.tensor._wrap(array)
-        y._version = version
+        y = state.tensor._wrap(self._kept(i))
+        y._version = self.results[i][1]
         if i < self.op.differentiable:
             y._requires_grad, y._grad_fn, y._output_index = True, self, i
         elif state.enabled and y.is_floating_point():
@@ -106,22 +112,18 @@ class Node:
 
     def _constant(self, i: int) -> Tensor:
         """A result that a derivative uses only while nobody differentiates it again."""
-        assert self.results is not None
-        array, version, then = self.results[i]
-        self._check(version[0], then, array.shape)
-        return state.tensor._wrap(array)
+        return state.tensor._wrap(self._kept(i))
 
     def _zeros(self, i: int) -> Tensor:
         """The gradient of a result that nothing depends on."""
         shape, dtype, device = self.shapes[i]
         return state.tensor._wrap(full(shape, 0, dtype, device))
 
-    def _check(self, now: int, then: int, shape: tuple[int, ...]) -> None:
-        if now != then:
-            raise RuntimeError(
-                "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                f"a tensor {list(shape)} that {self.name()} needs is at version {now}; expected version {then} instead"
-            )
+    def _changed(self, now: int, then: int, shape: tuple[int, ...]) -> NoReturn:
+        raise RuntimeError(
+            "one of the variables needed for gradient computation has been modified by an inplace operation: "
+            f"a tensor {list(shape)} that {self.name()} needs is at version {now}; expected version {then} instead"
+        )
 
     def gradients(self, grads: Grads) -> list[tuple[int, Tensor]]:
         """The gradient for each input that asked for one, from those of the results."""
@@ -163,14 +165,13 @@ class Node:
         wrap, op = state.tensor._wrap, self.op
         given = self._zeros(0)._data if g is None else g._data
         found = []
-        for i, (name, edge) in enumerate(zip(op.inputs, self.edges, strict=False)):
+        for i, edge in enumerate(self.edges):
             if edge is not None:
-                function, plan = op.arrays[name]
-                args = [
-                    self._input(at)._data if kind == "input" else self._constant(at)._data if kind == "result" else self.attrs[at]
-                    for kind, at in plan
-                ]
-                found.append((i, wrap(function(given, *args))))
+                function, plan = op.arrays[op.inputs[i]]
+                args = [given]
+                for kind, at in plan:
+                    args.append(self._input(at)._data if kind == "input" else self._kept(at) if kind == "result" else self.attrs[at])
+                found.append((i, wrap(function(*args))))
         return found
 
     def release(self) -> None:

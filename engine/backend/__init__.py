@@ -21,6 +21,9 @@ Array = Any
 """A ``numpy.ndarray``, a ``cupy.ndarray`` or a MetaArray."""
 
 
+_NUMPY = np.ndarray, np.generic
+
+
 @functools.cache
 def cupy() -> Any:
     """The CuPy module. Raises RuntimeError, saying what is missing, where it cannot be used."""
@@ -41,12 +44,12 @@ def cuda_device_count() -> int:
 
 def array_module(x: Array) -> Any:
     """``numpy`` or ``cupy``, whichever computes on ``x``."""
-    return np if isinstance(x, np.ndarray | np.generic) else cupy()
+    return np if type(x) is np.ndarray or isinstance(x, _NUMPY) else cupy()
 
 
 def special_module(x: Array) -> Any:
     """``scipy.special``, or CuPy's form of it: imported when a special function is first computed."""
-    return importlib.import_module("scipy.special" if isinstance(x, np.ndarray | np.generic) else "cupyx.scipy.special")
+    return importlib.import_module("scipy.special" if isinstance(x, _NUMPY) else "cupyx.scipy.special")
 
 
 def is_scalar(x: Any) -> bool:
@@ -54,31 +57,26 @@ def is_scalar(x: Any) -> bool:
     return isinstance(x, np.generic | bool | int | float)
 
 
-class _Quiet(threading.local):
+class _Hushed(threading.local):
     """Whether this thread is inside of ``quietly``: NumPy takes as long to enter ``quiet`` as for a small sum."""
 
     inside = False
 
 
-_quiet = _Quiet()
+hushed = _Hushed()
 
 
 class quietly:  # noqa: N801 - read as a statement
     """``quiet`` for many operations."""
 
     def __enter__(self) -> None:
-        self._before, _quiet.inside = _quiet.inside, True
+        self._before, hushed.inside = hushed.inside, True
         self._errors = quiet()
         self._errors.__enter__()
 
     def __exit__(self, *exc: Any) -> None:
         self._errors.__exit__(*exc)
-        _quiet.inside = self._before
-
-
-def is_quiet() -> bool:
-    """Whether this thread is inside of ``quietly``."""
-    return _quiet.inside
+        hushed.inside = self._before
 
 
 try:  # what np.errstate comes to, in a sixth of its time
@@ -194,5 +192,5 @@ def as_strided_array(x: Array, shape: tuple[int, ...], strides: tuple[int, ...])
 
 __all__ = [
     "CPU", "META", "Array", "MetaArray", "array_module", "as_strided_array", "cuda_device_count", "cupy", "device", "device_of", "empty",
-    "full", "is_scalar", "is_writeable", "on", "pinned", "quiet", "quietly", "resolve", "shares_memory", "special_module", "transfer",
+    "full", "hushed", "is_scalar", "is_writeable", "on", "pinned", "quiet", "quietly", "resolve", "shares_memory", "special_module", "transfer",
 ]  # fmt: skip

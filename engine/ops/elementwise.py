@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 Rule = Callable[..., Array]
 
 
-def _shape(x: Any) -> tuple[int, ...]:
-    return getattr(x, "shape", ())
-
-
 def elementwise(
     name: str,
     inputs: str,
@@ -38,12 +34,12 @@ def elementwise(
     """Registers a rule, or the name of a NumPy ufunc, over ``inputs``; ``result`` is the dtype where it is not the operands'."""
 
     def infer(*ins: Any, **attrs: Any) -> Spec:
-        shape = _shape(ins[0])
+        shape: tuple[int, ...] = ins[0].shape
         for x in ins:
-            own = _shape(x)
+            own = x.shape
             if own != shape and own:
                 if shape:
-                    shape = broadcast_shapes(*map(_shape, ins))
+                    shape = broadcast_shapes(*[x.shape for x in ins])
                     break
                 shape = own
         return shape, ins[-1].dtype if result is None else result
@@ -97,7 +93,8 @@ def both_tensors(name: str, a: Any, b: Any) -> None:
 
 def unary(op: Op, x: Tensor, floating: bool = True) -> Tensor:
     """Applies ``op`` to a tensor, of the default float dtype if it is of integers and ``floating``."""
-    tensor_argument(x, op.name)
+    if not isinstance(getattr(x, "dtype", None), dtype):
+        tensor_argument(x, op.name)
     return apply(op, cast(x, get_default_dtype()) if floating and x.dtype.category != FLOAT else x)
 
 

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def _infer(a: Any, b: Any) -> Spec:
-    return (*broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]), a.dtype
+    rows, columns = a.shape, b.shape
+    if len(rows) == len(columns) == 2:
+        return (rows[0], columns[1]), a.dtype
+    return (*broadcast_shapes(rows[:-2], columns[:-2]), rows[-2], columns[-1]), a.dtype
 
 
 _matmul = Op(
@@ -316,8 +319,10 @@ _linear = Op(
     kernel=_linear_kernel,
     vjps={"x": _linear_data, "w": lambda g, x: apply(_linear_weight, g, x), "b": lambda g: g},
     arrays={
-        "x": lambda g, w: _reshaped(
-            run(_matmul, (_reshaped(g, (g.size // max(1, w.shape[0]), w.shape[0])), w), {})[0], (*g.shape[:-1], w.shape[1])
+        "x": lambda g, w: (
+            _reshaped(run(_matmul, (_reshaped(g, (g.size // max(1, w.shape[0]), w.shape[0])), w), {})[0], (*g.shape[:-1], w.shape[1]))
+            if g.ndim != 2
+            else run(_matmul, (g, w), {})[0]
         ),
         "w": lambda g, x: run(_linear_weight, (g, x), {})[0],
         "b": lambda g: run(OPS["sum"], (g,), {"dims": tuple(range(g.ndim - 1)), "keepdim": False})[0],

@@ -130,8 +130,8 @@ def class_cross_entropy(x: Tensor, target: Tensor, ignore_index: int, mean: bool
 
 
 def _squares_kernel(out: Array, x: Array, target: Array, mean: bool) -> None:
-    d = x - target
-    out[...] = array_module(x).sum(d * d) / (d.size if mean else 1)
+    d = (x - target).reshape(-1)
+    out[...] = (d * d).sum() / (d.size if mean else 1)
 
 
 def _scale(x: Array, mean: bool) -> float:

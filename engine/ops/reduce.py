@@ -36,7 +36,7 @@ def fold_dims(dim: Dims, ndim: int) -> tuple[int, ...]:
 
 
 def _folded(shape: tuple[int, ...], dims: tuple[int, ...], keepdim: bool) -> tuple[int, ...]:
-    return tuple(1 if i in dims else n for i, n in enumerate(shape) if keepdim or i not in dims)
+    return tuple([1 if i in dims else n for i, n in enumerate(shape) if keepdim or i not in dims])
 
 
 def _restore(g: Tensor, x_shape: tuple[int, ...], dims: tuple[int, ...]) -> Tensor:
