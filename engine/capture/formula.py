@@ -6,12 +6,14 @@ The same rule is NumPy's and CuPy's array code (``engine.ops.elementwise``, ``en
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from engine.capture.record import NotCaptured
+from engine.dispatch import Op
 
 CODES = {
     name: i
@@ -369,3 +371,19 @@ def _shorten(steps: list[list[int]], out: int, over: Sequence[int], intermediate
         if s[1] == source:
             break
     steps[:] = [s for i, s in enumerate(steps) if i != at]
+
+
+def flags(hyper: dict[str, Any]) -> dict[str, Any]:
+    """Those of an update's hyperparameters that decide its formula, and are no numbers in it."""
+    return {k: v for k, v in hyper.items() if v is None or isinstance(v, bool)}
+
+
+def update_program(op: Op, operands: int, hyper: dict[str, Any], guards: list[tuple[Live, bool]]) -> Program:
+    """An optimizer's rule; its numbers are Live. The parameter and each slot, operands 0, 2, 3 .., are overwritten with what becomes of them."""
+    fixed = flags(hyper)
+    numbers = {k: v if k in fixed else Live(v, operator.itemgetter(k), frozenset((k,)), guards) for k, v in hyper.items()}
+    made = traced(op.rule, [Symbol("operand", leaf=i) for i in range(operands)], numbers)  # type: ignore[arg-type]  # an update has a rule
+    outputs = made if isinstance(made, tuple) else (made,)
+    if len(outputs) != operands - 1:
+        raise NotTraceable("an update with other results than places")
+    return Program(outputs, [[0], *([i] for i in range(2, operands))])

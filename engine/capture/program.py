@@ -11,7 +11,7 @@ import numpy as np
 import engine.capture.rules  # noqa: F401 - registers the rules
 from engine.capture.arena import lay_out
 from engine.capture.builder import Builder, Instruction, Product
-from engine.capture.formula import Live
+from engine.capture.formula import Live, flags
 from engine.capture.layout import Storage
 from engine.capture.record import Tape
 from engine.dispatch import launch
@@ -22,16 +22,19 @@ from engine.tensor import Tensor
 
 
 class _Group:
-    """The parameters of an optimizer's group that a program updates, and the numbers it updates them with."""
+    """The parameters of an optimizer's group that a program updates alike, and the numbers it updates them with."""
 
     def __init__(self, hyper: Hyper) -> None:
         self.optimizer: Optimizer = hyper.optimizer
         self.group = hyper.group
+        self.parameters = {id(p._data): p for p in self.group["params"]}
         self.members: list[tuple[Tensor, dict[str, np.ndarray[Any, Any]]]] = []
         self.numbers: list[tuple[np.ndarray[Any, Any], list[Any]]] = []
+        self.flags = flags(hyper)
         self.guards: list[tuple[Live, bool]] = []
         self.last: dict[str, Any] | None = None
         self.states: list[dict[str, Any]] = []
+        self.before: dict[str, Any] = {}
         self.version = -1
         self.sizes = [len(g["params"]) for g in self.optimizer.param_groups]
         self.settled = False  # whether every parameter's state holds the program's arrays
@@ -40,9 +43,11 @@ class _Group:
         """Finds the state of each parameter, and puts what was loaded into it where the program has it."""
         if [len(g["params"]) for g in self.optimizer.param_groups] != self.sizes:
             raise Changed("the optimizer has other parameter groups")
-        self.states = []
-        for parameter, slots in self.members:
-            state = self.optimizer.state[parameter]
+        states = [self.optimizer.state[parameter] for parameter, _ in self.members]
+        pace = self.optimizer.pace(self.group, states[0])
+        if any(self.optimizer.pace(self.group, state) != pace for state in states):
+            raise Changed("some of the optimizer's parameters were updated without the others")
+        for (_, slots), state in zip(self.members, states, strict=True):
             for name, array in slots.items():
                 held = state.get(name)
                 if held is None:
@@ -50,29 +55,36 @@ class _Group:
                 elif held._data is not array:
                     array[...] = held._data
                     state[name] = Tensor._wrap(array)
-            self.states.append(state)
-        self.version, self.settled = self.optimizer.changes, False
+        self.states, self.version, self.settled = states, self.optimizer.changes, False
 
     def retreat(self) -> None:
-        """Takes a count back: no step was made."""
-        for state in self.states if self.optimizer.counts_steps else ():
-            state["step"] -= 1
+        """Takes the count back: no step was made."""
+        for state in self.states:
+            for name, value in self.before.items():
+                if value is None:
+                    state.pop(name, None)
+                else:
+                    state[name] = value
 
     def advance(self) -> dict[str, Any]:
         """Counts the step and gives the numbers that it is made with."""
         if self.version != self.optimizer.changes:
             self.bind()
-        if self.optimizer.counts_steps:
+        first, names = self.states[0], self.optimizer.numbers
+        self.before = {name: first.get(name) for name in names}
+        hyper = self.optimizer.advance(self.group, first)
+        if names:
+            numbers = {name: first[name] for name in names}
             for state in self.states:
-                state["step"] = state.get("step", 0) + 1
-        hyper = self.optimizer.hyperparameters(self.group, self.states[0])
+                state.update(numbers)
         last = self.last
         if hyper != last:
             changed = {k for k in hyper if last is None or hyper[k] != last[k]}
-            for guard, answer in self.guards:
-                if not changed.isdisjoint(guard.names) and bool(guard.find(hyper)) is not answer:
-                    self.retreat()
-                    raise Changed(f"the optimizer's settings changed in a way that changes what is computed: {last} became {hyper}")
+            if flags(hyper) != self.flags or any(
+                not changed.isdisjoint(guard.names) and bool(guard.find(hyper)) is not answer for guard, answer in self.guards
+            ):
+                self.retreat()
+                raise Changed(f"the optimizer's settings changed in a way that changes what is computed: {last} became {hyper}")
             for array, finds in self.numbers:
                 for i, live in finds:
                     if not changed.isdisjoint(live.names):
@@ -120,17 +132,18 @@ class Program:
 
     def _numbers(self) -> None:
         """Constants of formulas; those of updates are filled in at each step."""
-        groups: dict[tuple[int, int], _Group] = {}
+        groups: dict[int, _Group] = {}
         by_call: dict[int, _Group] = {}
         for call in self.tape.calls:
             if not isinstance(call.attrs, Hyper):
                 continue
-            key = (id(call.attrs.optimizer), id(call.attrs.group))
-            group = groups.setdefault(key, _Group(call.attrs))
+            if id(call.attrs) not in groups:
+                groups[id(call.attrs)] = _Group(call.attrs)
+            group = groups[id(call.attrs)]
             by_call[id(call)] = group
             names = call.attrs.optimizer.active_slots(call.attrs.group)
             slots = {name: v.array for name, v in zip(names, call.ins[2:], strict=True)}
-            group.members.append((call.attrs.parameter, slots))
+            group.members.append((group.parameters[id(call.ins[0].array)], slots))
         for storage, constants, update in self.builder.constants:
             array = storage.view(self.arena)
             finds = [(i, c) for i, c in enumerate(constants) if isinstance(c, Live)]

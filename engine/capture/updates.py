@@ -9,11 +9,12 @@ from __future__ import annotations
 import operator
 import weakref
 from collections.abc import Callable, Sequence
+from types import NoneType
 from typing import Any
 
 import numpy as np
 
-from engine.capture.formula import Live, NotTraceable, Program, Symbol, traced
+from engine.capture.formula import Live, NotTraceable, flags, update_program
 from engine.dispatch import OPS, Call, Op
 from engine.kernels.native import Native, address, native
 from engine.optim.optimizer import Hyper, Optimizer
@@ -25,20 +26,16 @@ class _Formula:
     """A rule for some decisions of its hyperparameters."""
 
     def __init__(self, op: Op, operands: int, hyper: dict[str, Any]) -> None:
-        guards: list[tuple[Live, bool]] = []
-        self.flags = {k: v for k, v in hyper.items() if isinstance(v, bool)}
-        numbers = {k: v if k in self.flags else Live(v, operator.itemgetter(k), frozenset((k,)), guards) for k, v in hyper.items()}
-        made = traced(op.rule, [Symbol("operand", leaf=i) for i in range(operands)], numbers)  # type: ignore[arg-type]  # an update has a rule
-        outputs = made if isinstance(made, tuple) else (made,)
-        self.guards = guards
-        self.program = p = Program(outputs, [[0], *([i] for i in range(2, operands))])
+        self.guards: list[tuple[Live, bool]] = []
+        self.flags = flags(hyper)
+        self.program = p = update_program(op, operands, hyper, self.guards)
         self.head = [len(p.inputs), p.outputs, len(p.constants), 0, p.places, len(p.steps) // 3, *p.steps]
         self._last: tuple[dict[str, Any], Floats] | None = None
 
     def fits(self, hyper: dict[str, Any]) -> bool:
         if self._last is not None and hyper == self._last[0]:
             return True
-        return all(hyper[k] is v for k, v in self.flags.items()) and all(bool(g.find(hyper)) is answer for g, answer in self.guards)
+        return flags(hyper) == self.flags and all(bool(g.find(hyper)) is answer for g, answer in self.guards)
 
     def constants(self, hyper: dict[str, Any]) -> Floats:
         last = self._last
@@ -94,7 +91,7 @@ def _is_plain(a: Any) -> bool:
 
 def _fits(outs: list[Any], ins: Sequence[Any], hyper: dict[str, Any]) -> bool:
     """Whether an update can be done by a formula."""
-    return all(map(_is_plain, ins)) and all(map(_is_plain, outs)) and all(type(v) in (bool, int, float) for v in hyper.values())
+    return all(map(_is_plain, ins)) and all(map(_is_plain, outs)) and all(type(v) in (NoneType, bool, int, float) for v in hyper.values())
 
 
 def _compiled(op: Op, kernels: Native) -> tuple[Callable[..., None], Callable[[Sequence[Call]], bool]]:

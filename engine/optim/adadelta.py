@@ -22,7 +22,7 @@ class Adadelta(Optimizer):
 
     update = update_op("adadelta", ("square_avg", "acc_delta"), _rule)
     slots = ("square_avg", "acc_delta")
-    counts_steps = True
+    numbers = ("step",)
 
     def __init__(
         self, params: Params, lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0, *, maximize: bool = False

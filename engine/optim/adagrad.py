@@ -21,7 +21,7 @@ class Adagrad(Optimizer):
 
     update = update_op("adagrad", ("sum",), _rule)
     slots = ("sum",)
-    counts_steps = True
+    numbers = ("step",)
 
     def __init__(
         self, params: Params, lr: float = 1e-2, lr_decay: float = 0, weight_decay: float = 0, initial_accumulator_value: float = 0, eps: float = 1e-10,

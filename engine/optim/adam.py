@@ -26,7 +26,7 @@ class Adam(Optimizer):
     """Adaptive moments (Kingma and Ba, 2014); ``amsgrad`` keeps the greatest second moment (Reddi et al., 2018)."""
 
     update = update_op("adam", ("exp_avg", "exp_avg_sq", "max_exp_avg_sq"), _rule)
-    counts_steps = True
+    numbers = ("step",)
     decoupled = False
 
     def __init__(

@@ -33,7 +33,7 @@ class Adamax(Optimizer):
 
     update = update_op("adamax", ("exp_avg", "exp_inf"), _rule)
     slots = ("exp_avg", "exp_inf")
-    counts_steps = True
+    numbers = ("step",)
 
     def __init__(
         self,

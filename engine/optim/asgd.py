@@ -21,7 +21,7 @@ class ASGD(Optimizer):
 
     update = update_op("asgd", ("ax",), _rule)
     slots = ("ax",)
-    counts_steps = True
+    numbers = ("step", "eta", "mu")
 
     def __init__(
         self,

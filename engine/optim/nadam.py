@@ -25,7 +25,7 @@ class NAdam(Optimizer):
 
     update = update_op("nadam", ("exp_avg", "exp_avg_sq"), _rule)
     slots = ("exp_avg", "exp_avg_sq")
-    counts_steps = True
+    numbers = ("step", "mu_product")
 
     def __init__(
         self, params: Params, lr: float = 2e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0,

@@ -36,11 +36,11 @@ stepping: list[Callable[[Tensor, dict[str, Any]], None]] = []
 
 
 class Hyper(dict[str, Any]):
-    """What an update is launched with, and where it comes from: whoever repeats the launch later asks there again."""
+    """What updates are launched with, one for all parameters that go the same way, and where it comes from: whoever repeats them asks there again."""
 
-    def __init__(self, values: dict[str, Any], optimizer: Optimizer, group: dict[str, Any], parameter: Tensor) -> None:
+    def __init__(self, values: dict[str, Any], optimizer: Optimizer, group: dict[str, Any]) -> None:
         super().__init__(values)
-        self.optimizer, self.group, self.parameter = optimizer, group, parameter
+        self.optimizer, self.group = optimizer, group
 
 
 def downhill(p: Array, g: Array, weight_decay: float, maximize: bool) -> Array:
@@ -65,11 +65,14 @@ def check_betas(betas: tuple[float, float]) -> None:
 
 
 class Optimizer:
-    """The base of all optimizers. ``params`` is an iterable of tensors, or of dicts: groups with hyperparameters of their own."""
+    """The base of all optimizers. ``params`` is an iterable of tensors, or of dicts: groups with hyperparameters of their own.
+
+    A parameter's state holds its ``slots``, tensors, and its ``numbers``, which change from step to step: "step" counts them.
+    """
 
     update: ClassVar[Op]
     slots: ClassVar[tuple[str, ...]] = ()
-    counts_steps: ClassVar[bool] = False
+    numbers: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
@@ -120,8 +123,18 @@ class Optimizer:
                     p.grad = None if set_to_none else p.grad.detach() * 0
 
     def hyperparameters(self, group: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
-        """What the rule is called with, besides arrays."""
+        """What the rule is called with, besides arrays. Parameters of a group agree in it while they agree in ``pace``."""
         raise NotImplementedError
+
+    def advance(self, group: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+        """Brings a parameter's numbers to its next step; what the rule is called with in that step."""
+        if "step" in self.numbers:
+            state["step"] = state.get("step", 0) + 1
+        return self.hyperparameters(group, state)
+
+    def pace(self, group: dict[str, Any], state: dict[str, Any]) -> list[Any]:
+        """Where a parameter is on its way: its numbers, and whether it has been updated before."""
+        return [*map(state.get, self.numbers), all(map(state.__contains__, self.active_slots(group)))]
 
     def active_slots(self, group: dict[str, Any]) -> tuple[str, ...]:
         """The slots that a group's settings need."""
@@ -143,13 +156,18 @@ class Optimizer:
         slots = self.active_slots(group)
         updated = [p for p in group["params"] if p.grad is not None]
         calls: list[Call] = []
+        before = hyper = None
+        numbers: dict[str, Any] = {}
         for p in updated:
             state = self.state[p]
             for tell in stepping:
                 tell(p, state)
-            if self.counts_steps:
-                state["step"] = state.get("step", 0) + 1
-            hyper = Hyper(self.hyperparameters(group, state), self, group, p)
+            now = self.pace(group, state)
+            if hyper is not None and now == before:
+                state.update(numbers)
+            else:
+                hyper, before = Hyper(self.advance(group, state), self, group), now
+                numbers = {name: state[name] for name in self.numbers}
             for slot in slots:
                 if slot not in state:
                     state[slot] = p.new_full(p.shape, self.initial(slot, group))

@@ -28,7 +28,7 @@ class RAdam(Optimizer):
 
     update = update_op("radam", ("exp_avg", "exp_avg_sq"), _rule)
     slots = ("exp_avg", "exp_avg_sq")
-    counts_steps = True
+    numbers = ("step",)
 
     def __init__(
         self, params: Params, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0,

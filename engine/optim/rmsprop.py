@@ -40,7 +40,7 @@ class RMSprop(Optimizer):
     """Divides the gradient by a running root of its mean square; ``centered`` by its standard deviation (Graves, 2013)."""
 
     update = update_op("rmsprop", ("square_avg", "grad_avg", "momentum_buffer"), _rule)
-    counts_steps = True
+    numbers = ("step",)
 
     def __init__(
         self, params: Params, lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0, momentum: float = 0, centered: bool = False,

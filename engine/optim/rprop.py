@@ -24,7 +24,7 @@ class Rprop(Optimizer):
 
     update = update_op("rprop", ("prev", "step_size"), _rule)
     slots = ("prev", "step_size")
-    counts_steps = True
+    numbers = ("step",)
 
     def __init__(
         self,

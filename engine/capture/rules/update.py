@@ -5,12 +5,10 @@ A large parameter is updated as soon as nobody needs it as it was, while its gra
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
-from typing import Any
 
 from engine.capture.builder import FLOAT, Builder, Recipe, Update, rule
-from engine.capture.formula import Live, NotTraceable, Program, Symbol, traced
+from engine.capture.formula import Live, update_program
 from engine.capture.layout import Storage
 from engine.capture.record import Call
 
@@ -29,7 +27,7 @@ def update(b: Builder, call: Call) -> bool:
     outs = [b.storage[v] for v in call.writes]
     if not all(s.is_dense() for s in (*ins, *outs)):
         return False
-    recipe = _recipe(b, call, len(ins), len(outs))
+    recipe = _recipe(b, call, len(ins))
     operands = [*(ins[i] for i in recipe.order), *outs]
     own = parameter.size >= LARGE
     if not own and b.pieces is not None and b.pieces.recipe is recipe:
@@ -46,21 +44,14 @@ def update(b: Builder, call: Call) -> bool:
     return True
 
 
-def _recipe(b: Builder, call: Call, operands: int, results: int) -> Recipe:
-    """The formula of a call's group: made once, so that its numbers are looked up once a step."""
-    hyper: Any = call.attrs
+def _recipe(b: Builder, call: Call, operands: int) -> Recipe:
+    """The formula of all parameters that go the same way: made once, so that its numbers are looked up once a step."""
+    hyper = call.attrs
     for known in b.recipes:
-        former: Any = known.call.attrs
-        if known.call.op is call.op and former.group is hyper.group and dict(former) == dict(hyper):
+        if known.call.attrs is hyper:
             return known
     guards: list[tuple[Live, bool]] = []
-    numbers = {k: v if isinstance(v, bool) else Live(v, operator.itemgetter(k), frozenset((k,)), guards) for k, v in hyper.items()}
-    made = traced(call.op.rule, [Symbol("operand", leaf=i) for i in range(operands)], numbers)  # type: ignore[arg-type]  # an update has a rule
-    outputs = made if isinstance(made, tuple) else (made,)
-    if len(outputs) != results:
-        raise NotTraceable("an update with other results than places")
-    # the parameter and each slot are overwritten with what becomes of them: operands 0, 2, 3 ..
-    program = Program(outputs, [[0], *([i] for i in range(2, operands))])
+    program = update_program(call.op, operands, hyper, guards)
     b.recipes.append(Recipe(call, b.formula(program, call), program.inputs))
     b.guards += [(call, guard, answer) for guard, answer in guards]
     return b.recipes[-1]
