@@ -58,9 +58,9 @@ class Builder:
         self.pieces: Update | None = None  # the optimizer's update that is being collected
         self.guards: list[tuple[Call, Live, bool]] = []  # choices that an update made by its numbers
         self._copies: dict[tuple[Value, tuple[int, ...]], Storage] = {}
+        if not all(v.size for v in (*tape.arguments, *tape.externals, *(v for call in tape.calls for v in call.outs))):
+            raise NotCaptured("it has tensors without elements")
         for v in [*tape.arguments, *tape.externals]:
-            if v.size == 0:
-                raise NotCaptured("it has tensors without elements")
             if v.array is None:
                 storage = self.temporary(v.shape, v.dtype)
                 storage.buffer.pinned = True
@@ -202,13 +202,14 @@ class Builder:
                 raise NotCaptured(f"{v} is needed before it was computed")
         if not values and not sums and not stores:
             return
-        values += self._also_wanted([*(self.lazy[v] for v in values), *(s for s, _ in stores), *(s for s, _, _ in sums)], values, stores)
+        summed_up = [leaf.shape for s, _, _ in sums for leaf in operands(s)]
+        shape = values[0].shape if values else stores[0][1].shape if stores else np.broadcast_shapes(*summed_up)
+        values += self._also_wanted([*(self.lazy[v] for v in values), *(s for s, _ in stores), *(s for s, _, _ in sums)], values, shape)
         if not stores and not any(kind == ONE for _, _, kind in sums):
             sums = [*sums, *self._sums_to_come(values, order)]
         roots = [self.lazy[v] for v in values] + [s for s, _ in stores] + [s for s, _, _ in sums]
         leaves = list(dict.fromkeys(leaf for r in roots for leaf in operands(r)))
         places = {leaf: self.of(leaf) for leaf in leaves}
-        shape = values[0].shape if values else stores[0][1].shape if stores else np.broadcast_shapes(*(leaf.shape for leaf in leaves))
         order = order or self._order(shape, [*(s for _, s in stores), *places.values()])
         clobbers: list[list[Value]] = [[] for _ in values]
         clobbers += [[leaf for leaf, place in places.items() if place.buffer is s.buffer] for _, s in stores]
@@ -258,14 +259,13 @@ class Builder:
         for made, s in across:
             self.copy(made, s)
 
-    def _also_wanted(self, roots: Sequence[Symbol], values: Sequence[Value], stores: Sequence[tuple[Symbol, Storage]]) -> list[Value]:
+    def _also_wanted(self, roots: Sequence[Symbol], values: Sequence[Value], shape: tuple[int, ...]) -> list[Value]:
         """Waiting values that are computed on the way and needed later: they are kept in the same pass."""
-        shape = values[0].shape if values else stores[0][1].shape if stores else None
         inside = {id(s) for root in roots for s in nodes(root)} - {id(root) for root in roots}
         return [
             w for w, s in self.lazy.items()
             if id(s) in inside and s.inputs and w not in self.storage and w not in values and w.dtype == FLOAT
-            and (shape is None or w.shape == shape) and (self.left.get(w, 0) > 0 or id(w) in self.kept)
+            and w.shape == shape and (self.left.get(w, 0) > 0 or id(w) in self.kept)
         ]  # fmt: skip
 
     def _sums_to_come(self, values: Sequence[Value], order: Sequence[int] | None) -> list[tuple[Symbol, Storage, int]]:

@@ -265,7 +265,7 @@ def traced(rule: Callable[..., Any] | str, operands: Sequence[Any], attrs: dict[
     function = getattr(MATHEMATICS, rule) if isinstance(rule, str) else lambda *xs, **kw: rule(MATHEMATICS, *xs, **kw)
     try:
         made = function(*map(symbol, operands), **attrs)
-    except (TypeError, AttributeError) as error:  # a rule that does more than mathematics
+    except (TypeError, AttributeError, ImportError) as error:  # a rule that does more than mathematics, or looks for a module for symbols
         raise NotTraceable(str(error)) from None
     return tuple(map(symbol, made)) if isinstance(made, tuple) else symbol(made)
 

@@ -147,7 +147,8 @@ class Recorder:
 
     def run(self, step: Callable[..., Any], arguments: Sequence[Any]) -> Any:
         """What ``step`` returns; the tape is complete afterwards."""
-        self._rng = current_generator().get_state()
+        self._generator, self._rng = current_generator(), current_generator().get_state()
+        self._drawn_to = self._rng
         hooks: list[tuple[list[Any], Any]] = [(graph.graded, self._graded), (entering, self._entered), (stepping, self._stepping)]
         for hook, tell in hooks:
             hook.append(tell)
@@ -174,7 +175,7 @@ class Recorder:
             state.update(before)
         for leaf in self._leaves:
             leaf.grad = None
-        current_generator().set_state(self._rng)
+        self._generator.set_state(self._rng)
 
     # -- what happens meanwhile
 
@@ -229,7 +230,8 @@ class Recorder:
         key = (attrs["seed"], attrs["stream"], attrs["start"])
         if key not in self._drawn_at:
             draw = Draw(out.size, 2 if name == "randint" or out.dtype == np.float64 else 1)
-            if current_generator().get_state() != [*key[:2], key[2] + counters_used(draw.count, draw.words_each)]:
-                raise NotCaptured(f"{name} draws from a generator of its own")
-            self._drawn_at[key] = draw
+            after = [*key[:2], key[2] + counters_used(draw.count, draw.words_each)]
+            if current_generator() is not self._generator or self._generator.get_state() != after or list(key) != self._drawn_to:
+                raise NotCaptured(f"{name} draws from a generator of its own, or from one that was set in the step")
+            self._drawn_at[key], self._drawn_to = draw, after
         self.tape.draws[id(call)] = self._drawn_at[key]

@@ -129,8 +129,9 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, dtype: dt
     shape = _folded(input.shape, dims, keepdim)
     input = reshape(permute(input, [*(i for i in range(input.ndim) if i not in dims), *dims]), (*_folded(input.shape, dims, False), -1))
     while input.shape[-1] > 1:  # by halves: unlike y / x, right at zeros, to any order of derivative
-        half = input.shape[-1] // 2
-        input = cat([input[..., :half] * input[..., half : 2 * half], input[..., 2 * half :]], -1)
+        half, odd = divmod(input.shape[-1], 2)
+        pairs = input[..., :half] * input[..., half : 2 * half]
+        input = cat([pairs, input[..., 2 * half :]], -1) if odd else pairs
     return reshape(input, shape)
 
 
