@@ -205,12 +205,13 @@ class Builder:
         summed_up = [leaf.shape for s, _, _ in sums for leaf in operands(s)]
         shape = values[0].shape if values else stores[0][1].shape if stores else np.broadcast_shapes(*summed_up)
         values += self._also_wanted([*(self.lazy[v] for v in values), *(s for s, _ in stores), *(s for s, _, _ in sums)], values, shape)
-        if not stores and not any(kind == ONE for _, _, kind in sums):
-            sums = [*sums, *self._sums_to_come(values, order)]
         roots = [self.lazy[v] for v in values] + [s for s, _ in stores] + [s for s, _, _ in sums]
         leaves = list(dict.fromkeys(leaf for r in roots for leaf in operands(r)))
         places = {leaf: self.of(leaf) for leaf in leaves}
         order = order or self._order(shape, [*(s for _, s in stores), *places.values()])
+        if not stores and not any(kind == ONE for _, _, kind in sums):
+            to_come = self._sums_to_come(values, order)
+            sums, roots = [*sums, *to_come], [*roots, *(s for s, _, _ in to_come)]
         clobbers: list[list[Value]] = [[] for _ in values]
         clobbers += [[leaf for leaf, place in places.items() if place.buffer is s.buffer] for _, s in stores]
         program = formula.Program(roots, clobbers)
@@ -268,7 +269,7 @@ class Builder:
             and w.shape == shape and (self.left.get(w, 0) > 0 or id(w) in self.kept)
         ]  # fmt: skip
 
-    def _sums_to_come(self, values: Sequence[Value], order: Sequence[int] | None) -> list[tuple[Symbol, Storage, int]]:
+    def _sums_to_come(self, values: Sequence[Value], order: Sequence[int]) -> list[tuple[Symbol, Storage, int]]:
         """Sums over the rows of what is about to be computed that later calls ask for: a bias's gradient, mostly."""
         found: list[tuple[Symbol, Storage, int]] = []
         for v in values:
@@ -276,9 +277,8 @@ class Builder:
                 dims: tuple[int, ...] = use.attrs.get("dims", ())
                 if use.op.name != "sum" or use.outs[0] in self.storage or ("sum", v, dims) in self.done or use.outs[0].size == 1:
                     continue
-                lies = list(order or self._order(v.shape, [self.of(o) for o in operands(self.lazy[v])]))
                 kept = [d for d in range(len(v.shape)) if d not in dims and v.shape[d] > 1]
-                if kept and [d for d in lies if v.shape[d] > 1][-len(kept) :] == kept and v.size // use.outs[0].size > 1:
+                if kept and [d for d in order if v.shape[d] > 1][-len(kept) :] == kept and v.size // use.outs[0].size > 1:
                     to = self.done["sum", v, dims] = self.temporary((use.outs[0].size,))
                     found.append((self.lazy[v], to, ROW))
         widths = {s.size for _, s, _ in found}

@@ -10,13 +10,11 @@ from engine.capture.layout import Storage
 from engine.capture.record import Call, Value
 
 
-def whole_rows(b: Builder, x: Value, dims: tuple[int, ...]) -> bool:
-    """Whether what is left of ``x`` after adding up ``dims`` lies innermost in memory."""
+def whole_rows(b: Builder, x: Value, dims: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The order in which ``x`` lies in memory, if what is left of it after adding up ``dims`` lies innermost."""
     kept = [d for d in range(len(x.shape)) if d not in dims and x.shape[d] > 1]
-    if not kept:
-        return False
     order = b._order(x.shape, [b.storage[x]] if x in b.storage else [b.of(v) for v in b.operands_of(x)])
-    return [d for d in order if x.shape[d] > 1][-len(kept) :] == kept
+    return order if kept and [d for d in order if x.shape[d] > 1][-len(kept) :] == kept else None
 
 
 @rule("sum", "mean")
@@ -43,8 +41,9 @@ def sum_(b: Builder, call: Call) -> bool:
         if _done(b, call):
             return True
         formula = b.symbol(x) if call.op.name == "sum" else step("mul", b.symbol(x), 1 / count)
-    if whole_rows(b, x, dims):
-        b.compute([], sums=[(formula, b.new(out), ROW)])
+    order = whole_rows(b, x, dims)
+    if order:
+        b.compute([], sums=[(formula, b.new(out), ROW)], order=order)
         return True
     order = (*(d for d in range(len(x.shape)) if d not in dims), *dims)
     s = b.dense(x, order)
