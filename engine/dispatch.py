@@ -118,7 +118,7 @@ class Op:
 Observer = Callable[[Op, list[Array], Sequence[Array], dict[str, Any]], None]
 _observers: list[Observer] = []
 _before: list[Observer] = []
-_watchers: list[Callable[[str], None]] = []
+_watchers: list[Callable[[str, Array], None]] = []
 
 
 @contextlib.contextmanager
@@ -144,8 +144,8 @@ def observing(observer: Observer, before: Observer | None = None) -> contextlib.
     return _listed((_observers, observer), (_before, before))
 
 
-def watching(watcher: Callable[[str], None]) -> contextlib.AbstractContextManager[None]:
-    """Inside, ``watcher(what)`` is called for what computes without a launch, or lets Python look at elements."""
+def watching(watcher: Callable[[str, Array], None]) -> contextlib.AbstractContextManager[None]:
+    """Inside, ``watcher(what, array)`` is called for what computes without a launch, or lets Python look at elements (see ``unseen``)."""
     return _listed((_watchers, watcher))
 
 
@@ -163,10 +163,15 @@ def idle(mark: int) -> Iterator[None]:
         del _idle[thread]
 
 
-def unseen(what: str) -> None:
-    """Tells watchers of something that no launch shows."""
+def unseen(what: str, array: Array = None) -> None:
+    """Tells watchers of something that no launch shows; of an ``array``, where it matters only if that was computed meanwhile."""
     for watch in _watchers:
-        watch(what)
+        watch(what, array)
+
+
+def only_recorded() -> bool:
+    """Whether launches of this thread compute nothing: whoever would look at elements looks away."""
+    return bool(_idle) and threading.get_ident() in _idle
 
 
 def _compute(kernel: Callable[..., None] | None, outs: list[Array], ins: Sequence[Array], attrs: dict[str, Any]) -> None:
@@ -183,7 +188,7 @@ def launch(op: Op, outs: list[Array], ins: Sequence[Array], attrs: dict[str, Any
     first = outs[0]
     for observe in _before:
         observe(op, outs, ins, attrs)
-    if not (type(first) is MetaArray or (_idle and threading.get_ident() in _idle)):
+    if not (type(first) is MetaArray or only_recorded()):
         kernel = op.kernel
         if op.overrides:
             kernel = op.overrides.get("numpy" if type(first) is np.ndarray else array_module(first).__name__, kernel)

@@ -330,6 +330,7 @@ class Tensor(History, Methods):
     def __deepcopy__(self, memo: dict[Int, Any]) -> Tensor:
         if self.grad_fn is not None:
             raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment.")
+        unseen("a copy of a tensor (deepcopy)")
         copy = type(self)._wrap(array_module(self._data).array(self._data))
         copy.requires_grad = self.requires_grad
         memo[id(self)] = copy

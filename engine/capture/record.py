@@ -179,8 +179,10 @@ class Recorder:
 
     # -- what happens meanwhile
 
-    def _refuse(self, what: str) -> None:
-        raise NotCaptured(f"it needs {what}")
+    def _refuse(self, what: str, array: Array) -> None:
+        known = self._known.get(id(array))
+        if array is None or (known is not None and known.array is None):
+            raise NotCaptured(f"it needs {what}")
 
     def _graded(self, leaf: Tensor) -> None:
         if leaf.grad is not None and not any(leaf is known for known in self._leaves):

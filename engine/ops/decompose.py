@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from engine.backend import Array, array_module
-from engine.dispatch import Op, broadcast_shapes
+from engine.dispatch import Op, broadcast_shapes, unseen
 from engine.graph import apply
 from engine.ops.elementwise import where
 from engine.ops.join import cat
@@ -214,6 +214,7 @@ def cholesky(input: Tensor, upper: bool = False) -> Tensor:
 
 def _factors(name: str, x: Tensor, *names: str) -> list[Tensor]:
     """The factors that LAPACK finds, unrecorded: their derivatives are written around them."""
+    unseen(f"a decomposition ({name})")
     results = _lapack(name, lambda la: getattr(la, name))(x._data, *names)
     return [x._wrap(np.ascontiguousarray(r) if isinstance(r, np.ndarray) else r) for r in results]
 
@@ -229,6 +230,7 @@ def qr(input: Tensor, mode: Any = "reduced") -> QR:
     if input.requires_grad:
         return _recorded_qr(input, mode)
     if mode == "r":
+        unseen("a decomposition (qr)")
         return QR(input.new_zeros(0), input._wrap(np.asarray(_lapack("qr", lambda la: la.qr)(input._data, "r"))))
     return QR(*_factors("qr", input, mode))
 

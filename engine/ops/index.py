@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.backend import Array, MetaArray, array_module
-from engine.dispatch import Op, Spec
+from engine.dispatch import Op, Spec, unseen
 from engine.dtypes import INTEGER, dtype
 from engine.graph import apply
 
@@ -76,6 +76,7 @@ def _plain(part: Any) -> Any:
     if isinstance(d, dtype):
         if d.category > INTEGER:
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+        unseen("elements as an index", part._data)
         return int(part._data) if part.ndim == 0 and d.category == INTEGER else part._data
     return np.asarray(part, np.int64 if not len(part) else None) if isinstance(part, list) else part
 

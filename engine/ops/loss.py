@@ -74,10 +74,7 @@ def _shares(xp: Any, x: Array) -> Array:
 def _cross_entropy_kernel(outs: list[Array], x: Array, target: Array, ignore_index: int, mean: bool) -> None:
     loss, counted = outs
     xp = array_module(x)
-    kept = target != ignore_index
-    safe = xp.where(kept, target, 0)
-    if isinstance(safe, np.ndarray) and not (int(safe.min()) >= 0 and int(safe.max()) < x.shape[1]):
-        raise out_of_bounds(safe, x.shape[1])
+    kept, safe = _classes(target, x.shape[1], ignore_index)
     top = xp.max(x, axis=1)
     logs = xp.log(xp.sum(xp.exp(x - top[:, None]), axis=1)) + top
     each = xp.where(kept, logs - xp.take_along_axis(x, safe[:, None], 1)[:, 0], 0)
@@ -85,7 +82,16 @@ def _cross_entropy_kernel(outs: list[Array], x: Array, target: Array, ignore_ind
     loss[...] = each.sum() / (counted if mean else 1)
 
 
-def out_of_bounds(target: Array, classes: int) -> IndexError:
+def _classes(target: Array, classes: int, ignore_index: int) -> tuple[Array, Array]:
+    """Which targets count, and all of them as class numbers. Raises IndexError where the host can see one that is none."""
+    kept = target != ignore_index
+    safe = array_module(target).where(kept, target, 0)
+    if isinstance(safe, np.ndarray) and safe.size and not (int(safe.min()) >= 0 and int(safe.max()) < classes):
+        raise _out_of_bounds(safe, classes)
+    return kept, safe
+
+
+def _out_of_bounds(target: Array, classes: int) -> IndexError:
     """The error for a class number that is none."""
     bad = next(int(t) for t in target.ravel() if not 0 <= t < classes)
     return IndexError(f"Target {bad} is out of bounds: the input has {classes} classes.")
@@ -127,6 +133,43 @@ def class_cross_entropy(x: Tensor, target: Tensor, ignore_index: int, mean: bool
     """The mean or sum of ``-log softmax(x)[target]`` of logits ``(N, C)`` and int64 classes ``(N)``. Raises IndexError for a class that is none."""
     loss: Tensor = apply(_cross_entropy, x, target, ignore_index=ignore_index, mean=mean)[0]
     return loss
+
+
+# -- what stands at a class
+
+
+def _picked_kernel(out: Array, x: Array, target: Array, ignore_index: int) -> None:
+    xp = array_module(x)
+    kept, safe = _classes(target, x.shape[1], ignore_index)
+    out[...] = xp.where(kept, xp.take_along_axis(x, safe[:, None], 1)[:, 0], 0)
+
+
+def _picked_data_kernel(out: Array, g: Array, target: Array, shape: tuple[int, ...], ignore_index: int) -> None:
+    xp = array_module(g)
+    hot = target[:, None] == xp.arange(shape[1]).reshape(-1, *(1,) * (target.ndim - 1))
+    out[...] = xp.where(hot & (target != ignore_index)[:, None], g[:, None], 0)
+
+
+_picked: Op = Op(
+    "picked",
+    ["x", "target"],
+    infer=lambda x, target, ignore_index: (target.shape, x.dtype),
+    kernel=_picked_kernel,
+    vjps={"x": lambda g, target, x_shape, ignore_index: apply(_picked_data, g, target, shape=x_shape, ignore_index=ignore_index)},
+)
+_picked_data: Op = Op(
+    "picked_data",
+    ["g", "target"],
+    infer=lambda g, target, shape, ignore_index: (shape, g.dtype),
+    kernel=_picked_data_kernel,
+    vjps={"g": lambda g, target, ignore_index: apply(_picked, g, target, ignore_index=ignore_index)},
+)
+
+
+def picked(x: Tensor, target: Tensor, ignore_index: int) -> Tensor:
+    """What ``x (N, C, ...)`` has at int64 classes ``(N, ...)``; 0 where the class is to be ignored. Raises IndexError for a class that is none."""
+    found: Tensor = apply(_picked, x, target, ignore_index=ignore_index)
+    return found
 
 
 def _squares_kernel(out: Array, x: Array, target: Array, mean: bool) -> None:

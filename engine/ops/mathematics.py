@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.backend import array_module
-from engine.dispatch import broadcast_shapes
+from engine.dispatch import broadcast_shapes, unseen
 from engine.dtypes import BOOL, FLOAT, float64
 from engine.graph import apply
 from engine.ops.elementwise import (
@@ -309,6 +309,7 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     like = elements if is_tensor(elements) else test_elements
     xp = array_module(like._data)
     a, b = (v._data if is_tensor(v) else xp.asarray(v) for v in (elements, test_elements))
+    unseen("a search for elements (isin)")
     return like._wrap(xp.asarray(xp.isin(a, b, invert=invert)))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from engine.backend import Array, array_module
-from engine.dispatch import Op
+from engine.dispatch import Op, unseen
 from engine.dtypes import INTEGER, int64
 from engine.graph import apply
 from engine.ops.dims import along, sizes, wrap_dim, wrap_dims
@@ -220,6 +220,7 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Val
 def unique(x: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:
     """The distinct elements (or slices of ``dim``) in order; on request where each element went and how often each occurs."""
     array = x._data
+    unseen("distinct elements (unique), whose number depends on them")
     found, inverse, counts = array_module(array).unique(array, return_inverse=True, return_counts=True, axis=dim)
     return _with_extras(x, found, inverse.reshape(array.shape if dim is None else -1), counts, return_inverse, return_counts)
 
@@ -227,6 +228,7 @@ def unique(x: Tensor, sorted: bool = True, return_inverse: bool = False, return_
 def unique_consecutive(x: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:
     """``unique`` of neighbours only: equal elements in a row become one."""
     array = x._data
+    unseen("distinct elements (unique_consecutive), whose number depends on them")
     xp = array_module(array)
     rows = array.reshape(-1) if dim is None else xp.moveaxis(array, dim, 0)
     n = rows.shape[0]
@@ -268,6 +270,7 @@ def searchsorted(
     rows = sorted_sequence._data
     xp = array_module(rows)
     wanted = values._data if hasattr(values, "_data") else xp.asarray(values)
+    unseen("places in an order (searchsorted)")
     if rows.ndim > 1 and rows.shape[:-1] != wanted.shape[:-1]:
         raise RuntimeError(
             f"boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and input value tensor must match, but we got boundaries tensor {list(rows.shape)} and input value tensor {list(wanted.shape)}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.backend import Array, MetaArray, array_module
-from engine.dispatch import Op, broadcast_shapes, count
+from engine.dispatch import Op, broadcast_shapes, count, unseen
 from engine.dtypes import BOOL, bool_
 from engine.graph import apply
 from engine.ops.dims import along, wrap_dim
@@ -273,6 +273,7 @@ def argwhere(input: Tensor) -> Tensor:
     """The indices of all elements that are not zero: ``(n, ndim)`` int64."""
     if isinstance(input._data, MetaArray):
         raise NotImplementedError("nonzero of a meta tensor has no shape")
+    unseen("the places of elements (nonzero), whose number depends on them")
     found = array_module(input._data).argwhere(input._data) if input.ndim else np.zeros((int(bool(input)), 0), np.int64)
     return input._wrap(found.astype(np.int64)).to(input.device)
 

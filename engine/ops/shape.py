@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.backend import Array, array_module, as_strided_array
-from engine.dispatch import Op, Spec, count
+from engine.dispatch import Op, Spec, count, unseen
 from engine.dtypes import INTEGER, dtype
 from engine.graph import apply
 from engine.ops.dims import along, sizes, wrap_dim, wrap_dims
@@ -81,6 +81,7 @@ def view(x: Tensor, *shape: Any) -> Tensor:
 def _reinterpret(x: Tensor, d: dtype) -> Tensor:
     if x.ndim == 0 and x.dtype.itemsize != d.itemsize:
         raise RuntimeError(f"self.dim() cannot be 0 to view {x.dtype.legacy_name} as {d.legacy_name} (different element sizes)")
+    unseen("another look at the bits of a tensor (view)")
     try:
         y = x._wrap(x._data.view(d.numpy))
     except ValueError as error:

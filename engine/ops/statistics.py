@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.backend import array_module
+from engine.dispatch import unseen
 from engine.dtypes import FLOAT, int64
 from engine.ops.dims import wrap_dim
 from engine.ops.elementwise import cast, where
@@ -135,6 +136,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
         raise RuntimeError("max must be larger than min")
     if input.dtype.category != FLOAT:
         raise RuntimeError(f"\"histogram_cpu\" not implemented for '{input.dtype.legacy_name}'")
+    unseen("a histogram (histc)")
     xp, values = array_module(input._data), input._data.reshape(-1)
     if min == max and values.size:
         min, max = float(values.min()), float(values.max())

@@ -10,7 +10,7 @@ from engine import Tensor
 from engine.dispatch import OPS
 from engine.graph import apply
 from engine.nn import functional as F
-from engine.ops import conv, norm, pool
+from engine.ops import conv, loss, norm, pool
 from engine.ops.random import Generator, drawing_from
 
 _rng = np.random.default_rng(7)
@@ -151,6 +151,8 @@ SAMPLES: dict[str, list[Sample]] = {
         (lambda x: F.cross_entropy(x, INDEX[0].to(x.device)), [normal(3, 4)]),
         (lambda x: F.cross_entropy(x, INDEX[1].to(x.device), ignore_index=0, reduction="sum"), [normal(3, 4)]),
     ],
+    "picked": [(lambda x: loss.picked(x, INDEX.to(x.device), 1), [normal(2, 3, 3)])],
+    "picked_data": [(lambda g: apply(OPS["picked_data"], g, INDEX.to(g.device), shape=(2, 4, 3), ignore_index=2), [normal(2, 3)])],
     "softmax": [(lambda x: torch.softmax(x, 1), [normal(2, 4)])],
     "log_softmax": [(lambda x: torch.log_softmax(x, 0), [normal(3, 2)])],
 }
@@ -229,6 +231,12 @@ COMPOSITES: dict[str, Sample] = {
     "layer_norm": (lambda x, w, b: F.layer_norm(x, (4,), w, b), [normal(3, 4), normal(4), normal(4)]),
     "batch_norm": (lambda x, w, b: F.batch_norm(x, None, None, w, b, True), [normal(5, 3, 2, 2), normal(3), normal(3)]),
     "cross_entropy": (lambda x: F.cross_entropy(x, torch.tensor([1, 0, 2]).to(x.device), label_smoothing=0.1), [normal(3, 4)]),
+    "smoothed_cross_entropy": (
+        lambda x: F.cross_entropy(
+            x, INDEX.to(x.device), torch.tensor([0.5, 1.0, 2.0]).double().to(x.device), ignore_index=1, label_smoothing=0.1
+        ),
+        [normal(2, 3, 3)],
+    ),
     "weighted_nll": (
         lambda x: F.nll_loss(
             torch.log_softmax(x, 1), torch.tensor([1, -100, 2]).to(x.device), torch.tensor([0.5, 2.0, 1.0]).double().to(x.device)

@@ -6,12 +6,12 @@ from typing import Literal
 
 import numpy as np
 
+from engine.dispatch import only_recorded
 from engine.dtypes import FLOAT
 from engine.nn.functional.reduction import reduced, same_shape
 from engine.ops.elementwise import where
-from engine.ops.loss import class_cross_entropy, log_softmax, out_of_bounds, squared_distance
+from engine.ops.loss import class_cross_entropy, log_softmax, picked, squared_distance
 from engine.ops.mathematics import xlogy
-from engine.ops.scatter import gather
 from engine.ops.unary import softplus as _softplus
 from engine.tensor import Tensor
 
@@ -88,12 +88,16 @@ def binary_cross_entropy(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Cross-entropy of probabilities ``input`` with ``target``; logarithms end at -100. Raises RuntimeError for an ``input`` outside of [0, 1]."""
+    """Cross-entropy of probabilities ``input`` with ``target``; logarithms end at -100.
+
+    Raises RuntimeError for an ``input`` outside of [0, 1]; in a captured step the loss is NaN then.
+    """
     if input.shape != target.shape:
         raise ValueError(
             f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) is deprecated. Please ensure they have the same size."
         )
-    if isinstance(input._data, np.ndarray) and input.numel() and not (float(input._data.min()) >= 0 and float(input._data.max()) <= 1):
+    seen = isinstance(input._data, np.ndarray) and input.numel() and not only_recorded()
+    if seen and not (float(input._data.min()) >= 0 and float(input._data.max()) <= 1):
         raise RuntimeError("all elements of input should be between 0 and 1")
     loss = -(target * input.log().clamp(min=-100) + (1 - target) * (1 - input).log().clamp(min=-100))
     return reduced(loss if weight is None else loss * weight, reduction, size_average, reduce)
@@ -137,20 +141,17 @@ def nll_loss(
         raise RuntimeError(
             f"weight tensor should be defined either for all {batched.shape[1]} classes or no classes but got weight tensor of shape: {list(weight.shape)}"
         )
-    kept = classes != ignore_index
-    safe = where(kept, classes, 0)
-    if (
-        isinstance(safe._data, np.ndarray)
-        and safe.numel()
-        and not (int(safe._data.min()) >= 0 and int(safe._data.max()) < batched.shape[1])
-    ):
-        raise out_of_bounds(safe._data, batched.shape[1])
-    picked = -gather(batched, 1, safe.unsqueeze(1)).squeeze(1)
-    w = kept.to(input.dtype) if weight is None else weight[safe] * kept.to(input.dtype)
-    picked = where(kept, picked * w, 0)
+    counts = _counts(batched, classes, weight, ignore_index)
+    loss = -picked(batched, classes, ignore_index) * counts
     if reduction == "mean":
-        return picked.sum() / w.sum()
-    return reduced(picked if input.ndim > 1 else picked.squeeze(0), reduction)
+        return loss.sum() / counts.sum()
+    return reduced(loss if input.ndim > 1 else loss.squeeze(0), reduction)
+
+
+def _counts(input: Tensor, classes: Tensor, weight: Tensor | None, ignore_index: int) -> Tensor:
+    """How much each target counts: its class's weight, or 1; 0 if it is ignored."""
+    each = input.new_ones(input.shape[1]) if weight is None else weight.detach()
+    return picked(each.reshape(-1, *(1,) * (input.ndim - 2)).expand(input.shape), classes, ignore_index)
 
 
 def cross_entropy(
@@ -180,13 +181,10 @@ def cross_entropy(
     loss = nll_loss(logp, target, weight, ignore_index=ignore_index, reduction=reduction)
     if label_smoothing == 0:
         return loss
-    kept = (target != ignore_index).to(input.dtype)
-    w = input.new_ones(input.shape[dim]) if weight is None else weight
-    smooth = -(logp * w.reshape(-1, *(1,) * (input.ndim - dim - 1))).sum(dim) * kept
-    if reduction == "mean":
-        smooth = smooth.sum() / (w[where(target != ignore_index, target, 0)] * kept).sum()
-    else:
-        smooth = reduced(smooth, reduction)
+    batched, classes = (input, target.long()) if input.ndim > 1 else (input.unsqueeze(0), target.long().unsqueeze(0))
+    smooth = -(logp if weight is None else logp * weight.reshape(-1, *(1,) * (input.ndim - dim - 1))).sum(dim)
+    smooth = smooth * _counts(batched, classes, None, ignore_index).reshape(smooth.shape)
+    smooth = smooth.sum() / _counts(batched, classes, weight, ignore_index).sum() if reduction == "mean" else reduced(smooth, reduction)
     return loss * (1 - label_smoothing) + smooth * (label_smoothing / input.shape[dim])
 
 

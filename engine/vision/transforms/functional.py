@@ -38,11 +38,11 @@ def crop(image: Picture, top: int, left: int, height: int, width: int) -> Pictur
 
 
 def hflip(image: Picture) -> Picture:
-    return Tensor._wrap(image._data[..., ::-1].copy()) if isinstance(image, Tensor) else ImageOps.mirror(image)
+    return image.flip(-1) if isinstance(image, Tensor) else ImageOps.mirror(image)
 
 
 def vflip(image: Picture) -> Picture:
-    return Tensor._wrap(image._data[..., ::-1, :].copy()) if isinstance(image, Tensor) else ImageOps.flip(image)
+    return image.flip(-2) if isinstance(image, Tensor) else ImageOps.flip(image)
 
 
 def resize(image: Picture, height: int, width: int) -> Picture:
