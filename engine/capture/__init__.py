@@ -103,7 +103,7 @@ class Compiled:
             difference = first.same(second)
             if difference:
                 raise NotCaptured(difference)
-            program = Program(first, native(), self.fuse, self.plan)
+            program = self._planned(first)
         except NotCaptured as reason:
             _log.warning("%s runs without capture: %s", self._name, reason)
             return None
@@ -111,6 +111,15 @@ class Compiled:
         if program.launched and self.fuse:
             _log.info("%s: launched from Python: %s", self._name, ", ".join(sorted(set(program.launched))))
         return program
+
+    def _planned(self, tape: Tape) -> Program:
+        try:
+            return Program(tape, native(), self.fuse, self.plan)
+        except NotCaptured:
+            raise
+        except Exception as error:  # a fault of ours, where the step itself can run
+            _log.exception("a fault of Epochline, not of %s: please report it", self._name)
+            raise NotCaptured(f"planning it failed ({type(error).__name__}: {error})") from error
 
     def _record(self, arguments: tuple[Any, ...], mark: int) -> tuple[Tape, bool]:
         recorder = Recorder(arguments, mark)

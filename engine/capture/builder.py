@@ -40,10 +40,10 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
 
 class Builder:
-    """Walks a tape once and collects instructions. Without ``fuse`` every call is launched from Python, in the order of the tape."""
+    """Walks a tape once and collects instructions. Without ``fuse``, or kernels, every call is launched from Python, in the order of the tape."""
 
     def __init__(self, tape: Tape, native: Any, fuse: bool, plan: dict[str, int]) -> None:
-        self.tape, self.native, self.fuse, self.choice = tape, native, fuse, Choice(plan)
+        self.tape, self.native, self.fuse, self.choice = tape, native, fuse and native is not None, Choice(plan)
         self.instructions: list[Instruction] = []
         self.storage: dict[Value, Storage] = {}
         self.lazy: dict[Value, Symbol] = {}
@@ -334,7 +334,7 @@ class Builder:
             if not isinstance(call.attrs, Hyper):
                 self.pieces = None
             apply = RULES.get(call.op.name) or RULES.get(_kind(call))
-            if self.fuse and self.native is not None and call.op.view is None and apply is not None:
+            if self.fuse and call.op.view is None and apply is not None:
                 with contextlib.suppress(NotTraceable):
                     if apply(self, call):
                         continue
