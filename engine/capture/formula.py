@@ -19,7 +19,7 @@ CODES = {
     name: i
     for i, name in enumerate(
         (
-            "copy", "neg", "abs", "sqrt", "exp", "log", "tanh", "erf", "sign", "floor", "ceil", "rint", "trunc", "log1p", "not",
+            "copy", "neg", "abs", "sqrt", "exp", "log", "tanh", "erf", "sign", "floor", "ceil", "rint", "trunc", "log1p", "expm1", "not",
             "add", "sub", "mul", "div", "max", "min", "gt", "ge", "lt", "le", "eq", "ne", "and", "or", "masked", "where", "fma", "fnma", "fms",
         )
     )
@@ -198,7 +198,7 @@ class Mathematics:
     _NAMES = {
         "add": "add", "subtract": "sub", "multiply": "mul", "true_divide": "div", "divide": "div", "maximum": "max", "minimum": "min", "negative": "neg",
         "absolute": "abs", "abs": "abs", "sqrt": "sqrt", "exp": "exp", "log": "log", "tanh": "tanh", "sign": "sign", "floor": "floor", "ceil": "ceil",
-        "rint": "rint", "trunc": "trunc", "log1p": "log1p", "greater": "gt", "greater_equal": "ge", "less": "lt", "less_equal": "le", "equal": "eq",
+        "rint": "rint", "trunc": "trunc", "log1p": "log1p", "expm1": "expm1", "greater": "gt", "greater_equal": "ge", "less": "lt", "less_equal": "le", "equal": "eq",
         "not_equal": "ne", "logical_and": "and", "logical_or": "or", "logical_not": "not", "bitwise_and": "and", "bitwise_or": "or", "invert": "not", "where": "where", "erf": "erf", "copy": "copy",
     }  # fmt: skip
 

@@ -254,7 +254,7 @@ def test_large_formulas_are_cut_into_tasks() -> None:
     agree(lambda x, y: ((x - y) ** 2).mean(), normal(300, 500), normal(300, 1, seed=1))
 
 
-@pytest.mark.parametrize("function", [np.exp, np.log, np.tanh])
+@pytest.mark.parametrize("function", [np.exp, np.log, np.tanh, np.expm1, np.log1p])
 def test_functions_at_their_edges(function: Any) -> None:
     x = np.array(
         [0.0, -0.0, 1e-30, 1e-6, 0.3, 1.0, 5.0, 50.0, 88.0, 90.0, 1e30, np.inf, -1e-6, -0.3, -5.0, -80.0, -90.0, -110.0, -np.inf, np.nan],

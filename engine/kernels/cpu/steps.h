@@ -6,7 +6,7 @@ namespace elementwise {
 
 // engine/capture/formula.py has the same names in the same order.
 enum Code : int {
-    COPY, NEG, ABS, SQRT, EXP, LOG, TANH, ERF, SIGN, FLOOR, CEIL, RINT, TRUNC, LOG1P, NOT,
+    COPY, NEG, ABS, SQRT, EXP, LOG, TANH, ERF, SIGN, FLOOR, CEIL, RINT, TRUNC, LOG1P, EXPM1, NOT,
     ADD, SUB, MUL, DIV, MAX, MIN, GT, GE, LT, LE, EQ, NE, AND, OR, MASKED, WHERE, FMA, FNMA, FMS,
 };
 constexpr int CODES = FMS + 1;
@@ -37,6 +37,13 @@ static inline vf vlog1p(vf x) {
     y = pick(u == splat(1.f), x, y);
     return pick(u == splat(__builtin_inff()), u, y);
 }
+// exp(x) - 1 where the difference loses x's last bits: corrected likewise.
+static inline vf vexpm1(vf x) {
+    vf u = vexp(x), v = u - 1.f;
+    vf y = v * (x / vlog(u));
+    y = pick(u == splat(1.f), x, y);
+    return pick((v == splat(-1.f)) | (u == splat(__builtin_inff())), v, y);
+}
 
 template <int C>
 static inline vf apply(vf x, [[maybe_unused]] vf y, [[maybe_unused]] vf z) {
@@ -54,6 +61,7 @@ static inline vf apply(vf x, [[maybe_unused]] vf y, [[maybe_unused]] vf z) {
     if constexpr (C == RINT) return rounded(x);
     if constexpr (C == TRUNC) return pick(x < vf{}, -floored(-x), floored(x));
     if constexpr (C == LOG1P) return vlog1p(x);
+    if constexpr (C == EXPM1) return vexpm1(x);
     if constexpr (C == NOT) return truth(x == vf{});
     if constexpr (C == ADD) return x + y;
     if constexpr (C == SUB) return x - y;
