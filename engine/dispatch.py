@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.backend import CPU, Array, MetaArray, array_module, device, device_of, empty, hushed, is_scalar, quiet, quietly
+from engine.backend import CPU, Array, MetaArray, array_module, device, device_of, empty, hush, hushed, is_scalar, quietly, unhush
 
 Spec = tuple[tuple[int, ...], Any]
 """The shape and the NumPy dtype of an array."""
@@ -24,6 +24,7 @@ Call = tuple[list[Array], Sequence[Array], dict[str, Any]]
 """What an op is launched with: arrays for its results, inputs, attributes."""
 
 OPS: dict[str, Op] = {}
+_host_array, _host_empty = np.ndarray, np.empty
 
 
 class Op:
@@ -179,8 +180,11 @@ def _compute(kernel: Callable[..., None] | None, outs: list[Array], ins: Sequenc
     if hushed.inside:
         kernel(outs[0] if len(outs) == 1 else outs, *ins, **attrs)
     else:
-        with quiet():
+        before = hush()
+        try:
             kernel(outs[0] if len(outs) == 1 else outs, *ins, **attrs)
+        finally:
+            unhush(before)
 
 
 def launch(op: Op, outs: list[Array], ins: Sequence[Array], attrs: dict[str, Any]) -> None:
@@ -234,7 +238,7 @@ def run(op: Op, ins: Sequence[Array], attrs: dict[str, Any]) -> list[Array]:
     if op.view is not None:
         return [_view(op, ins[0], attrs)]
     for x in ins:
-        if type(x) is not np.ndarray:
+        if type(x) is not _host_array:
             where = _common_device(op, ins)
             break
     else:
@@ -244,7 +248,7 @@ def run(op: Op, ins: Sequence[Array], attrs: dict[str, Any]) -> list[Array]:
         outs = [empty(shape, dtype, where) for shape, dtype in specs]
     else:
         shape, dtype = specs
-        outs = [np.empty(shape, dtype) if where is CPU else empty(shape, dtype, where)]
+        outs = [_host_empty(shape, dtype) if where is CPU else empty(shape, dtype, where)]
     if _idle and (mark := _idle.get(threading.get_ident())) is not None:
         for out in outs:
             if out.size and not isinstance(out, MetaArray):

@@ -24,11 +24,19 @@ def _infer(a: Any, b: Any) -> Spec:
     return (*broadcast_shapes(rows[:-2], columns[:-2]), rows[-2], columns[-1]), a.dtype
 
 
+def _matmul_kernel(out: Array, a: Array, b: Array) -> None:
+    """By ``dot`` where it does: the same product, begun in half the time."""
+    if a.ndim == b.ndim == 2:
+        array_module(out).dot(a, b, out=out)
+    else:
+        array_module(out).matmul(a, b, out=out)
+
+
 _matmul = Op(
     "matmul",
     ["a", "b"],
     infer=_infer,
-    kernel=lambda out, a, b: array_module(out).matmul(a, b, out=out),
+    kernel=_matmul_kernel,
     vjps={"a": lambda g, b: matmul(g, transpose(b, -1, -2)), "b": lambda g, a: matmul(transpose(a, -1, -2), g)},
     flops=lambda outs, ins, attrs: 2 * outs[0].size * ins[0].shape[-1],
 )
@@ -279,7 +287,7 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
 
 def _linear_kernel(out: Any, x: Any, w: Any, b: Any = None) -> None:
     rows = out if out.ndim == 2 else out.reshape(-1, w.shape[0])
-    array_module(out).matmul(x if x.ndim == 2 else x.reshape(-1, w.shape[1]), w.T, out=rows)
+    array_module(out).dot(x if x.ndim == 2 else x.reshape(-1, w.shape[1]), w.T, out=rows)
     if b is not None:
         rows += b
 
@@ -305,7 +313,7 @@ _linear_weight = Op(
     "linear_weight",
     ["v", "x"],
     infer=lambda v, x: ((v.shape[-1], x.shape[-1]), x.dtype),
-    kernel=lambda out, v, x: array_module(out).matmul(_rows_of(v).T, _rows_of(x), out=out),
+    kernel=lambda out, v, x: array_module(out).dot(_rows_of(v).T, _rows_of(x), out=out),
     vjps={
         "v": lambda g, x, v_shape: reshape(matmul(_rows(x), transpose(g, 0, 1)), v_shape),
         "x": lambda g, v, x_shape: reshape(matmul(_rows(v), g), x_shape),

@@ -156,13 +156,15 @@ class Optimizer:
         slots = self.active_slots(group)
         updated = [p for p in group["params"] if p.grad is not None]
         calls: list[Call] = []
-        before = hyper = None
+        changing = bool(slots or self.numbers)
+        before = now = hyper = None
         numbers: dict[str, Any] = {}
         for p in updated:
             state = self.state[p]
             for tell in stepping:
                 tell(p, state)
-            now = self.pace(group, state)
+            if changing:
+                now = self.pace(group, state)
             if hyper is not None and now == before:
                 state.update(numbers)
             else:
