@@ -134,7 +134,8 @@ class Optimizer:
 
     def pace(self, group: dict[str, Any], state: dict[str, Any]) -> list[Any]:
         """Where a parameter is on its way: its numbers, and whether it has been updated before."""
-        return [*map(state.get, self.numbers), all(map(state.__contains__, self.active_slots(group)))]
+        slots = self.active_slots(group)
+        return [*map(state.get, self.numbers), not slots or slots[0] in state]
 
     def active_slots(self, group: dict[str, Any]) -> tuple[str, ...]:
         """The slots that a group's settings need."""
