@@ -104,6 +104,12 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], Callable[[An
     "recurrent": (Recurrent, (4, 6, 6), ADAM),
     "tokens": (Tokens, (3, 7), SGD),
     "groups": (lambda: nn.Sequential(nn.Conv2d(4, 8, 3, groups=2), nn.GroupNorm(2, 8), nn.ReLU(), *head(8)), (3, 4, 6, 6), SGD),
+    "depthwise": (
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 20, 3, padding=1), nn.ReLU(), nn.Conv2d(20, 20, 3, 2, 1, groups=20, bias=False), nn.BatchNorm2d(20), nn.ReLU(), nn.Conv2d(20, 8, 1), *head(8),
+        ),
+        (3, 3, 9, 8), SGD,
+    ),
     "dropout": (lambda: nn.Sequential(nn.Linear(30, 40), nn.ReLU(), nn.Dropout(0.5), nn.Linear(40, 5)), (13, 30), ADAM),
 }  # fmt: skip
 

@@ -181,6 +181,16 @@ def test_convolution(n: int, c: int, o: int, h: int, w: int, shape: dict[str, An
 
 
 @examples
+@given(st.integers(1, 3), st.integers(2, 40), st.integers(9, 14), st.integers(9, 14), geometry, st.booleans())
+def test_convolution_of_each_channel_by_itself(n: int, c: int, h: int, w: int, shape: dict[str, Any], biased: bool) -> None:
+    def conv(x: Any, weight: Any, bias: Any) -> Any:
+        y = F.conv2d(x, weight, bias if biased else None, shape["stride"], shape["padding"], shape["dilation"], groups=c)
+        return y if biased else y + bias.sum()
+
+    assert agree(conv, normal(n, c, h, w), normal(c, 1, *shape["kernel"], seed=1), normal(c, seed=2)).is_native
+
+
+@examples
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(1, 17), st.integers(1, 17), st.integers(0, 2))
 def test_winograd(n: int, c: int, o: int, h: int, w: int, padding: int) -> None:
     if min(h, w) + 2 * padding < 3:

@@ -1,4 +1,4 @@
-"""Convolutions, with channels last: directly, or by Winograd's transform where timing says so."""
+"""Convolutions, with channels last: directly, or by Winograd's transform where timing says so; each channel by itself where that is asked for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.capture.builder import FLOAT, OUT, Builder, Product, rule
 from engine.capture.layout import Storage, channels_last
-from engine.capture.record import Call
+from engine.capture.record import Call, Value
 from engine.kernels.native import address
 
 DIRECT, WINOGRAD, COLUMNS = 0, 1, 2
@@ -18,10 +18,15 @@ _ENOUGH, _LONG = 1024, 0.01  # places of the result that are timed, and seconds 
 MOST_TAPS = 128
 
 
+def _channels(x: Sequence[int], y: Sequence[int]) -> tuple[int, ...]:
+    """How many channels there are, where there are as many after as before."""
+    return (x[1],) if x[1] == y[1] else ()
+
+
 def _shape(x: Sequence[int], w: Sequence[int], y: Sequence[int], attrs: dict[str, Any]) -> list[int] | None:
     """The kernel's description of a convolution of one or two spatial dimensions; None for what it cannot do."""
     rank = len(x) - 2
-    if rank not in (1, 2) or attrs["groups"] != 1 or np.prod(w[2:]) > MOST_TAPS:
+    if rank not in (1, 2) or attrs["groups"] not in (1, *_channels(x, y)) or np.prod(w[2:]) > MOST_TAPS:
         return None
 
     def pair(sizes: Sequence[int], filler: int) -> list[int]:
@@ -80,6 +85,11 @@ def _algorithm(b: Builder, kind: str, shape: list[int]) -> tuple[int, Storage]:
     return algorithm, b.temporary((work(algorithm),))
 
 
+def _last_first(w: Value) -> tuple[int, ...]:
+    """The order of a weight's dimensions in which its first, the channels, lies innermost."""
+    return (*range(1, len(w.shape)), 0)
+
+
 @rule("conv", "conv_data")
 def product(b: Builder, call: Call) -> bool:
     """The convolution of an input, or of the output's gradient, with the weight."""
@@ -90,9 +100,16 @@ def product(b: Builder, call: Call) -> bool:
     shape = _shape(x.shape, w.shape, y.shape, call.attrs)
     if shape is None or out.dtype != FLOAT:
         return False
+    order = channels_last(len(out.shape))
+    if call.attrs["groups"] > 1:
+        s, weight = b.last(source), b.dense(w, _last_first(w))
+        shifts = [] if kind == "data" else [0 if bias is None else b.dense(bias)]
+        to = b.new(out, order)
+        b.emit(f"depthwise_{kind}", [*shape, s, weight, *shifts, to], [s, weight, *(i for i in shifts if i)], [to])
+        return True
     algorithm, work = _algorithm(b, kind, shape)
     s, weight, shift = b.last(source), b.dense(w), None if bias is None else b.dense(bias)
-    to = b.new(out, channels_last(len(out.shape)))
+    to = b.new(out, order)
     b.product(Product(f"conv_{kind}", [algorithm], [*shape, s, weight, OUT, work], [s, weight, work], to, shift), out)
     return True
 
@@ -104,8 +121,12 @@ def weight(b: Builder, call: Call) -> bool:
     shape = _shape(x.shape, out.shape, g.shape, call.attrs)
     if shape is None or out.dtype != FLOAT:
         return False
-    algorithm, work = _algorithm(b, "weight", shape)
     s, t = b.last(x), b.last(g)
+    if call.attrs["groups"] > 1:
+        y = b.new(out, _last_first(out))
+        b.emit("depthwise_weight", [*shape, s, t, y], [s, t], [y])
+        return True
+    algorithm, work = _algorithm(b, "weight", shape)
     y = b.new(out)
     b.emit("conv_weight", [algorithm, *shape, s, t, y, work], [s, t], [y, work])
     return True

@@ -1,6 +1,7 @@
 // The kernels' C interface: a program is a row of numbers - a kernel, how many arguments, the arguments - and one call runs it.
 // Pointers and sizes are 64-bit integers, real numbers the bits of a double. tests/capture and tests/data hold each against NumPy.
 #include "conv.h"
+#include "depthwise.h"
 #include "elementwise.h"
 #include "images.h"
 #include "pooling.h"
@@ -78,6 +79,21 @@ void conv_weight(Arguments a) {
     auto s = a.shape<conv::Shape>();
     float *x = a.floats(), *g = a.floats(), *gw = a.floats(), *work = a.floats();
     algorithm ? winograd::weight(s, x, g, gw, work) : conv::weight(s, x, g, gw, work);
+}
+void depthwise_forward(Arguments a) {
+    auto s = a.shape<conv::Shape>();
+    float *x = a.floats(), *w = a.floats(), *shift = a.floats();
+    depthwise::forward(s, x, w, shift, a.floats());
+}
+void depthwise_data(Arguments a) {
+    auto s = a.shape<conv::Shape>();
+    float *g = a.floats(), *w = a.floats();
+    depthwise::data(s, g, w, a.floats());
+}
+void depthwise_weight(Arguments a) {
+    auto s = a.shape<conv::Shape>();
+    float *x = a.floats(), *g = a.floats();
+    depthwise::weight(s, x, g, a.floats());
 }
 
 void map(Arguments a) {
@@ -236,7 +252,8 @@ struct Entry {
 };
 #define ENTRY(name) {#name, name}
 const Entry table[] = {
-    ENTRY(matmul), ENTRY(conv_forward), ENTRY(conv_data), ENTRY(conv_weight), ENTRY(map), ENTRY(map_pieces), ENTRY(copy), ENTRY(fill),
+    ENTRY(matmul), ENTRY(conv_forward), ENTRY(conv_data), ENTRY(conv_weight), ENTRY(depthwise_forward), ENTRY(depthwise_data),
+    ENTRY(depthwise_weight), ENTRY(map), ENTRY(map_pieces), ENTRY(copy), ENTRY(fill),
     ENTRY(add_integers), ENTRY(sum_rows), ENTRY(softmax), ENTRY(softmax_gradient), ENTRY(cross_entropy), ENTRY(cross_entropy_gradient), ENTRY(embedding), ENTRY(embedding_gradient),
     ENTRY(normalize), ENTRY(normalize_gradient), ENTRY(max_pool), ENTRY(max_pool_gradient), ENTRY(avg_pool), ENTRY(avg_pool_gradient), ENTRY(dropout),
     ENTRY(uniform), ENTRY(augment),
