@@ -16,7 +16,7 @@ import numpy as np
 
 from engine.capture import formula
 from engine.capture.choice import Choice
-from engine.capture.formula import Live, NotTraceable, Symbol, nodes, operands, reads
+from engine.capture.formula import Live, NotTraceable, Symbol, nodes, operands
 from engine.capture.instruction import OUT, Instruction, Product, Recipe, Update
 from engine.capture.layout import COLUMN, FULL, ONE, ROW, Buffer, Storage, channels_last, dense_steps, rows_of, viewed
 from engine.capture.record import Call, Draw, NotCaptured, Tape, Value
@@ -187,7 +187,12 @@ class Builder:
 
     def settle(self, v: Value) -> None:
         """Computes what waits for ``v``'s elements as they are now: they are about to change."""
-        waiting = [w for w, s in self.lazy.items() if w not in self.storage and self.left[w] > 0 and reads(s, v)]
+        buffer = self.storage[v].buffer
+
+        def touched(s: Symbol) -> bool:
+            return any(o in self.storage and self.storage[o].buffer.meets(buffer) for o in operands(s))
+
+        waiting = [w for w, s in self.lazy.items() if w not in self.storage and (self.left[w] > 0 or id(w) in self.kept) and touched(s)]
         for w in waiting:
             self.compute([w])
 

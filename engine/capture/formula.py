@@ -256,10 +256,6 @@ def operands(s: Symbol) -> list[Any]:
     return list(dict.fromkeys(node.leaf for node in nodes(s) if node.code == "operand"))
 
 
-def reads(s: Symbol, v: Any) -> bool:
-    return any(o is v for o in operands(s))
-
-
 def traced(rule: Callable[..., Any] | str, operands: Sequence[Any], attrs: dict[str, Any]) -> Any:
     """What ``rule`` makes of symbols: a symbol, or a tuple of them. Raises NotTraceable."""
     function = getattr(MATHEMATICS, rule) if isinstance(rule, str) else lambda *xs, **kw: rule(MATHEMATICS, *xs, **kw)

@@ -158,6 +158,8 @@ class Recorder:
         finally:
             for hook, tell in hooks:
                 hook.remove(tell)
+        if self._generator.get_state() != self._drawn_to:
+            raise NotCaptured("it draws random numbers in another way than by an op, or sets its generator")
         for t in [result] if isinstance(result, Tensor) else result or ():
             if not isinstance(t, Tensor):
                 raise NotCaptured(f"it returns {type(t).__name__}, where tensors or nothing can be returned")

@@ -34,7 +34,7 @@ class ReLU(_InPlace):
     """``max(x, 0)``."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.relu_(input) if self.inplace else F.relu(input)
+        return F.relu(input, self.inplace)
 
 
 class ReLU6(_InPlace):

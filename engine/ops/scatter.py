@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from engine.tensor import Tensor
 
 
-def _grid(index: Array, dim: int) -> tuple[Array, ...]:
-    """The index of every element that an index along ``dim`` names."""
+def _grid(index: Array, dim: int, n: int) -> tuple[Array, ...]:
+    """The index of every element that an index along ``dim``, of size ``n``, names. Raises RuntimeError where the host can see one out of range."""
+    if isinstance(index, np.ndarray) and not (int(index.min()) >= 0 and int(index.max()) < n):
+        bad = int(index.max()) if int(index.max()) >= n else int(index.min())
+        raise RuntimeError(f"index {bad} is out of bounds for dimension {dim} with size {n}")
     xp = array_module(index)
     places = [xp.arange(n).reshape((-1,) + (1,) * (index.ndim - 1 - i)) for i, n in enumerate(index.shape)]
     places[dim] = index
@@ -29,7 +32,7 @@ def _grid(index: Array, dim: int) -> tuple[Array, ...]:
 
 
 def _gather_kernel(out: Array, x: Array, index: Array, dim: int) -> None:
-    out[...] = x[_grid(index, dim)]
+    out[...] = x[_grid(index, dim, x.shape[dim])]
 
 
 _gather: Op = Op(
@@ -43,7 +46,7 @@ _gather: Op = Op(
 
 def _scatter_add_kernel(out: Array, g: Array, index: Array, dim: int, shape: tuple[int, ...]) -> None:
     out.fill(0)
-    array_module(out).add.at(out, _grid(index, dim), g)
+    array_module(out).add.at(out, _grid(index, dim, shape[dim]), g)
 
 
 _scatter_add: Op = Op(
@@ -64,7 +67,7 @@ _scatter: Op = Op(
     "scatter",
     ["x", "src", "index"],
     infer=lambda x, src, index, dim: (x.shape, x.dtype),
-    kernel=lambda out, x, src, index, dim: _put_kernel(out, x, src, _grid(index, dim)),
+    kernel=lambda out, x, src, index, dim: _put_kernel(out, x, src, _grid(index, dim, x.shape[dim])),
     vjps={
         "x": lambda g, index, dim, src_shape: apply(_scatter, g, g.new_zeros(src_shape), index, dim=dim),
         "src": lambda g, index, dim: apply(_gather, g, index, dim=dim),
@@ -73,7 +76,7 @@ _scatter: Op = Op(
 
 
 def _check_places(x: Tensor, dim: int, index: Tensor, name: str, src: Tensor | None = None, whole: bool = False) -> int:
-    """The dimension counted from the front. Raises for an index that does not fit ``x``, or reaches outside of ``src``."""
+    """The dimension counted from the front. Raises for an index of a shape that does not fit ``x`` and ``src``."""
     at = wrap_dim(dim, x.ndim)
     if index.numel() == 0:
         return at
@@ -90,10 +93,6 @@ def _check_places(x: Tensor, dim: int, index: Tensor, name: str, src: Tensor | N
                 f"Size does not match at dimension {i} expected index {list(index.shape)} to be no larger than self {list(x.shape)} apart from dimension {at}"
                 + ("" if src is None else f" and to be no larger size than src {list(src.shape)}")
             )
-    n, values = (x.shape[at] if x.ndim else 1), index._data
-    if isinstance(values, np.ndarray) and not (int(values.min()) >= 0 and int(values.max()) < n):
-        bad = int(values.max()) if int(values.max()) >= n else int(values.min())
-        raise RuntimeError(f"index {bad} is out of bounds for dimension {at} with size {n}")
     return at
 
 
@@ -166,7 +165,7 @@ def _combined(name: str) -> Callable[..., None]:
         combine = getattr(array_module(out), name)
         for k in range(index.shape[dim]):
             one = along(dim, slice(k, k + 1))
-            places = _grid(index[one], dim)
+            places = _grid(index[one], dim, out.shape[dim])
             out[places] = combine(out[places], src[one])
 
     return kernel

@@ -308,3 +308,17 @@ def test_sparse_initialization() -> None:
     assert (w == 0).sum(0).tolist() == [3, 3, 3, 3]
     with pytest.raises(ValueError, match="2 dimensions"):
         nn.init.sparse_(torch.empty(3), 0.1)
+
+
+@pytest.mark.parametrize(
+    "name", ["celu", "elu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "mish", "relu", "relu6", "selu", "silu"]
+)
+def test_an_activation_in_place_has_the_same_derivative(name: str) -> None:
+    function, x = getattr(torch.nn.functional, name), torch.randn(5, 7, requires_grad=True)
+    gradients = []
+    for inplace in (False, True):
+        y = x * 3
+        function(y, inplace=inplace).square().sum().backward()
+        gradients.append(x.grad)
+        x.grad = None
+    assert torch.equal(*gradients)

@@ -100,15 +100,15 @@ def product(b: Builder, call: Call) -> bool:
     shape = _shape(x.shape, w.shape, y.shape, call.attrs)
     if shape is None or out.dtype != FLOAT:
         return False
-    order = channels_last(len(out.shape))
+    order, shift = channels_last(len(out.shape)), None if bias is None else b.dense(bias)
     if call.attrs["groups"] > 1:
         s, weight = b.last(source), b.dense(w, _last_first(w))
-        shifts = [] if kind == "data" else [0 if bias is None else b.dense(bias)]
         to = b.new(out, order)
-        b.emit(f"depthwise_{kind}", [*shape, s, weight, *shifts, to], [s, weight, *(i for i in shifts if i)], [to])
+        given = [s, weight, *([shift or 0] if kind == "forward" else [])]
+        b.emit(f"depthwise_{kind}", [*shape, *given, to], [g for g in given if isinstance(g, Storage)], [to])
         return True
     algorithm, work = _algorithm(b, kind, shape)
-    s, weight, shift = b.last(source), b.dense(w), None if bias is None else b.dense(bias)
+    s, weight = b.last(source), b.dense(w)
     to = b.new(out, order)
     b.product(Product(f"conv_{kind}", [algorithm], [*shape, s, weight, OUT, work], [s, weight, work], to, shift), out)
     return True

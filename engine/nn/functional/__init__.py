@@ -16,6 +16,5 @@ from engine.nn.functional.vision import *
 from engine.ops.linalg import bilinear as bilinear
 from engine.ops.linalg import linear as linear
 from engine.ops.pad import pad as pad
-from engine.ops.unary import relu as relu
 from engine.ops.unary import sigmoid as sigmoid
 from engine.ops.unary import tanh as tanh

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from engine.dtypes import dtype as DType
 from engine.ops import loss as _softmaxes
@@ -10,12 +11,21 @@ from engine.ops.elementwise import clamp, where
 from engine.ops.random import uniform_like
 from engine.ops.special import erf
 from engine.ops.unary import expm1, sigmoid, tanh
+from engine.ops.unary import relu as _relu
 from engine.ops.unary import softplus as _softplus
 from engine.tensor import Tensor
 
 
-def _placed(x: Tensor, y: Tensor, inplace: bool) -> Tensor:
-    return x._become(y) if inplace else y
+def _placed(x: Tensor, function: Callable[[Tensor], Tensor], inplace: bool) -> Tensor:
+    """``function(x)``; in the place of ``x`` where asked for, of a copy if derivatives need what was there."""
+    if not inplace:
+        return function(x)
+    return x._become(function(x.clone() if x.requires_grad else x))
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """``max(x, 0)``."""
+    return input.relu_() if inplace else _relu(input)
 
 
 def relu_(input: Tensor) -> Tensor:
@@ -25,7 +35,7 @@ def relu_(input: Tensor) -> Tensor:
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """``input`` above zero, ``negative_slope x`` below (Maas et al., 2013)."""
-    return _placed(input, where(input > 0, input, input * negative_slope), inplace)
+    return _placed(input, lambda x: where(x > 0, x, x * negative_slope), inplace)
 
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
@@ -49,35 +59,35 @@ def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: b
     if lower > upper:
         raise RuntimeError("Lower bound should be less than or equal to the upper bound")
     slope = uniform_like(input) * (upper - lower) + lower if training else (lower + upper) / 2
-    return _placed(input, where(input > 0, input, input * slope), inplace)
+    return _placed(input, lambda x: where(x > 0, x, x * slope), inplace)
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """``input`` above zero, ``alpha (exp(x) - 1)`` below (Clevert et al., 2016)."""
-    return _placed(input, where(input > 0, input, expm1(clamp(input, max=0)) * alpha), inplace)
+    return _placed(input, lambda x: where(x > 0, x, expm1(clamp(x, max=0)) * alpha), inplace)
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """``elu`` with a continuous derivative for any ``alpha`` (Barron, 2017)."""
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    return _placed(input, where(input > 0, input, expm1(clamp(input, max=0) / alpha) * alpha), inplace)
+    return _placed(input, lambda x: where(x > 0, x, expm1(clamp(x, max=0) / alpha) * alpha), inplace)
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """``elu`` scaled so that activations keep mean 0 and variance 1 (Klambauer et al., 2017)."""
     alpha, scale = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
-    return _placed(input, where(input > 0, input, expm1(clamp(input, max=0)) * alpha) * scale, inplace)
+    return _placed(input, lambda x: where(x > 0, x, expm1(clamp(x, max=0)) * alpha) * scale, inplace)
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """``x sigmoid(x)`` (Elfwing et al., 2017)."""
-    return _placed(input, input * sigmoid(input), inplace)
+    return _placed(input, lambda x: x * sigmoid(x), inplace)
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """``x tanh(softplus(x))`` (Misra, 2019)."""
-    return _placed(input, input * tanh(_softplus(input)), inplace)
+    return _placed(input, lambda x: x * tanh(_softplus(x)), inplace)
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
@@ -95,7 +105,7 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
         raise ValueError("min_val cannot be greater than max_val")
     if input.dtype.name == "bool":
         raise RuntimeError("Bool inputs not supported for hardtanh")
-    return _placed(input, where(input <= min_val, min_val, where(input >= max_val, max_val, input)).to(input.dtype), inplace)
+    return _placed(input, lambda x: where(x <= min_val, min_val, where(x >= max_val, max_val, x)).to(x.dtype), inplace)
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
@@ -105,12 +115,12 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """``relu6(x + 3) / 6``."""
-    return _placed(input, relu6(input + 3) / 6, inplace)
+    return _placed(input, lambda x: relu6(x + 3) / 6, inplace)
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """``x relu6(x + 3) / 6`` (Howard et al., 2019)."""
-    return _placed(input, where(input <= -3, 0.0, where(input >= 3, input, input * (input + 3) / 6)), inplace)
+    return _placed(input, lambda x: where(x <= -3, 0.0, where(x >= 3, x, x * (x + 3) / 6)), inplace)
 
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
@@ -147,7 +157,7 @@ def logsigmoid(input: Tensor) -> Tensor:
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """``input`` above the threshold, else ``value``."""
-    return _placed(input, where(input > threshold, input, value).to(input.dtype), inplace)
+    return _placed(input, lambda x: where(x > threshold, x, value).to(x.dtype), inplace)
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
@@ -191,5 +201,5 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
 
 __all__ = [
     "celu", "elu", "gelu", "glu", "gumbel_softmax", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "log_softmax", "logsigmoid", "mish",
-    "prelu", "relu6", "relu_", "rrelu", "selu", "silu", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanhshrink", "threshold",
+    "prelu", "relu", "relu6", "relu_", "rrelu", "selu", "silu", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanhshrink", "threshold",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.dispatch import only_recorded
 from engine.dtypes import INTEGER, int64
 from engine.modes import no_grad
 from engine.ops.embedding import rows
@@ -40,7 +41,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
     if tensor.numel() == 0 and num_classes <= 0:
         raise RuntimeError("Can not infer total number of classes from empty tensor.")
-    least, most = (int(tensor.min()), int(tensor.max())) if tensor.numel() else (0, -1)
+    recorded = only_recorded() and num_classes > 0  # the scatter has an error of its own
+    least, most = (int(tensor.min()), int(tensor.max())) if tensor.numel() and not recorded else (0, -1)
     if least < 0:
         raise RuntimeError("Class values must be non-negative.")
     if num_classes == -1:
