@@ -34,7 +34,7 @@ class _Group:
         self.guards: list[tuple[Live, bool]] = []
         self.last: dict[str, Any] | None = None
         self.states: list[dict[str, Any]] = []
-        self.before: dict[str, Any] = {}
+        self.before: Sequence[Any] = ()
         self.version = -1
         self.sizes = [len(g["params"]) for g in self.optimizer.param_groups]
         self.settled = False  # whether every parameter's state holds the program's arrays
@@ -60,7 +60,7 @@ class _Group:
     def retreat(self) -> None:
         """Takes the count back: no step was made."""
         for state in self.states:
-            for name, value in self.before.items():
+            for name, value in zip(self.optimizer.numbers, self.before, strict=True):
                 if value is None:
                     state.pop(name, None)
                 else:
@@ -71,16 +71,17 @@ class _Group:
         if self.version != self.optimizer.changes:
             self.bind()
         first, names = self.states[0], self.optimizer.numbers
-        self.before = {name: first.get(name) for name in names}
+        self.before = tuple(map(first.get, names))
         hyper = self.optimizer.advance(self.group, first)
-        if names:
-            numbers = {name: first[name] for name in names}
+        for name in names:
+            value = first[name]
             for state in self.states:
-                state.update(numbers)
+                state[name] = value
         last = self.last
         if hyper != last:
             changed = {k for k in hyper if last is None or hyper[k] != last[k]}
-            if flags(hyper) != self.flags or any(
+            others = flags(hyper) != self.flags if last is None else not changed.isdisjoint(self.flags) or None in map(hyper.get, changed)
+            if others or any(
                 not changed.isdisjoint(guard.names) and bool(guard.find(hyper)) is not answer for guard, answer in self.guards
             ):
                 self.retreat()
