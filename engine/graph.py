@@ -161,7 +161,7 @@ def backward(
         leaves = [(x, g) for x, g in zip(wanted, found, strict=True) if g is not None]
     else:
         leaves = _walk(roots, grads, create_graph if retain_graph is None else retain_graph, create_graph, visit)
-    taken = {id(g._data) for g in grads if g is not None}  # arrays that somebody else holds already
+    taken = set() if grad_tensors is None else {id(g._data) for g in grads if g is not None}  # arrays that somebody else holds already
     before, state.enabled = state.enabled, create_graph
     try:
         for leaf, g in leaves:

@@ -64,8 +64,9 @@ class Sequential(_Indexed):
             self.add_module(name, module)
 
     def forward(self, input: Any) -> Any:
-        for module in self:
-            input = module(input)
+        for module in self._modules.values():
+            if module is not None:
+                input = module(input)
         return input
 
 
