@@ -92,5 +92,6 @@ from engine.printing import set_printoptions
 from engine.serialization import load, save
 from engine.sparse import sparse_coo_tensor, spmm
 from engine.tensor import Size, Tensor
+from engine.toplevel import *
 
 __version__ = "0.1.0"

@@ -37,9 +37,9 @@ def register(hooks: Hooks, hook: Callable[..., Any], prepend: bool = False) -> R
     return RemovableHandle(hooks, key)
 
 
-def replaced(hooks: Hooks | None, value: Any) -> Any:
-    """``value`` after each hook has seen it and, by returning something, replaced it."""
+def replaced(hooks: Hooks | None, value: Any, *owner: Any) -> Any:
+    """``value`` after each hook has seen it, behind its owner if there is one, and by returning something replaced it."""
     for hook in list((hooks or {}).values()):
-        changed = hook(value)
+        changed = hook(*owner, value)
         value = value if changed is None else changed
     return value

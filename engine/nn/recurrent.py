@@ -52,7 +52,7 @@ class _Recurrent(Module):
     states = 1
 
     def _weights(self, suffix: str, in_size: int, hidden: int, bias: bool, device: Any, dtype: DType | None, proj: int = 0) -> None:
-        rows, bound = self.gates * hidden, 1 / math.sqrt(hidden) if hidden else 0
+        rows = self.gates * hidden
         shapes = {
             f"weight_ih{suffix}": (rows, in_size),
             f"weight_hh{suffix}": (rows, proj or hidden),
@@ -60,9 +60,13 @@ class _Recurrent(Module):
             **({f"weight_hr{suffix}": (proj, hidden)} if proj else {}),
         }
         for name, shape in shapes.items():
-            p = Parameter(empty(*shape, device=device, dtype=dtype))
+            self.register_parameter(name, Parameter(empty(*shape, device=device, dtype=dtype)))
+
+    def reset_parameters(self) -> None:
+        """All uniform within ``1 / sqrt(hidden_size)``."""
+        bound = 1 / math.sqrt(self.hidden_size) if self.hidden_size else 0
+        for p in self.parameters():
             init.uniform_(p, -bound, bound)
-            self.register_parameter(name, p)
 
     def _step(self) -> Step:
         raise NotImplementedError
@@ -96,6 +100,10 @@ class _Layer(_Recurrent):
             for suffix in self._suffixes(layer):
                 width = input_size if layer == 0 else (proj_size or hidden_size) * len(self._suffixes(0))
                 self._weights(suffix, width, hidden_size, bias, device, dtype, proj_size)
+        self.reset_parameters()
+
+    def flatten_parameters(self) -> None:
+        """Nothing: there is no other layout of the weights to bring them into."""
 
     def _suffixes(self, layer: int) -> list[str]:
         return [f"_l{layer}", f"_l{layer}_reverse"] if self.bidirectional else [f"_l{layer}"]
@@ -214,6 +222,7 @@ class _Cell(_Recurrent):
         super().__init__()
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
         self._weights("", input_size, hidden_size, bias, device, dtype)
+        self.reset_parameters()
 
     def forward(self, input: Tensor, hx: Any = None) -> Any:
         name = type(self).__name__

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from engine.backend import Array, array_module
 from engine.dispatch import Call, Op, launch_each
+from engine.hooks import Hooks, RemovableHandle, register, replaced
 from engine.modes import enable_grad, no_grad
 from engine.tensor import Tensor
 
@@ -82,6 +83,7 @@ class Optimizer:
         self.defaults = defaults
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
+        self._hooks: defaultdict[str, Hooks] = defaultdict(dict)
         self.changes = 0  # how often state was made or replaced: who holds on to it looks again
         groups = list(params)
         if not groups:
@@ -120,7 +122,7 @@ class Optimizer:
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is not None:
-                    p.grad = None if set_to_none else p.grad.detach() * 0
+                    p.grad = None if set_to_none else p.grad.detach().zero_()
 
     def hyperparameters(self, group: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
         """What the rule is called with, besides arrays. Parameters of a group agree in it while they agree in ``pace``."""
@@ -186,12 +188,16 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """State and groups with parameters by their number, as PyTorch lays them out."""
+        for hook in list(self._hooks["saving"].values()):
+            hook(self)
         numbers = {p: i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
         groups = [{**{k: v for k, v in g.items() if k != "params"}, "params": [numbers[p] for p in g["params"]]} for g in self.param_groups]
-        return {"state": {numbers[p]: dict(s) for p, s in self.state.items()}, "param_groups": groups}
+        state = {"state": {numbers[p]: dict(s) for p, s in self.state.items()}, "param_groups": groups}
+        return replaced(self._hooks["saved"], state, self)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes over a state saved from the same groups. Raises ValueError where their sizes differ."""
+        state_dict = replaced(self._hooks["loading"], state_dict, self)
         groups = state_dict["param_groups"]
         if [len(g["params"]) for g in groups] != [len(g["params"]) for g in self.param_groups]:
             raise ValueError(
@@ -207,6 +213,49 @@ class Optimizer:
         for n, state in state_dict["state"].items():
             p = by_number[int(n)]
             self.state[p] = {k: v.detach().to(p.device).clone() if isinstance(v, Tensor) else v for k, v in state.items()}
+        for hook in list(self._hooks["loaded"].values()):
+            hook(self)
+
+    def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """``hook(optimizer, args, kwargs)`` runs before each step, ``args`` being the optimizer and the step's; what it returns replaces both."""
+        return self._around_step("before", hook)
+
+    def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """``hook(optimizer, args, kwargs)`` runs after each step."""
+        return self._around_step("after", hook)
+
+    def _around_step(self, when: str, hook: Callable[..., Any]) -> RemovableHandle:
+        if "step" not in self.__dict__:  # only who has hooks pays for looking them up
+            plain = self.step
+
+            def step(*args: Any, **kwargs: Any) -> Any:
+                args = (self, *args)
+                for before in list(self._hooks["before"].values()):
+                    changed = before(self, args, kwargs)
+                    args, kwargs = (args, kwargs) if changed is None else changed
+                result = plain(*args[1:], **kwargs)
+                for after in list(self._hooks["after"].values()):
+                    after(self, args, kwargs)
+                return result
+
+            self.step = step  # type: ignore[method-assign]
+        return register(self._hooks[when], hook)
+
+    def register_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """``hook(optimizer)`` runs before ``state_dict`` reads the state."""
+        return register(self._hooks["saving"], hook, prepend)
+
+    def register_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """``hook(optimizer, state_dict)`` runs on what ``state_dict`` made; what it returns replaces it."""
+        return register(self._hooks["saved"], hook, prepend)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """``hook(optimizer, state_dict)`` runs before loading; what it returns is loaded in place of ``state_dict``."""
+        return register(self._hooks["loading"], hook, prepend)
+
+    def register_load_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """``hook(optimizer)`` runs after loading."""
+        return register(self._hooks["loaded"], hook, prepend)
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]

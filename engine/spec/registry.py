@@ -16,13 +16,14 @@ from engine.nn import init
 from engine.nn.attention import MultiheadAttention
 from engine.nn.branches import Graph, Parallel, Residual
 from engine.nn.container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
+from engine.nn.lazy import _Lazy
 from engine.nn.linear import Bilinear
 from engine.nn.loss import _Loss, _SeveralInputs
 from engine.nn.module import Module
 from engine.nn.parallel import DataParallel
 from engine.nn.pool import _MaxUnpool
 from engine.nn.recurrent import _Recurrent
-from engine.nn.sparse import Embedding
+from engine.nn.sparse import _Rows
 from engine.nn.transformer import Transformer, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder
 from engine.nn.vision import CosineSimilarity, PairwiseDistance
 from engine.optim import lr_scheduler
@@ -44,12 +45,14 @@ _NOT_JSON = (
     "return_indices",
     "size_average",
     "reduce",
+    "scale_fn",
+    "scale_mode",
 )
 
 
 _NO_LAYERS = (Module, ModuleDict, ModuleList, ParameterDict, ParameterList, *CONTAINERS.values())
 _SEVERAL_TENSORS = (
-    _Loss, _SeveralInputs, _Recurrent, _MaxUnpool, Bilinear, CosineSimilarity, DataParallel, Embedding, MultiheadAttention, PairwiseDistance, Transformer,
+    _Loss, _SeveralInputs, _Recurrent, _MaxUnpool, Bilinear, CosineSimilarity, DataParallel, _Rows, MultiheadAttention, PairwiseDistance, Transformer,
     TransformerDecoder, TransformerDecoderLayer, TransformerEncoder,
 )  # fmt: skip
 """They take or yield something else than one float tensor."""
@@ -157,7 +160,7 @@ def _module_kinds(keep: Callable[[type[Module]], bool]) -> dict[str, Kind]:
 
 @functools.cache
 def layers() -> dict[str, Kind]:
-    return _module_kinds(lambda c: c not in _NO_LAYERS and not issubclass(c, _SEVERAL_TENSORS))
+    return _module_kinds(lambda c: c not in _NO_LAYERS and not issubclass(c, (*_SEVERAL_TENSORS, _Lazy)))  # a spec leaves sizes out anyway
 
 
 @functools.cache
@@ -173,8 +176,8 @@ def optimizers() -> dict[str, Kind]:
 
 @functools.cache
 def schedulers() -> dict[str, Kind]:
-    classes = {n: c for n, c in vars(lr_scheduler).items() if inspect.isclass(c) and c.__module__ == lr_scheduler.__name__}
-    return {n: Kind(n, c) for n, c in classes.items() if n not in ("LRScheduler", "LambdaLR", "MultiplicativeLR", "SequentialLR")}
+    taking_objects = ("ChainedScheduler", "LRScheduler", "LambdaLR", "MultiplicativeLR", "SequentialLR")
+    return {n: Kind(n, getattr(lr_scheduler, n)) for n in lr_scheduler.__all__ if n not in taking_objects}
 
 
 @functools.cache

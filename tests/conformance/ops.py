@@ -48,6 +48,7 @@ def full_name(info: Any) -> str:
 
 REORDERED = {
     "nn.functional.embedding": lambda weight, x, **options: engine.nn.functional.embedding(x, weight, **options),
+    "nn.functional.embedding_bag": lambda weight, x, **options: engine.nn.functional.embedding_bag(x, weight, **options),
     "linalg.pinv.singular": lambda a, b: engine.linalg.pinv(a @ b.mT),
     "einsum": lambda xs, equation: engine.einsum(equation, *xs),
     "zero_": lambda x: x.clone().zero_(),

@@ -67,7 +67,7 @@ def _max_pool(
 
 
 def max_pool1d(
-    x: Tensor,
+    input: Tensor,
     kernel_size: Ints,
     stride: Ints | None = None,
     padding: Ints = 0,
@@ -76,11 +76,11 @@ def max_pool1d(
     return_indices: bool = False,
 ) -> Any:
     """The greatest element under each window, ``(N, C, L)`` to ``(N, C, L_out)``; with its flat index if asked."""
-    return _max_pool(x, kernel_size, stride, padding, dilation, ceil_mode, return_indices, 1)
+    return _max_pool(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices, 1)
 
 
 def max_pool2d(
-    x: Tensor,
+    input: Tensor,
     kernel_size: Ints,
     stride: Ints | None = None,
     padding: Ints = 0,
@@ -89,11 +89,11 @@ def max_pool2d(
     return_indices: bool = False,
 ) -> Any:
     """The greatest element under each window, ``(N, C, H, W)`` to ``(N, C, H_out, W_out)``; with its flat index if asked."""
-    return _max_pool(x, kernel_size, stride, padding, dilation, ceil_mode, return_indices, 2)
+    return _max_pool(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices, 2)
 
 
 def max_pool3d(
-    x: Tensor,
+    input: Tensor,
     kernel_size: Ints,
     stride: Ints | None = None,
     padding: Ints = 0,
@@ -102,7 +102,7 @@ def max_pool3d(
     return_indices: bool = False,
 ) -> Any:
     """The greatest element under each window, ``(N, C, D, H, W)`` to ``(N, C, D_out, H_out, W_out)``; with its flat index if asked."""
-    return _max_pool(x, kernel_size, stride, padding, dilation, ceil_mode, return_indices, 3)
+    return _max_pool(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices, 3)
 
 
 @functools.lru_cache(64)
@@ -228,9 +228,9 @@ def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     return _adaptive_avg_pool(input, output_size, 1)
 
 
-def adaptive_max_pool1d(x: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """The greatest elements of a grid of ``output_size`` cells; with their flat indices if asked."""
-    return _adaptive_max_pool(x, output_size, return_indices, 1)
+    return _adaptive_max_pool(input, output_size, return_indices, 1)
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
@@ -238,9 +238,9 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     return _adaptive_avg_pool(input, output_size, 2)
 
 
-def adaptive_max_pool2d(x: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """The greatest elements of a grid of ``output_size`` cells; with their flat indices if asked."""
-    return _adaptive_max_pool(x, output_size, return_indices, 2)
+    return _adaptive_max_pool(input, output_size, return_indices, 2)
 
 
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
@@ -248,9 +248,9 @@ def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     return _adaptive_avg_pool(input, output_size, 3)
 
 
-def adaptive_max_pool3d(x: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """The greatest elements of a grid of ``output_size`` cells; with their flat indices if asked."""
-    return _adaptive_max_pool(x, output_size, return_indices, 3)
+    return _adaptive_max_pool(input, output_size, return_indices, 3)
 
 
 # -- powers, and back

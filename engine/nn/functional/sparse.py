@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from engine.creation import arange
 from engine.dispatch import only_recorded
 from engine.dtypes import INTEGER, int64
 from engine.modes import no_grad
 from engine.ops.embedding import rows
+from engine.ops.order import searchsorted
 from engine.ops.statistics import renorm
 from engine.tensor import Tensor
 
@@ -35,6 +37,65 @@ def embedding(
     return y
 
 
+def embedding_bag(
+    input: Tensor, weight: Tensor, offsets: Tensor | None = None, max_norm: float | None = None, norm_type: float = 2, scale_grad_by_freq: bool = False,
+    mode: str = "mean", sparse: bool = False, per_sample_weights: Tensor | None = None, include_last_offset: bool = False, padding_idx: int | None = None,
+) -> Tensor:  # fmt: skip
+    """The sum, mean or maximum of the rows of ``weight (n, d)`` that each bag names: ``(bags, d)``; an empty bag gives zeros.
+
+    Bags are the rows of ``input (bags, length)``, or begin at ``offsets (bags)`` within ``input (indices)``. Rows of ``padding_idx`` do not count.
+    """
+    if mode not in ("sum", "mean", "max"):
+        raise ValueError("mode has to be one of sum, mean or max")
+    if input.ndim not in (1, 2):
+        raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.ndim}")
+    if per_sample_weights is not None:
+        if mode != "sum":
+            raise NotImplementedError(
+                f"embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for mode='sum' (got mode='{mode}')."
+            )
+        if per_sample_weights.shape != input.shape:
+            raise ValueError(
+                f"embedding_bag: If per_sample_weights ({list(per_sample_weights.shape)}) is not None, it must have the same shape as the input ({list(input.shape)})"
+            )
+    if input.ndim == 2:
+        if offsets is not None:
+            raise ValueError(
+                "if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed length sequences. However, found offsets of type Tensor"
+            )
+        bags, length = input.shape
+        bag = arange(bags, device=input.device).repeat_interleave(length)
+    else:
+        if offsets is None:
+            raise ValueError("offsets has to be a 1D Tensor but got None")
+        if offsets.ndim != 1:
+            raise ValueError("offsets has to be a 1D Tensor")
+        if int(offsets[0]) != 0:
+            raise RuntimeError(
+                f"offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. However, got {int(offsets[0])}"
+            )
+        starts = offsets[:-1] if include_last_offset else offsets
+        bags = len(starts)
+        bag = searchsorted(starts.to(int64), arange(len(input), device=input.device), right=True) - 1
+    index = input.reshape(-1)
+    found = embedding(index, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
+    counts = None if padding_idx is None else index != padding_idx % len(weight)
+    if mode == "max":
+        least = float("-inf")
+        found = found if counts is None else found.masked_fill(~counts.unsqueeze(1), least)
+        top = found.new_full((bags, found.shape[1]), least).scatter_reduce(0, bag.unsqueeze(1).expand(found.shape), found, "amax")
+        return top.masked_fill(top == least, 0)
+    if per_sample_weights is not None:
+        found = found * per_sample_weights.reshape(-1, 1)
+    if counts is not None:
+        found = found.masked_fill(~counts.unsqueeze(1), 0)
+    total = found.new_zeros(bags, found.shape[1]).index_add(0, bag, found)
+    if mode == "sum":
+        return total
+    sizes = total.new_zeros(bags).index_add(0, bag, found.new_ones(len(index)) if counts is None else counts.to(total.dtype))
+    return total / sizes.clamp(min=1).unsqueeze(1)
+
+
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """Ones where the index points: ``(*)`` int64 to ``(*, num_classes)`` int64."""
     if tensor.dtype is not int64:
@@ -54,4 +115,4 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     return tensor.new_zeros((*tensor.shape, num_classes)).scatter(-1, tensor.unsqueeze(-1), 1)
 
 
-__all__ = ["embedding", "one_hot"]
+__all__ = ["embedding", "embedding_bag", "one_hot"]
