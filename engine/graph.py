@@ -37,7 +37,7 @@ def apply(op: Op, *inputs: Any, **attrs: Any) -> Any:
         y._version, y._seen = x._version, y._base._changes
     if op.vjps and state.enabled:
         for x in inputs:
-            if isinstance(x, tensor) and x.requires_grad:
+            if isinstance(x, tensor) and (x._requires_grad if x._base is None else x.requires_grad):
                 _record(op, inputs, attrs, outs, tensors)
                 break
     return y if len(tensors) == 1 else tensors

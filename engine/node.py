@@ -44,10 +44,11 @@ class Node:
                 edges.append(None)
                 continue
             sources.append((x._data.shape, x.dtype))
-            if x.requires_grad and name in needs:
+            need = needs.get(name)
+            if need is not None and (x._requires_grad if x._base is None else x.requires_grad):
                 maker = x._grad_fn  # up to date since it was asked whether it requires a gradient
                 edges.append((x, 0) if maker is None else (maker, x._output_index))
-                for i in needs[name][0]:
+                for i in need[0]:
                     if i < len(inputs) and i not in saved:
                         needed = inputs[i]
                         saved[i] = (needed, needed._version[0]) if isinstance(needed, tensor) else (needed.item(), -1)
