@@ -1,6 +1,7 @@
 """The engine beside PyTorch: the same numbers, names and texts. Skipped where PyTorch is not installed (scripts/test --peers)."""
 
 import copy
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,15 @@ from engine.state import save_file
 torch = pytest.importorskip("torch", reason="PyTorch is not installed; scripts/test --peers brings it")
 pytestmark = pytest.mark.peer
 rng = np.random.default_rng(3)
+
+
+@pytest.fixture(autouse=True)
+def _the_same_numbers(request: pytest.FixtureRequest) -> None:
+    """Each test draws the same numbers, whichever run before it."""
+    global rng
+    rng = np.random.default_rng(zlib.crc32(request.node.name.encode()))
+    engine.manual_seed(0)
+    torch.manual_seed(0)
 
 
 def both(*size: int) -> tuple[Any, Any]:
