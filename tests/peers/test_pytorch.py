@@ -184,24 +184,6 @@ def test_lbfgs_trajectory(options: dict[str, Any]) -> None:
         close(p, q, 1e-5)
 
 
-SCHEDULES: list[tuple[str, dict[str, Any]]] = [
-    ("StepLR", {"step_size": 3}), ("MultiStepLR", {"milestones": [2, 5], "gamma": 0.5}), ("ExponentialLR", {"gamma": 0.9}), ("CosineAnnealingLR", {"T_max": 7, "eta_min": 0.01}),
-    ("LinearLR", {"total_iters": 4}),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("name", "options"), SCHEDULES)
-@pytest.mark.filterwarnings("ignore:Detected call of")
-def test_schedule(name: str, options: dict[str, Any]) -> None:
-    a = engine.optim.SGD([nn.Parameter(engine.zeros(1))], lr=0.3)
-    b = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.3)
-    x, y = getattr(engine.optim.lr_scheduler, name)(a, **options), getattr(torch.optim.lr_scheduler, name)(b, **options)
-    for _ in range(7):
-        np.testing.assert_allclose(x.get_last_lr(), y.get_last_lr(), rtol=1e-9)
-        x.step()
-        y.step()
-
-
 TENSORS = [
     [1.0, 2.0], [1.5, -2.25], [1e-8, 1.0], [1e9, 2.0], [0.0], [float("nan"), 1.0], [float("inf"), -1.5], [[1, 2], [3, 400]], [True, False], 3, 2.5, [[[0.1, 0.2]]], [], 1e10,
     [[1e-5, 123.456], [1.0, 2.0]], list(range(30)), [0.0, 0.5, 1000.25],
