@@ -167,7 +167,21 @@ class PolynomialLR(Stepwise):
         return base * (1 - min(epoch, self.total_iters) / self.total_iters) ** self.power
 
 
-class SequentialLR(LRScheduler):
+class _Several(LRScheduler):
+    """Schedules made of schedules, whose states are kept inside of their own."""
+
+    _schedulers: list[LRScheduler]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "_schedulers": [s.state_dict() for s in self._schedulers]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for scheduler, state in zip(self._schedulers, state_dict["_schedulers"], strict=True):
+            scheduler.load_state_dict(state)
+        super().load_state_dict({k: v for k, v in state_dict.items() if k != "_schedulers"})
+
+
+class SequentialLR(_Several):
     """One schedule after the other, changing at the milestones."""
 
     def __init__(self, optimizer: Optimizer, schedulers: list[LRScheduler], milestones: list[int], last_epoch: int = -1) -> None:
@@ -193,14 +207,8 @@ class SequentialLR(LRScheduler):
         current.step(0 if at and self._milestones[at - 1] == self.last_epoch else None)
         self._last_lr = current.get_last_lr()
 
-    def state_dict(self) -> dict[str, Any]:
-        return {**_without_schedulers(self), "_schedulers": [s.state_dict() for s in self._schedulers]}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        _load_each(self, self._schedulers, state_dict)
-
-
-class ChainedScheduler(LRScheduler):
+class ChainedScheduler(_Several):
     """Several schedules at once: each changes the rate that the one before has left."""
 
     def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None) -> None:
@@ -217,22 +225,6 @@ class ChainedScheduler(LRScheduler):
         for scheduler in self._schedulers:
             scheduler.step()
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
-
-    def state_dict(self) -> dict[str, Any]:
-        return {**_without_schedulers(self), "_schedulers": [s.state_dict() for s in self._schedulers]}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        _load_each(self, self._schedulers, state_dict)
-
-
-def _without_schedulers(whole: LRScheduler) -> dict[str, Any]:
-    return {k: v for k, v in LRScheduler.state_dict(whole).items() if k != "_schedulers"}
-
-
-def _load_each(whole: LRScheduler, schedulers: list[LRScheduler], state_dict: dict[str, Any]) -> None:
-    for scheduler, state in zip(schedulers, state_dict["_schedulers"], strict=True):
-        scheduler.load_state_dict(state)
-    whole.__dict__.update({k: v for k, v in state_dict.items() if k != "_schedulers"})
 
 
 class ReduceLROnPlateau(LRScheduler):

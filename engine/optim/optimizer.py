@@ -238,7 +238,7 @@ class Optimizer:
                     after(self, args, kwargs)
                 return result
 
-            self.step = step  # type: ignore[method-assign]
+            self.step = step  # type: ignore[method-assign]  # of this optimizer alone
         return register(self._hooks[when], hook)
 
     def register_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:

@@ -84,7 +84,7 @@ def test_loading() -> None:
 
 def test_extra_state() -> None:
     def kept(lib: Any) -> Any:
-        class Counting(lib.nn.Module):  # type: ignore[name-defined,misc]
+        class Counting(lib.nn.Module):  # type: ignore[name-defined,misc]  # a class of either library
             def __init__(self) -> None:
                 super().__init__()
                 self.count = 3

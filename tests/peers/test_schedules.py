@@ -30,7 +30,7 @@ def test_schedules_together_and_of_ones_own(text: str) -> None:
     histories = []
     for lib in (engine, torch):
 
-        class Half(lib.optim.lr_scheduler._LRScheduler):  # type: ignore[name-defined,misc]
+        class Half(lib.optim.lr_scheduler._LRScheduler):  # type: ignore[name-defined,misc]  # a class of either library
             def get_lr(self) -> list[float]:
                 return [base * 0.5**self.last_epoch for base in self.base_lrs]
 

@@ -77,11 +77,11 @@ def test_parametrizations_of_ones_own() -> None:
     def made(lib: Any) -> Any:
         parametrize = lib.nn.utils.parametrize
 
-        class Symmetric(lib.nn.Module):  # type: ignore[name-defined,misc]
+        class Symmetric(lib.nn.Module):  # type: ignore[name-defined,misc]  # a class of either library
             def forward(self, x: Any) -> Any:
                 return x.triu() + x.triu(1).transpose(-1, -2)
 
-        class Doubled(lib.nn.Module):  # type: ignore[name-defined,misc]
+        class Doubled(lib.nn.Module):  # type: ignore[name-defined,misc]  # a class of either library
             def forward(self, x: Any) -> Any:
                 return x * 2
 

@@ -53,6 +53,9 @@ def power_iterations(matrix: Tensor, u: Tensor, v: Tensor, n: int, eps: float) -
 class _Computed:
     """A hook that sets a tensor of its module before each forward."""
 
+    text: str
+    """What it is called in errors."""
+
     def __init__(self, name: str) -> None:
         self.name = name
 
@@ -75,8 +78,6 @@ class _Computed:
         setattr(module, self.name, self.compute(module, False).detach())
         module.register_forward_pre_hook(self)
         return module
-
-    text = "weight"
 
     def replace(self, module: Module, weight: Parameter) -> None:
         """Puts the parts in the weight's place."""
@@ -141,10 +142,7 @@ class _SpectralNorm(_Computed):
         weight, u, v = (getattr(module, part) for part in self.parts())
         matrix = as_matrix(weight, self.dim)
         if training:
-            with no_grad():
-                for _ in range(self.n):
-                    v.copy_(F.normalize(matrix.mT.mv(u), dim=0, eps=self.eps))
-                    u.copy_(F.normalize(matrix.mv(v), dim=0, eps=self.eps))
+            power_iterations(matrix.mT, v, u, self.n, self.eps)
             u, v = u.clone(), v.clone()  # the next forward changes them, maybe before this one's backward
         return weight / dot(u, matrix.mv(v))
 
