@@ -154,7 +154,7 @@ def test_bags_of_embeddings(options: dict[str, Any], flat: bool) -> None:
     for lib in (engine, torch):
         layer = lib.nn.EmbeddingBag(6, 3, **options)
         layer.load_state_dict({"weight": lib.tensor(weight)})
-        offsets = [0, 4, 4, 9] + ([12] if options.get("include_last_offset") else [])
+        offsets = [0, 4, 4, 11] + ([12] if options.get("include_last_offset") else [])
         samples = None if weighted is None else lib.tensor(weighted.reshape(-1) if flat else weighted)
         given = (lib.tensor(x.reshape(-1)), lib.tensor(offsets)) if flat else (lib.tensor(x), None)
         y = layer(*given, samples)
