@@ -39,7 +39,8 @@ class Op:
     ``vjps`` maps an input's name to the gradient with respect to it: a function of ``g``, the gradient of the result, and of
     whatever it names: inputs by their names, the result as ``y`` (``y1`` the second), an input's shape as ``x_shape``, attributes by theirs. What no
     vjp names is not kept alive for the backward pass. ``k1`` is the second result as a constant, for a vjp that uses it only where
-    ``graph.differentiable_again`` says no. The first ``differentiable`` results carry gradients; that of the second is ``g1``.
+    ``graph.differentiable_again`` says no. One function instead of them is told last which inputs are ``wanted``, and gives a gradient
+    for each of these names. The first ``differentiable`` results carry gradients; that of the second is ``g1``.
     ``arrays`` has the same derivatives for whoever does not differentiate them again, from arrays to an array in the input's shape: the same
     launches without tensors around them.
     """
@@ -50,6 +51,7 @@ class Op:
         "flops",
         "infer",
         "inputs",
+        "joint",
         "keeps",
         "kernel",
         "name",
@@ -70,7 +72,7 @@ class Op:
         infer: Callable[..., Any],
         kernel: Callable[..., None] | None = None,
         view: Callable[..., Array] | None = None,
-        vjps: dict[str, Callable[..., Any]] | None = None,
+        vjps: dict[str, Callable[..., Any]] | Callable[..., dict[str, Any]] | None = None,
         arrays: dict[str, Callable[..., Array]] | None = None,
         flops: Callable[[list[Array], Sequence[Array], dict[str, Any]], int] | None = None,
         differentiable: int = 1,
@@ -80,7 +82,9 @@ class Op:
             raise ValueError(f"op {name!r} is registered already")
         self.name, self.inputs = name, tuple(inputs)
         self.infer, self.kernel, self.view = infer, kernel, view
-        self.vjps, self.differentiable, self.rule = vjps or {}, differentiable, rule
+        self.differentiable, self.rule = differentiable, rule
+        self.joint = vjps if callable(vjps) else None
+        self.vjps: dict[str, Callable[..., Any]] = dict.fromkeys(inputs, vjps) if callable(vjps) else vjps or {}
         self.flops = flops or (lambda outs, ins, attrs: sum(o.size for o in outs))
         self.plans = {n: self._plan(f) for n, f in self.vjps.items()}
         self.arrays = {n: (f, self._plan(f)) for n, f in (arrays or {}).items()}
@@ -94,6 +98,8 @@ class Op:
         """Where each argument of a vjp after ``g`` comes from."""
         plan: list[tuple[str, Any]] = []
         for name in list(inspect.signature(vjp).parameters)[1:]:
+            if name == "wanted":
+                continue
             if name in self.inputs:
                 plan.append(("input", self.inputs.index(name)))
             elif name[0] == "g" and name[1:].isdigit():

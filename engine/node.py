@@ -137,29 +137,35 @@ class Node:
         if op.arrays and not state.enabled:
             return self._array_gradients(grads[0])
         grads = [self._zeros(i) if g is None else g for i, g in enumerate(grads)]
-        g = grads[0]
+        asked = [i for i, edge in enumerate(self.edges) if edge is not None]
+        if op.joint is not None:
+            wanted = [op.inputs[i] for i in asked]
+            made: Any = op.joint(grads[0], *self._arguments(op.plans[wanted[0]], grads), wanted)
+            return [(i, made[op.inputs[i]]) for i in asked]
         found = []
-        for i, (name, edge) in enumerate(zip(op.inputs, self.edges, strict=False)):
-            if edge is None:
-                continue
-            args: list[Any] = []
-            for kind, at in op.plans[name]:
-                if kind == "input":
-                    args.append(self._input(at))
-                elif kind == "result":
-                    args.append(self._result(at))
-                elif kind == "constant":
-                    args.append(self._constant(at))
-                elif kind == "gradient":
-                    args.append(grads[at])
-                elif kind == "shape":
-                    args.append(self.sources[at][0])
-                else:
-                    args.append(self.attrs[at])
-            gx = op.vjps[name](g, *args)
+        for i in asked:
+            name = op.inputs[i]
+            gx = op.vjps[name](grads[0], *self._arguments(op.plans[name], grads))
             if gx is not None:
                 found.append((i, gx))
         return found
+
+    def _arguments(self, plan: Sequence[tuple[str, Any]], grads: Grads) -> list[Any]:
+        args: list[Any] = []
+        for kind, at in plan:
+            if kind == "input":
+                args.append(self._input(at))
+            elif kind == "result":
+                args.append(self._result(at))
+            elif kind == "constant":
+                args.append(self._constant(at))
+            elif kind == "gradient":
+                args.append(grads[at])
+            elif kind == "shape":
+                args.append(self.sources[at][0])
+            else:
+                args.append(self.attrs[at])
+        return args
 
     def _array_gradients(self, g: Tensor | None) -> list[tuple[int, Tensor]]:
         """The same of an op with one result that carries gradients, where nobody differentiates them again."""

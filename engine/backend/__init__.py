@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 
 from engine.backend.device import CPU, META, device
+from engine.backend.memory import keep_freed_memory
 from engine.backend.meta import MetaArray
 
 Array = Any
 """A ``numpy.ndarray``, a ``cupy.ndarray`` or a MetaArray."""
 
+keep_freed_memory()
 
 _NUMPY = np.ndarray, np.generic
 

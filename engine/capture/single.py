@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.capture.recurrent import NAMES, arguments
 from engine.dispatch import OPS
 from engine.kernels.native import Native, address, native
 
@@ -105,6 +106,22 @@ def _uniform(kernels: Native, plain: Any) -> Any:
     return kernel
 
 
+def _recurrent(name: str) -> Any:
+    def make(kernels: Native, plain: Any) -> Any:
+        def kernel(outs: Any, *ins: Floats, **attrs: Any) -> None:
+            results = outs if isinstance(outs, list) else [outs]
+            if not all(type(a) is np.ndarray and a.dtype == np.float32 and a.size for a in (*results, *ins)):
+                return plain(outs, *ins, **attrs)
+            given = [np.ascontiguousarray(a) for a in ins]
+            which, numbers = arguments(name, ins[0].shape, ins[1].shape[1], attrs, [*map(address, given)], [*map(address, results)])
+            kernels.call(which, *numbers)
+            return None
+
+        return kernel
+
+    return make
+
+
 _KERNELS = {
     "linear": _linear,
     "linear_weight": _linear_weight,
@@ -113,6 +130,7 @@ _KERNELS = {
     "embedding": _embedding,
     "embedding_weight": _embedding_weight,
     "uniform": _uniform,
+    **{name: _recurrent(name) for name in NAMES},
 }
 
 

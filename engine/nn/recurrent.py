@@ -1,9 +1,8 @@
-"""Recurrent layers: a step is a few matrix products, a sequence a loop over its time."""
+"""Recurrent layers over sequences, and their cells, which are layers of one step (engine.ops.recurrent)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, Literal
 
 from engine.creation import empty
@@ -12,37 +11,13 @@ from engine.nn import functional as F
 from engine.nn import init
 from engine.nn.module import Module
 from engine.nn.parameter import Parameter
-from engine.ops.join import cat, chunk, stack
+from engine.ops.join import cat, stack
 from engine.ops.linalg import linear
 from engine.ops.order import flip
-from engine.ops.unary import relu, sigmoid, tanh
+from engine.ops.recurrent import gru, lstm, lstm_step, rnn
 from engine.tensor import Tensor
 
 State = tuple[Tensor, ...]
-Step = Callable[[Tensor, State, Tensor, Tensor | None], State]
-"""From ``W_ih x + b_ih``, the state, ``W_hh`` and ``b_hh`` to the next state."""
-
-
-def _plain(activation: Callable[[Tensor], Tensor]) -> Step:
-    def step(x: Tensor, state: State, w: Tensor, b: Tensor | None) -> State:
-        return (activation(x + linear(state[0], w, b)),)
-
-    return step
-
-
-def _lstm(x: Tensor, state: State, w: Tensor, b: Tensor | None) -> State:
-    """Hochreiter and Schmidhuber, 1997, with the forget gate of Gers et al., 2000."""
-    i, f, g, o = chunk(x + linear(state[0], w, b), 4, -1)
-    c = sigmoid(f) * state[1] + sigmoid(i) * tanh(g)
-    return sigmoid(o) * tanh(c), c
-
-
-def _gru(x: Tensor, state: State, w: Tensor, b: Tensor | None) -> State:
-    """Cho et al., 2014; the reset gate acts on the product, as in cuDNN."""
-    xr, xz, xn = chunk(x, 3, -1)
-    hr, hz, hn = chunk(linear(state[0], w, b), 3, -1)
-    n, z = tanh(xn + sigmoid(xr + hr) * hn), sigmoid(xz + hz)
-    return (n + z * (state[0] - n),)
 
 
 class _Recurrent(Module):
@@ -68,7 +43,8 @@ class _Recurrent(Module):
         for p in self.parameters():
             init.uniform_(p, -bound, bound)
 
-    def _step(self) -> Step:
+    def _through_time(self, x: Tensor, state: State, w: Tensor, b: Tensor | None, reverse: bool = False) -> State:
+        """The states after each step, from what the inputs add to them."""
         raise NotImplementedError
 
 
@@ -160,18 +136,25 @@ class _Layer(_Recurrent):
 
     def _scan(self, x: Tensor, state: State, suffix: str) -> tuple[Tensor, State]:
         """One layer in one direction over ``(L, N, in)``: the inputs of all steps are multiplied at once."""
-        step = self._step()
         reverse = suffix.endswith("_reverse")
         w, b = getattr(self, f"weight_hh{suffix}"), getattr(self, f"bias_hh{suffix}") if self.bias else None
         projected = linear(x, getattr(self, f"weight_ih{suffix}"), getattr(self, f"bias_ih{suffix}") if self.bias else None)
+        if self.proj_size:
+            return self._projected(projected, state, w, b, getattr(self, f"weight_hr{suffix}"), reverse)
+        states = self._through_time(projected, state, w, b, reverse)
+        last = 0 if reverse else -1
+        return states[0], tuple(s[last] for s in states)
+
+    def _projected(self, x: Tensor, state: State, w: Tensor, b: Tensor | None, project: Tensor, reverse: bool) -> tuple[Tensor, State]:
+        """The same where ``h`` is projected between steps (Sak et al., 2014)."""
+        h, c = state
         outputs = []
         for t in range(len(x)):
-            state = step(projected[len(x) - 1 - t if reverse else t], state, w, b)
-            if self.proj_size:
-                state = (linear(state[0], getattr(self, f"weight_hr{suffix}")), *state[1:])
-            outputs.append(state[0])
+            h, c = lstm_step(x[len(x) - 1 - t if reverse else t], linear(h, w, b), c)
+            h = linear(h, project)
+            outputs.append(h)
         y = stack(outputs)
-        return flip(y, 0) if reverse else y, state
+        return flip(y, 0) if reverse else y, (h, c)
 
     def extra_repr(self) -> str:
         options = (("num_layers", 1), ("bias", True), ("batch_first", False), ("dropout", 0.0), ("bidirectional", False))
@@ -193,8 +176,8 @@ class RNN(_Layer):
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype)
         self.nonlinearity = nonlinearity
 
-    def _step(self) -> Step:
-        return _plain(tanh if self.nonlinearity == "tanh" else relu)
+    def _through_time(self, x: Tensor, state: State, w: Tensor, b: Tensor | None, reverse: bool = False) -> State:
+        return (rnn(x, w, state[0], b, self.nonlinearity, reverse),)
 
 
 class LSTM(_Layer):
@@ -202,8 +185,8 @@ class LSTM(_Layer):
 
     gates, states = 4, 2
 
-    def _step(self) -> Step:
-        return _lstm
+    def _through_time(self, x: Tensor, state: State, w: Tensor, b: Tensor | None, reverse: bool = False) -> State:
+        return lstm(x, w, state[0], state[1], b, reverse)
 
 
 class GRU(_Layer):
@@ -211,8 +194,8 @@ class GRU(_Layer):
 
     gates = 3
 
-    def _step(self) -> Step:
-        return _gru
+    def _through_time(self, x: Tensor, state: State, w: Tensor, b: Tensor | None, reverse: bool = False) -> State:
+        return (gru(x, w, state[0], b, reverse),)
 
 
 class _Cell(_Recurrent):
@@ -243,7 +226,10 @@ class _Cell(_Recurrent):
                     f"hidden{i} has inconsistent hidden_size or batch: got {list(s.shape)}, expected {[*input.shape[:-1], self.hidden_size]}"
                 )
         projected = linear(input, self.weight_ih, self.bias_ih if self.bias else None)
-        new = self._step()(projected, given, self.weight_hh, self.bias_hh if self.bias else None)
+        if input.ndim == 1:
+            projected, given = projected.unsqueeze(0), tuple(s.unsqueeze(0) for s in given)
+        new = self._through_time(projected, given, self.weight_hh, self.bias_hh if self.bias else None)
+        new = new if input.ndim == 2 else tuple(s.squeeze(0) for s in new)
         return new if self.states > 1 else new[0]
 
     def extra_repr(self) -> str:
@@ -259,10 +245,10 @@ class RNNCell(_Cell):
         super().__init__(input_size, hidden_size, bias, device, dtype)
         self.nonlinearity = nonlinearity
 
-    def _step(self) -> Step:
+    def _through_time(self, x: Tensor, state: State, w: Tensor, b: Tensor | None, reverse: bool = False) -> State:
         if self.nonlinearity not in ("tanh", "relu"):
             raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")
-        return _plain(tanh if self.nonlinearity == "tanh" else relu)
+        return (rnn(x, w, state[0], b, self.nonlinearity),)
 
     def extra_repr(self) -> str:
         return super().extra_repr() + ("" if self.nonlinearity == "tanh" else f", nonlinearity={self.nonlinearity}")
@@ -273,8 +259,8 @@ class LSTMCell(_Cell):
 
     gates, states = 4, 2
 
-    def _step(self) -> Step:
-        return _lstm
+    def _through_time(self, x: Tensor, state: State, w: Tensor, b: Tensor | None, reverse: bool = False) -> State:
+        return lstm(x, w, state[0], state[1], b, reverse)
 
 
 class GRUCell(_Cell):
@@ -282,5 +268,5 @@ class GRUCell(_Cell):
 
     gates = 3
 
-    def _step(self) -> Step:
-        return _gru
+    def _through_time(self, x: Tensor, state: State, w: Tensor, b: Tensor | None, reverse: bool = False) -> State:
+        return (gru(x, w, state[0], b, reverse),)

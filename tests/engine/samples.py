@@ -10,7 +10,7 @@ from engine import Tensor
 from engine.dispatch import OPS
 from engine.graph import apply
 from engine.nn import functional as F
-from engine.ops import conv, loss, norm, pool
+from engine.ops import conv, loss, norm, pool, recurrent
 from engine.ops.random import Generator, drawing_from
 
 _rng = np.random.default_rng(7)
@@ -142,6 +142,27 @@ SAMPLES: dict[str, list[Sample]] = {
     ],
     "relu_gradient": [(lambda x: torch.relu(x) ** 2, [apart(6)])],
     "dropout": [(lambda x: same_draws(lambda: F.dropout(x, 0.3)), [normal(3, 4)])],
+    "rnn": [
+        (lambda x, w, h, b: recurrent.rnn(x, w, h, b, "tanh"), [normal(3, 2, 4), normal(4, 4), normal(2, 4), normal(4)]),
+        (lambda x, w, h: recurrent.rnn(x, w, h, None, "relu", reverse=True), [apart(3, 2, 4), normal(4, 4), normal(2, 4)]),
+        (lambda x, w, h, b: recurrent.rnn(x, w, h, b, "tanh"), [normal(2, 4), normal(4, 4), normal(2, 4), normal(4)]),
+    ],
+    "gru": [
+        (lambda x, w, h, b: recurrent.gru(x, w, h, b), [normal(3, 2, 6), normal(6, 2), normal(2, 2), normal(6)]),
+        (lambda x, w, h: recurrent.gru(x, w, h, None, reverse=True), [normal(3, 2, 6), normal(6, 2), normal(2, 2)]),
+        (lambda x, w, h, b: recurrent.gru(x, w, h, b), [normal(2, 6), normal(6, 2), normal(2, 2), normal(6)]),
+    ],
+    "lstm": [
+        (
+            lambda x, w, h, c, b: torch.cat(recurrent.lstm(x, w, h, c, b)),
+            [normal(3, 2, 8), normal(8, 2), normal(2, 2), normal(2, 2), normal(8)],
+        ),
+        (lambda x, w, h, c: torch.cat(recurrent.lstm(x, w, h, c, None, True)), [normal(3, 2, 8), normal(8, 2), normal(2, 2), normal(2, 2)]),
+        (
+            lambda x, w, h, c, b: torch.cat(recurrent.lstm(x, w, h, c, b)),
+            [normal(2, 8), normal(8, 2), normal(2, 2), normal(2, 2), normal(8)],
+        ),
+    ],
     "linear_weight": [
         (lambda v, x: apply(OPS["linear_weight"], v, x), [normal(3, 4), normal(3, 2)]),
         (lambda v, x: apply(OPS["linear_weight"], v, x), [normal(2, 3, 4), normal(2, 3, 2)]),

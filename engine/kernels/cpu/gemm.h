@@ -218,6 +218,16 @@ static void matrix(i64 m, i64 n, i64 k, const float* a, i64 arow, i64 acol, cons
     Finish f = finish;
     f.base = c;
     if (dots::fits(m, k, acol, brow)) return dots::matrix(m, n, k, a, arow, b, bcol, c, ldc, f);
+    // a large A that lies across is read anew for every few columns, a page for each k: by parts of k that stay in the cache
+    constexpr i64 PART = 512;
+    if (acol != 1 && k > PART && m * k * up(n, NR) > 1 << 23) {
+        for (i64 at = 0; at < k; at += PART) {
+            Finish part = at + PART < k ? Finish{} : finish;
+            part.accumulate = at || finish.accumulate;
+            matrix(m, n, least(PART, k - at), a + at * acol, arow, acol, b + at * brow, brow, bcol, c, ldc, part);
+        }
+        return;
+    }
     // what is copied is B: where that is the larger one and lies as A does, C^T = B^T A^T is computed
     bool turned = MR <= VL && acol == 1 && brow == 1 && n >= 2 * m && m >= NR;
     if (turned) exchange(m, n), exchange(a, b), exchange(arow, bcol);

@@ -6,6 +6,7 @@
 #include "images.h"
 #include "pooling.h"
 #include "random.h"
+#include "recurrent.h"
 #include "rows.h"
 #include "winograd.h"
 
@@ -204,6 +205,22 @@ void normalize_gradient(Arguments a) {
     rows::normalize_gradient(g, x, w, mean, variance, count, n, eps, gx, gw, gb, partial, a.next());
 }
 
+void recurrent_forward(Arguments a) {
+    auto s = a.shape<recurrent::Shape>();
+    float *x = a.floats(), *w = a.floats(), *b = a.floats(), *h = a.floats(), *c = a.floats(), *y = a.floats(), *cells = a.floats(), *kept = a.floats();
+    auto run = s.cell == recurrent::TANH ? recurrent::forward<recurrent::TANH> : s.cell == recurrent::RELU ? recurrent::forward<recurrent::RELU>
+             : s.cell == recurrent::GRU ? recurrent::forward<recurrent::GRU> : recurrent::forward<recurrent::LSTM>;
+    run(s, x, w, b, h, c, y, cells, kept);
+}
+void recurrent_backward(Arguments a) {
+    auto s = a.shape<recurrent::Shape>();
+    float *gy = a.floats(), *gc = a.floats(), *w = a.floats(), *y = a.floats(), *h = a.floats(), *c = a.floats(), *cells = a.floats(), *kept = a.floats();
+    float *dx = a.floats(), *dp = a.floats(), *dh = a.floats(), *dc = a.floats();
+    auto run = s.cell == recurrent::TANH ? recurrent::backward<recurrent::TANH> : s.cell == recurrent::RELU ? recurrent::backward<recurrent::RELU>
+             : s.cell == recurrent::GRU ? recurrent::backward<recurrent::GRU> : recurrent::backward<recurrent::LSTM>;
+    run(s, gy, gc, w, y, h, c, cells, kept, dx, dp, dh, dc);
+}
+
 void max_pool(Arguments a) {
     auto s = a.shape<pooling::Shape>();
     float *x = a.floats(), *y = a.floats();
@@ -255,7 +272,7 @@ const Entry table[] = {
     ENTRY(matmul), ENTRY(conv_forward), ENTRY(conv_data), ENTRY(conv_weight), ENTRY(depthwise_forward), ENTRY(depthwise_data),
     ENTRY(depthwise_weight), ENTRY(map), ENTRY(map_pieces), ENTRY(copy), ENTRY(fill),
     ENTRY(add_integers), ENTRY(sum_rows), ENTRY(softmax), ENTRY(softmax_gradient), ENTRY(cross_entropy), ENTRY(cross_entropy_gradient), ENTRY(embedding), ENTRY(embedding_gradient),
-    ENTRY(normalize), ENTRY(normalize_gradient), ENTRY(max_pool), ENTRY(max_pool_gradient), ENTRY(avg_pool), ENTRY(avg_pool_gradient), ENTRY(dropout),
+    ENTRY(normalize), ENTRY(normalize_gradient), ENTRY(recurrent_forward), ENTRY(recurrent_backward), ENTRY(max_pool), ENTRY(max_pool_gradient), ENTRY(avg_pool), ENTRY(avg_pool_gradient), ENTRY(dropout),
     ENTRY(uniform), ENTRY(augment),
 };
 
