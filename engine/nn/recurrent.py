@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from engine.creation import empty
@@ -10,14 +11,20 @@ from engine.dtypes import dtype as DType
 from engine.nn import functional as F
 from engine.nn import init
 from engine.nn.module import Module
+from engine.nn.packed import PackedSequence
 from engine.nn.parameter import Parameter
 from engine.ops.join import cat, stack
 from engine.ops.linalg import linear
-from engine.ops.order import flip
 from engine.ops.recurrent import gru, lstm, lstm_step, rnn
+from engine.ops.select import index_select
 from engine.tensor import Tensor
 
 State = tuple[Tensor, ...]
+
+
+def _rows(x: Tensor, index: Tensor, shape: Sequence[int]) -> Tensor:
+    """Of the ``L * N`` rows those that the index names."""
+    return index_select(x.reshape(-1, x.shape[-1]), 0, index).reshape(shape)
 
 
 class _Recurrent(Module):
@@ -48,7 +55,7 @@ class _Recurrent(Module):
         raise NotImplementedError
 
 
-class _Layer(_Recurrent):
+class RNNBase(_Recurrent):
     """Layers over whole sequences ``(L, N, in)``, or ``(N, L, in)`` with ``batch_first``, or ``(L, in)``."""
 
     def __init__(
@@ -84,30 +91,55 @@ class _Layer(_Recurrent):
     def _suffixes(self, layer: int) -> list[str]:
         return [f"_l{layer}", f"_l{layer}_reverse"] if self.bidirectional else [f"_l{layer}"]
 
-    def forward(self, input: Tensor, hx: Any = None) -> tuple[Tensor, Any]:
-        """The last layer's output at every step, and the last state of every layer ``(layers * directions, N, hidden)``."""
+    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+        """The last layer's output at every step, and the last state of every layer ``(layers * directions, N, hidden)``; of a PackedSequence, packed."""
+        if isinstance(input, PackedSequence):
+            return self._packed(input, hx)
         self._check(input, hx)
         batched = input.ndim == 3
-        input = input.unsqueeze(1) if not batched else input.transpose(0, 1) if self.batch_first else input
-        if hx is None:
+        x = input.unsqueeze(1) if not batched else input.transpose(0, 1) if self.batch_first else input
+        given = None if hx is None else tuple(s if batched else s.unsqueeze(1) for s in (hx if isinstance(hx, tuple) else (hx,)))
+        y, ends = self._layers(x, given)
+        y = y.squeeze(1) if not batched else y.transpose(0, 1) if self.batch_first else y
+        ends = ends if batched else tuple(s.squeeze(1) for s in ends)
+        return y, ends if self.states > 1 else ends[0]
+
+    def _packed(self, input: PackedSequence, hx: Any) -> tuple[PackedSequence, Any]:
+        """Over padded sequences, each up to its end."""
+        x = input.padded()
+        given = None if hx is None else hx if isinstance(hx, tuple) else (hx,)
+        self._check(x.transpose(0, 1) if self.batch_first else x, hx)
+        if given is not None and input.sorted_indices is not None:
+            given = tuple(index_select(s, 1, input.sorted_indices) for s in given)
+        y, ends = self._layers(x, given, input)
+        if input.unsorted_indices is not None:
+            ends = tuple(index_select(s, 1, input.unsorted_indices) for s in ends)
+        data = index_select(y.reshape(-1, y.shape[-1]), 0, input.places())
+        return input._replace(data=data), ends if self.states > 1 else ends[0]
+
+    def _layers(self, input: Tensor, given: State | None, packed: PackedSequence | None = None) -> tuple[Tensor, State]:
+        """``(L, N, in)`` through all layers, from the states ``given``, or zeros."""
+        if given is None:
             count, widths = self.num_layers * len(self._suffixes(0)), (self.proj_size or self.hidden_size, self.hidden_size)
-            given: State = tuple(input.new_zeros(count, input.shape[1], w) for w in widths[: self.states])
-        else:
-            given = tuple(s if batched else s.unsqueeze(1) for s in (hx if isinstance(hx, tuple) else (hx,)))
+            given = tuple(input.new_zeros(count, input.shape[1], w) for w in widths[: self.states])
         last: list[State] = []
         for layer in range(self.num_layers):
             outputs = []
             for suffix in self._suffixes(layer):
                 start = tuple(s[len(last)] for s in given)
-                y, end = self._scan(input, start, suffix)
-                outputs.append(y)
-                last.append(end)
+                reverse = suffix.endswith("_reverse")
+                if packed is None:
+                    states = self._scan(input, start, suffix, reverse)
+                    last.append(tuple(s[0 if reverse else -1] for s in states))
+                    outputs.append(states[0])
+                    continue
+                states = self._scan(_rows(input, packed.backwards(), input.shape) if reverse else input, start, suffix, False)
+                last.append(tuple(_rows(s, packed.ends(), s.shape[1:]) for s in states))
+                outputs.append(_rows(states[0], packed.backwards(), states[0].shape) if reverse else states[0])
             input = cat(outputs, -1) if len(outputs) > 1 else outputs[0]
             if self.dropout and layer < self.num_layers - 1:
                 input = F.dropout(input, self.dropout, self.training)
-        input = input.squeeze(1) if not batched else input.transpose(0, 1) if self.batch_first else input
-        ends = tuple(stack([s[i] for s in last]) if batched else stack([s[i] for s in last]).squeeze(1) for i in range(self.states))
-        return input, ends if self.states > 1 else ends[0]
+        return input, tuple(stack([s[i] for s in last]) for i in range(self.states))
 
     def _check(self, input: Tensor, hx: Any) -> None:
         """Raises for an input or a state that does not fit, with PyTorch's types of error."""
@@ -134,27 +166,23 @@ class _Layer(_Recurrent):
             if tuple(s.shape) != expected:
                 raise RuntimeError(f"Expected hidden[{i}] size {expected}, got {list(s.shape)}")
 
-    def _scan(self, x: Tensor, state: State, suffix: str) -> tuple[Tensor, State]:
-        """One layer in one direction over ``(L, N, in)``: the inputs of all steps are multiplied at once."""
-        reverse = suffix.endswith("_reverse")
+    def _scan(self, x: Tensor, state: State, suffix: str, reverse: bool) -> State:
+        """The states after each step of one layer in one direction: the inputs of all steps are multiplied at once."""
         w, b = getattr(self, f"weight_hh{suffix}"), getattr(self, f"bias_hh{suffix}") if self.bias else None
         projected = linear(x, getattr(self, f"weight_ih{suffix}"), getattr(self, f"bias_ih{suffix}") if self.bias else None)
         if self.proj_size:
             return self._projected(projected, state, w, b, getattr(self, f"weight_hr{suffix}"), reverse)
-        states = self._through_time(projected, state, w, b, reverse)
-        last = 0 if reverse else -1
-        return states[0], tuple(s[last] for s in states)
+        return self._through_time(projected, state, w, b, reverse)
 
-    def _projected(self, x: Tensor, state: State, w: Tensor, b: Tensor | None, project: Tensor, reverse: bool) -> tuple[Tensor, State]:
+    def _projected(self, x: Tensor, state: State, w: Tensor, b: Tensor | None, project: Tensor, reverse: bool) -> State:
         """The same where ``h`` is projected between steps (Sak et al., 2014)."""
         h, c = state
-        outputs = []
+        states: list[State] = []
         for t in range(len(x)):
             h, c = lstm_step(x[len(x) - 1 - t if reverse else t], linear(h, w, b), c)
             h = linear(h, project)
-            outputs.append(h)
-        y = stack(outputs)
-        return flip(y, 0) if reverse else y, (h, c)
+            states.append((h, c))
+        return tuple(stack(list(s)[::-1] if reverse else list(s)) for s in zip(*states, strict=True))
 
     def extra_repr(self) -> str:
         options = (("num_layers", 1), ("bias", True), ("batch_first", False), ("dropout", 0.0), ("bidirectional", False))
@@ -164,7 +192,7 @@ class _Layer(_Recurrent):
         )
 
 
-class RNN(_Layer):
+class RNN(RNNBase):
     """``h = tanh(W_ih x + b_ih + W_hh h + b_hh)``, or with relu (Elman, 1990)."""
 
     def __init__(
@@ -180,7 +208,7 @@ class RNN(_Layer):
         return (rnn(x, w, state[0], b, self.nonlinearity, reverse),)
 
 
-class LSTM(_Layer):
+class LSTM(RNNBase):
     """Long short-term memory; the state is the pair (h, c)."""
 
     gates, states = 4, 2
@@ -189,7 +217,7 @@ class LSTM(_Layer):
         return lstm(x, w, state[0], state[1], b, reverse)
 
 
-class GRU(_Layer):
+class GRU(RNNBase):
     """Gated recurrent units."""
 
     gates = 3
@@ -198,7 +226,7 @@ class GRU(_Layer):
         return (gru(x, w, state[0], b, reverse),)
 
 
-class _Cell(_Recurrent):
+class RNNCellBase(_Recurrent):
     """One step for ``(N, in)`` or ``(in)``."""
 
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: DType | None = None) -> None:
@@ -236,7 +264,7 @@ class _Cell(_Recurrent):
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
 
 
-class RNNCell(_Cell):
+class RNNCell(RNNCellBase):
     """One step of an ``RNN``."""
 
     def __init__(
@@ -254,7 +282,7 @@ class RNNCell(_Cell):
         return super().extra_repr() + ("" if self.nonlinearity == "tanh" else f", nonlinearity={self.nonlinearity}")
 
 
-class LSTMCell(_Cell):
+class LSTMCell(RNNCellBase):
     """One step of an ``LSTM``: (h, c) to (h, c)."""
 
     gates, states = 4, 2
@@ -263,7 +291,7 @@ class LSTMCell(_Cell):
         return lstm(x, w, state[0], state[1], b, reverse)
 
 
-class GRUCell(_Cell):
+class GRUCell(RNNCellBase):
     """One step of a ``GRU``."""
 
     gates = 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engine.nn.packed import PackedSequence, invert_permutation, pack_padded_sequence, pad_packed_sequence, unpack_sequence
 from engine.ops.join import stack
 from engine.ops.pad import pad
 from engine.tensor import Tensor
@@ -24,7 +25,18 @@ def pad_sequence(sequences: Sequence[Tensor], batch_first: bool = False, padding
     return stack([padded(s) for s in sequences], 0 if batch_first else 1)
 
 
+def pack_sequence(sequences: Sequence[Tensor], enforce_sorted: bool = True) -> PackedSequence:
+    """Sequences ``(L_i, *)`` without padding; with ``enforce_sorted`` the longest comes first."""
+    return pack_padded_sequence(pad_sequence(sequences), [len(s) for s in sequences], enforce_sorted=enforce_sorted)
+
+
 def unpad_sequence(padded_sequences: Tensor, lengths: Tensor, batch_first: bool = False) -> list[Tensor]:
     """The sequences without their padding."""
     rows = padded_sequences if batch_first else padded_sequences.transpose(0, 1)
     return [row[:n] for row, n in zip(rows, lengths.tolist(), strict=True)]
+
+
+__all__ = [
+    "PackedSequence", "invert_permutation", "pack_padded_sequence", "pack_sequence", "pad_packed_sequence", "pad_sequence", "unpack_sequence",
+    "unpad_sequence",
+]  # fmt: skip
