@@ -2,7 +2,8 @@
 
 from math import e, inf, nan, pi
 
-from engine import autograd, distributions, dtypes, linalg, nn, optim, sparse, special, utils
+from engine import accelerator, amp, autograd, backends, cuda, distributions, dtypes, linalg, nn, optim, random, sparse, special, utils
+from engine.amp import GradScaler, autocast, get_autocast_dtype, is_autocast_available, is_autocast_enabled
 from engine.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from engine.backend import device
 from engine.capture import compile
@@ -75,10 +76,7 @@ from engine.legacy import (
     IntTensor,
     LongTensor,
     ShortTensor,
-    accelerator,
-    backends,
     broadcast_shapes,
-    cuda,
     finfo,
     iinfo,
     is_complex,
@@ -87,7 +85,7 @@ from engine.legacy import (
     numel,
     use_deterministic_algorithms,
 )  # fmt: skip
-from engine.ops.random import Generator, default_generator, get_rng_state, initial_seed, manual_seed, set_rng_state
+from engine.ops.random import Generator, default_generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
 from engine.printing import set_printoptions
 from engine.serialization import load, save
 from engine.sparse import sparse_coo_tensor, spmm

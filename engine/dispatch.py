@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from engine.backend import CPU, Array, MetaArray, array_module, device, device_of, empty, hush, hushed, is_scalar, quietly, unhush
+from engine.backend.half import in_single
 
 Spec = tuple[tuple[int, ...], Any]
 """The shape and the NumPy dtype of an array."""
@@ -32,7 +33,7 @@ class Op:
 
     ``infer(*ins, **attrs)`` gives the Spec of the result (a list of them for several results) or raises the error a user
     should see; ``kernel(out, *ins, **attrs)`` writes the result into ``out``. A view has no kernel: ``view(x, **attrs)`` returns
-    an array that shares ``x``'s memory where it can. ``flops(outs, ins, attrs)`` counts additions and multiplications.
+    an array that shares ``x``'s memory where it can. What ``adds_up`` many numbers computes half precision in single. ``flops(outs, ins, attrs)`` counts additions and multiplications.
     ``rule`` is the formula of an op that works element by element (``engine.ops.elementwise``), from which faster forms of it are made:
     ``overrides`` holds kernels by the module of the arrays, and ``together(calls)`` does several launches at once, or says that it cannot.
 
@@ -46,6 +47,7 @@ class Op:
     """
 
     __slots__ = (
+        "adds_up",
         "arrays",
         "differentiable",
         "flops",
@@ -77,11 +79,12 @@ class Op:
         flops: Callable[[list[Array], Sequence[Array], dict[str, Any]], int] | None = None,
         differentiable: int = 1,
         rule: Callable[..., Any] | str | None = None,
+        adds_up: bool = False,
     ) -> None:
         if name in OPS:
             raise ValueError(f"op {name!r} is registered already")
         self.name, self.inputs = name, tuple(inputs)
-        self.infer, self.kernel, self.view = infer, kernel, view
+        self.infer, self.kernel, self.view, self.adds_up = infer, kernel, view, adds_up
         self.differentiable, self.rule = differentiable, rule
         self.joint = vjps if callable(vjps) else None
         self.vjps: dict[str, Callable[..., Any]] = dict.fromkeys(inputs, vjps) if callable(vjps) else vjps or {}
@@ -202,7 +205,7 @@ def launch(op: Op, outs: list[Array], ins: Sequence[Array], attrs: dict[str, Any
         kernel = op.kernel
         if op.overrides:
             kernel = op.overrides.get("numpy" if type(first) is np.ndarray else array_module(first).__name__, kernel)
-        _compute(kernel, outs, ins, attrs)
+        _compute(in_single(kernel) if first.itemsize == 2 and op.adds_up else kernel, outs, ins, attrs)
     for observe in _observers:
         observe(op, outs, ins, attrs)
 
@@ -261,7 +264,7 @@ def run(op: Op, ins: Sequence[Array], attrs: dict[str, Any]) -> list[Array]:
                 out.flat[0] = mark
     if where is CPU and not (_before or _observers or _idle):  # the same, without looking who watches
         kernel = op.overrides.get("numpy", op.kernel) if op.overrides else op.kernel
-        _compute(kernel, outs, ins, attrs)
+        _compute(in_single(kernel) if outs[0].itemsize == 2 and op.adds_up else kernel, outs, ins, attrs)
     else:
         launch(op, outs, ins, attrs)
     return outs

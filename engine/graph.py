@@ -108,7 +108,7 @@ def _walk(
             leaf = leaves.get(id(to))
             leaves[id(to)] = (to, g if leaf is None else leaf[1] + g)
 
-    before, state.enabled = state.enabled, create_graph
+    before, state.enabled, state.autocast = (state.enabled, state.autocast), create_graph, None
     try:
         with quietly():
             for root, g in zip(roots, grads, strict=True):
@@ -132,7 +132,7 @@ def _walk(
                     node.release()
             return [(leaf, replaced(leaf._hooks, g) if leaf._hooks else g) for leaf, g in leaves.values()]
     finally:
-        state.enabled = before
+        state.enabled, state.autocast = before
 
 
 def backward(

@@ -1,4 +1,4 @@
-"""Names that programs use around their mathematics: constructors of PyTorch's early days, devices, backends, limits of dtypes."""
+"""Names that programs use around their mathematics: constructors of PyTorch's early days, limits of dtypes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ import ml_dtypes
 import numpy as np
 
 from engine import dispatch, dtypes
-from engine.backend import cuda_device_count, cupy
-from engine.backend import device as Device
 from engine.creation import zeros
 from engine.dtypes import dtype as DType
 from engine.ops.dims import sizes
-from engine.ops.random import manual_seed
 from engine.tensor import Size, Tensor, as_array
 
 
@@ -45,98 +42,6 @@ BoolTensor = TypedTensor("BoolTensor", dtypes.bool_)
 
 def is_tensor(obj: Any) -> bool:
     return isinstance(obj, Tensor)
-
-
-class cuda:  # noqa: N801 - PyTorch's module of this name
-    """What programs ask about CUDA before they choose a device."""
-
-    @staticmethod
-    def is_available() -> bool:
-        return cuda_device_count() > 0
-
-    @staticmethod
-    def device_count() -> int:
-        return cuda_device_count()
-
-    @staticmethod
-    def current_device() -> int:
-        """The number of the device that new CUDA arrays go to. Raises RuntimeError where there is none."""
-        return int(cupy().cuda.runtime.getDevice())
-
-    @staticmethod
-    def set_device(device: Any) -> None:
-        index = device if isinstance(device, int) else Device(device).index or 0
-        cupy().cuda.Device(index).use()
-
-    @staticmethod
-    def get_device_name(device: Any = None) -> str:
-        index = cuda.current_device() if device is None else device if isinstance(device, int) else Device(device).index or 0
-        return str(cupy().cuda.runtime.getDeviceProperties(index)["name"].decode())
-
-    @staticmethod
-    def empty_cache() -> None:
-        """Gives memory that is held but not used back to the driver."""
-        if cuda_device_count():
-            cupy().get_default_memory_pool().free_all_blocks()
-
-    @staticmethod
-    def memory_allocated(device: Any = None) -> int:
-        """Bytes in use by arrays."""
-        return int(cupy().get_default_memory_pool().used_bytes()) if cuda_device_count() else 0
-
-    @staticmethod
-    def manual_seed(seed: int) -> None:
-        manual_seed(seed)
-
-    @staticmethod
-    def manual_seed_all(seed: int) -> None:
-        """One seed serves every device."""
-        manual_seed(seed)
-
-    @staticmethod
-    def synchronize(device: Any = None) -> None:
-        """Waits for what a device has been given to do; without a device there is nothing to wait for."""
-        if cuda_device_count():
-            cupy().cuda.runtime.deviceSynchronize()
-
-
-class accelerator:  # noqa: N801 - PyTorch's module of this name
-    """What programs ask about the device they should prefer."""
-
-    @staticmethod
-    def is_available() -> bool:
-        return cuda_device_count() > 0
-
-    @staticmethod
-    def current_accelerator(check_available: bool = False) -> Device | None:
-        """The CUDA device, or None where there is none."""
-        return Device("cuda") if cuda_device_count() else None
-
-
-class _CuDNN:
-    """Settings that programs make for cuDNN; kept, without effect: kernels are deterministic here."""
-
-    enabled = benchmark = False
-    deterministic = True
-
-    def is_available(self) -> bool:
-        return False
-
-
-class _Absent:
-    """A kind of device that is never there."""
-
-    def is_available(self) -> bool:
-        return False
-
-    is_built = is_available
-
-
-class backends:  # noqa: N801 - PyTorch's module of this name
-    """What programs ask about, and set of, PyTorch's backends."""
-
-    cudnn = _CuDNN()
-    mps = _Absent()
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:

@@ -15,9 +15,11 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class State(threading.local):
-    """Whether ops are recorded, in each thread for itself; ``tensor`` is the class of results, set by ``engine.tensor``."""
+    """Whether ops are recorded, and what products compute in by the kind of device, in each thread for itself; ``tensor`` is the class of
+    results, set by ``engine.tensor``."""
 
     enabled = True
+    autocast: dict[str, Any] | None = None
     looks_for_nan = False
     tensor: type[Tensor]
 
@@ -33,6 +35,32 @@ def results_are(tensor: type[Tensor]) -> None:
 def tensor_class() -> type[Tensor]:
     """``Tensor``, for modules below the one that defines it."""
     return state.tensor
+
+
+def lowered(*tensors: Any) -> Any:
+    """The operands of a product: inside ``autocast`` in its dtype, those in double precision as they are."""
+    cast = state.autocast
+    to = None if cast is None else cast.get(tensors[0].device.type)
+    if to is None:
+        return tensors
+    return tuple(t.to(to) if t is not None and t.is_floating_point() and t.dtype.itemsize < 8 else t for t in tensors)
+
+
+def full_precision(function: _F) -> _F:
+    """For a function that inside ``autocast`` computes in single precision what is half."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        if state.autocast is None:
+            return function(*args, **kwargs)
+
+        def single(x: Any) -> Any:
+            half = isinstance(x, state.tensor) and x.is_floating_point() and x.dtype.itemsize == 2
+            return x.float() if half and x.device.type in (state.autocast or ()) else x
+
+        return function(*map(single, args), **{k: single(v) for k, v in kwargs.items()})
+
+    return wrapped  # type: ignore[return-value]  # wraps keeps the signature, which mypy cannot see
 
 
 class set_grad_enabled(AbstractContextManager[None]):  # noqa: N801 - PyTorch's name

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from engine.creation import empty
 from engine.dtypes import dtype as DType
+from engine.modes import state as mode
 from engine.nn import functional as F
 from engine.nn import init
 from engine.nn.module import Module
@@ -144,7 +145,7 @@ class RNNBase(_Recurrent):
     def _check(self, input: Tensor, hx: Any) -> None:
         """Raises for an input or a state that does not fit, with PyTorch's types of error."""
         name = type(self).__name__
-        if input.dtype is not self.weight_ih_l0.dtype:
+        if input.dtype is not self.weight_ih_l0.dtype and not mode.autocast:
             raise ValueError(
                 f"{name} input dtype ({input.dtype}) does not match weight dtype ({self.weight_ih_l0.dtype}). Convert input: input.to({self.weight_ih_l0.dtype}), or convert model: model.to({input.dtype})"
             )

@@ -96,6 +96,7 @@ _conv: Op = Op(
     ["x", "w", "b"],
     infer=_conv_infer,
     kernel=_conv_kernel,
+    adds_up=True,
     vjps={
         "x": lambda g, w, x_shape, stride, padding, dilation, groups: conv_data(g, w, stride, padding, dilation, groups, x_shape[2:]),
         "w": lambda g, x, w_shape, stride, padding, dilation, groups: conv_weight(x, g, stride, padding, dilation, groups, w_shape[2:]),
@@ -108,6 +109,7 @@ _conv_data: Op = Op(
     ["g", "w"],
     infer=lambda g, w, stride, padding, dilation, groups, size: ((g.shape[0], w.shape[1] * groups, *size), g.dtype),
     kernel=_data_kernel,
+    adds_up=True,
     vjps={
         "g": lambda v, w, g_shape, stride, padding, dilation, groups: _cut(conv(v, w, stride, padding, dilation, groups), g_shape),
         "w": lambda v, g, w_shape, stride, padding, dilation, groups: conv_weight(v, g, stride, padding, dilation, groups, w_shape[2:]),
@@ -119,6 +121,7 @@ _conv_weight: Op = Op(
     ["x", "g"],
     infer=lambda x, g, stride, padding, dilation, groups, kernel: ((g.shape[1], x.shape[1] // groups, *kernel), x.dtype),
     kernel=_weight_kernel,
+    adds_up=True,
     vjps={
         "x": lambda v, g, x_shape, stride, padding, dilation, groups: conv_data(g, v, stride, padding, dilation, groups, x_shape[2:]),
         "g": lambda v, x, g_shape, stride, padding, dilation, groups: _cut(conv(x, v, stride, padding, dilation, groups), g_shape),

@@ -45,6 +45,7 @@ _embedding_weight: Op = Op(
     ["g", "index"],
     infer=lambda g, index, n, padding_idx: ((n, g.shape[-1]), g.dtype),
     kernel=_add_rows,
+    adds_up=True,
     vjps={"g": lambda g, index, n, padding_idx: _but_padding(g, index, padding_idx)},
 )
 

@@ -61,7 +61,12 @@ _index: Op = Op(
     vjps={"x": lambda g, index, x_shape: apply(_index_put, g, index=index, shape=x_shape)},
 )
 _index_put: Op = Op(
-    "index_put", ["g"], infer=lambda g, index, shape: (shape, g.dtype), kernel=_put_kernel, vjps={"g": lambda g, index: getitem(g, index)}
+    "index_put",
+    ["g"],
+    infer=lambda g, index, shape: (shape, g.dtype),
+    kernel=_put_kernel,
+    adds_up=True,
+    vjps={"g": lambda g, index: getitem(g, index)},
 )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from engine.backend import Array, array_module
 from engine.dispatch import OPS, Op, Spec, broadcast_shapes, count, run
 from engine.graph import apply
+from engine.modes import lowered
 from engine.ops.dims import wrap_dim
 from engine.ops.elementwise import cast
 from engine.ops.join import stack
@@ -37,6 +38,7 @@ _matmul = Op(
     ["a", "b"],
     infer=_infer,
     kernel=_matmul_kernel,
+    adds_up=True,
     vjps={"a": lambda g, b: matmul(g, transpose(b, -1, -2)), "b": lambda g, a: matmul(transpose(a, -1, -2), g)},
     flops=lambda outs, ins, attrs: 2 * outs[0].size * ins[0].shape[-1],
 )
@@ -46,7 +48,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     """The product of vectors, matrices ``(n, k) (k, m)`` or batches of them, as NumPy's ``@``. Raises RuntimeError on a mismatch."""
     if input.ndim == 0 or other.ndim == 0:
         raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {input.ndim}D and {other.ndim}D")
-    _same_type(input, other, "matmul")
+    input, other = _factors(input, other, "matmul")
     left, right = input, other
     left = unsqueeze(left, 0) if input.ndim == 1 else left
     right = unsqueeze(right, 1) if other.ndim == 1 else right
@@ -66,6 +68,13 @@ def _rank(x: Tensor, n: int, name: str, what: str) -> None:
         raise RuntimeError(f"{name}: expected {what} to be a {n}D tensor, got {x.ndim}D of size {list(x.shape)}")
 
 
+def _factors(a: Tensor, b: Tensor, name: str) -> Any:
+    """Both as a product takes them. Raises RuntimeError where they are of two dtypes."""
+    a, b = lowered(a, b)
+    _same_type(a, b, name)
+    return a, b
+
+
 def _same_type(a: Tensor, b: Tensor, name: str) -> None:
     if a.dtype is not b.dtype:
         raise RuntimeError(
@@ -77,7 +86,7 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """The inner product of two vectors."""
     if input.ndim != 1 or tensor.ndim != 1:
         raise RuntimeError(f"1D tensors expected, but got {input.ndim}D and {tensor.ndim}D tensors")
-    _same_type(input, tensor, "dot")
+    input, tensor = _factors(input, tensor, "dot")
     if input.shape != tensor.shape:
         raise RuntimeError(
             f"inconsistent tensor size, expected tensor {list(input.shape)} and src {list(tensor.shape)} to have the same number of elements"
@@ -92,7 +101,7 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """The product of two matrices, ``(n, k) (k, m)`` to ``(n, m)``."""
     _rank(input, 2, "mm", "self")
     _rank(mat2, 2, "mm", "mat2")
-    _same_type(input, mat2, "mm")
+    input, mat2 = _factors(input, mat2, "mm")
     return matmul(input, mat2)
 
 
@@ -100,7 +109,7 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     """The products of two batches of matrices, ``(b, n, k) (b, k, m)`` to ``(b, n, m)``."""
     _rank(input, 3, "bmm", "batch1")
     _rank(mat2, 3, "bmm", "batch2")
-    _same_type(input, mat2, "bmm")
+    input, mat2 = _factors(input, mat2, "bmm")
     if input.shape[0] != mat2.shape[0] or input.shape[2] != mat2.shape[1]:
         raise RuntimeError(
             f"Expected size for first two dimensions of batch2 tensor to be: [{input.shape[0]}, {input.shape[2]}] but got: [{mat2.shape[0]}, {mat2.shape[1]}]."
@@ -112,7 +121,7 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
     """The product of a matrix and a vector."""
     if input.ndim != 2 or vec.ndim != 1:
         raise RuntimeError(f"vector + matrix @ vector expected, got {vec.ndim}, {input.ndim}, {vec.ndim}")
-    _same_type(input, vec, "mv")
+    input, vec = _factors(input, vec, "mv")
     if input.shape[1] != vec.shape[0]:
         raise RuntimeError(f"size mismatch, got input ({input.shape[0]}), mat ({input.shape[0]}x{input.shape[1]}), vec ({vec.shape[0]})")
     return matmul(input, vec)
@@ -132,6 +141,7 @@ def _scaled(x: Tensor, factor: float) -> Tensor:
 
 def _added(c: Tensor, product: Tensor, beta: float, alpha: float, name: str) -> Tensor:
     """``beta * c + alpha * product``; with ``beta`` 0, whatever ``c`` holds is ignored."""
+    (c,) = lowered(c)
     _same_type(c, product, name)
     shape = broadcast_shapes(c.shape, product.shape)
     if shape != product.shape:
@@ -314,6 +324,7 @@ _linear_weight = Op(
     ["v", "x"],
     infer=lambda v, x: ((v.shape[-1], x.shape[-1]), x.dtype),
     kernel=lambda out, v, x: array_module(out).dot(_rows_of(v).T, _rows_of(x), out=out),
+    adds_up=True,
     vjps={
         "v": lambda g, x, v_shape: reshape(matmul(_rows(x), transpose(g, 0, 1)), v_shape),
         "x": lambda g, v, x_shape: reshape(matmul(_rows(v), g), x_shape),
@@ -325,6 +336,7 @@ _linear = Op(
     ["x", "w", "b"],
     infer=lambda x, w, b=None: ((*x.shape[:-1], w.shape[0]), x.dtype),
     kernel=_linear_kernel,
+    adds_up=True,
     vjps={"x": _linear_data, "w": lambda g, x: apply(_linear_weight, g, x), "b": lambda g: g},
     arrays={
         "x": lambda g, w: (
@@ -341,6 +353,7 @@ _linear = Op(
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``x W^T + b``: ``(*, in)`` with ``(out, in)`` and ``(out)`` to ``(*, out)``."""
+    input, weight, bias = lowered(input, weight, bias)
     _same_type(input, weight, "linear")
     features = weight._data.shape
     if input._data.shape[-1:] != features[-1:]:

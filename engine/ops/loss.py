@@ -34,7 +34,13 @@ def _log_softmax_kernel(out: Array, x: Array, dim: int) -> None:
 
 def _register(name: str, kernel: Any, vjp: Any) -> Op:
     return Op(
-        name, ["x"], infer=lambda x, dim: (x.shape, x.dtype), kernel=kernel, vjps={"x": vjp}, flops=lambda outs, ins, attrs: 4 * ins[0].size
+        name,
+        ["x"],
+        infer=lambda x, dim: (x.shape, x.dtype),
+        kernel=kernel,
+        vjps={"x": vjp},
+        adds_up=True,
+        flops=lambda outs, ins, attrs: 4 * ins[0].size,
     )
 
 
@@ -45,7 +51,14 @@ def _gradient(name: str, formula: Any) -> Any:
         xp = array_module(out)
         out[...] = formula(g, y, dim, xp.exp, lambda x, dim, keepdim: xp.sum(x, axis=dim, keepdims=keepdim))
 
-    op = Op(name, ["g", "y"], infer=lambda g, y, dim: (y.shape, y.dtype), kernel=kernel, flops=lambda outs, ins, attrs: 4 * ins[0].size)
+    op = Op(
+        name,
+        ["g", "y"],
+        infer=lambda g, y, dim: (y.shape, y.dtype),
+        kernel=kernel,
+        adds_up=True,
+        flops=lambda outs, ins, attrs: 4 * ins[0].size,
+    )
 
     def vjp(g: Any, y: Any, dim: int) -> Any:
         return formula(g, y, dim, exp, sum_) if differentiable_again() else apply(op, g, y, dim=dim)
@@ -117,6 +130,7 @@ _cross_entropy = Op(
     ["x", "target"],
     infer=lambda x, target, ignore_index, mean: [((), x.dtype), ((), x.dtype)],
     kernel=_cross_entropy_kernel,
+    adds_up=True,
     vjps={"x": _cross_entropy_vjp},
     flops=lambda outs, ins, attrs: 4 * ins[0].size,
 )
@@ -125,6 +139,7 @@ _cross_entropy_data = Op(
     ["g", "x", "target", "counted"],
     infer=lambda g, x, target, counted, ignore_index, mean: (x.shape, x.dtype),
     kernel=_cross_entropy_data_kernel,
+    adds_up=True,
     flops=lambda outs, ins, attrs: 5 * ins[1].size,
 )
 
@@ -155,6 +170,7 @@ _picked: Op = Op(
     ["x", "target"],
     infer=lambda x, target, ignore_index: (target.shape, x.dtype),
     kernel=_picked_kernel,
+    adds_up=True,
     vjps={"x": lambda g, target, x_shape, ignore_index: apply(_picked_data, g, target, shape=x_shape, ignore_index=ignore_index)},
 )
 _picked_data: Op = Op(
@@ -162,6 +178,7 @@ _picked_data: Op = Op(
     ["g", "target"],
     infer=lambda g, target, shape, ignore_index: (shape, g.dtype),
     kernel=_picked_data_kernel,
+    adds_up=True,
     vjps={"g": lambda g, target, ignore_index: apply(_picked, g, target, ignore_index=ignore_index)},
 )
 
@@ -190,6 +207,7 @@ _squares = Op(
     ["x", "target"],
     infer=lambda x, target, mean: ((), x.dtype),
     kernel=_squares_kernel,
+    adds_up=True,
     vjps={"x": _squares_vjp, "target": lambda g, x, target, mean: -_squares_vjp(g, x, target, mean)},
     arrays={
         "x": lambda g, x, target, mean: run(_squares_gradient, (g, x, target), {"scale": _scale(x, mean)})[0],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from engine.backend import Array, array_module
 from engine.dispatch import Op
 from engine.graph import apply, differentiable_again
@@ -18,6 +20,11 @@ Ints = tuple[int, ...]
 
 def _folded(shape: Ints, dims: Ints) -> Ints:
     return tuple(1 if i in dims else n for i, n in enumerate(shape))
+
+
+def _statistic(x: Any, dims: Ints) -> tuple[Ints, Any]:
+    """Means and variances of half precision are single."""
+    return _folded(x.shape, dims), np.float32 if x.dtype.itemsize == 2 else x.dtype
 
 
 def _kernel(outs: list[Array], x: Array, w: Array = None, b: Array = None, *, dims: Ints, eps: float) -> None:
@@ -57,12 +64,9 @@ def _w_vjp(g: Any, x: Any, w_shape: Ints, k1: Any, k2: Any, dims: Ints, eps: flo
 _standardize = Op(
     "standardize",
     ["x", "w", "b"],
-    infer=lambda x, w=None, b=None, *, dims, eps: [
-        (x.shape, x.dtype),
-        (_folded(x.shape, dims), x.dtype),
-        (_folded(x.shape, dims), x.dtype),
-    ],
+    infer=lambda x, w=None, b=None, *, dims, eps: [(x.shape, x.dtype), _statistic(x, dims), _statistic(x, dims)],
     kernel=_kernel,
+    adds_up=True,
     vjps={"x": _x_vjp, "w": _w_vjp, "b": lambda g: g},
     flops=lambda outs, ins, attrs: 6 * ins[0].size,
 )
@@ -81,6 +85,7 @@ _standardize_data = Op(
     ["g", "x", "centre", "variance", "w"],
     infer=lambda g, x, centre, variance, w=None, *, dims, eps: (x.shape, x.dtype),
     kernel=_data_kernel,
+    adds_up=True,
     flops=lambda outs, ins, attrs: 10 * ins[0].size,
 )
 
@@ -97,6 +102,7 @@ _standardize_weight = Op(
     ["g", "x", "centre", "variance"],
     infer=lambda g, x, centre, variance, eps, shape: (shape, x.dtype),
     kernel=_weight_kernel,
+    adds_up=True,
     flops=lambda outs, ins, attrs: 4 * ins[0].size,
 )
 

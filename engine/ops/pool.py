@@ -107,6 +107,7 @@ _avg_pool: Op = Op(
     ["x"],
     infer=lambda x, kernel, stride, padding, scale: ((*x.shape[:2], *scale.shape), x.dtype),
     kernel=lambda out, x, **attrs: _avg_kernel(out, x, **attrs),
+    adds_up=True,
     vjps={
         "x": lambda g, x_shape, kernel, stride, padding, scale: apply(
             _avg_data, g, kernel=kernel, stride=stride, padding=padding, scale=scale, size=x_shape[2:]
@@ -119,6 +120,7 @@ _avg_data: Op = Op(
     ["g"],
     infer=lambda g, kernel, stride, padding, scale, size: ((*g.shape[:2], *size), g.dtype),
     kernel=lambda out, g, **attrs: _avg_data_kernel(out, g, **attrs),
+    adds_up=True,
     vjps={"g": lambda v, kernel, stride, padding, scale: apply(_avg_pool, v, kernel=kernel, stride=stride, padding=padding, scale=scale)},
 )
 

@@ -70,6 +70,11 @@ def manual_seed(seed: int) -> Generator:
     return current_generator().manual_seed(seed)
 
 
+def seed() -> int:
+    """Seeds from the system's entropy; returns the seed."""
+    return current_generator().seed()
+
+
 def initial_seed() -> int:
     return current_generator().initial_seed()
 

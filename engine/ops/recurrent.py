@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from engine.backend import Array, array_module
 from engine.dispatch import OPS, Op
 from engine.graph import apply, differentiable_again
+from engine.modes import lowered
 from engine.ops.join import cat, stack
 from engine.ops.linalg import linear
 from engine.ops.unary import relu, sigmoid, tanh
@@ -232,6 +233,7 @@ _rnn = Op(
     ["x", "w", "h", "b"],
     infer=lambda x, w, h, b=None, **attrs: _sized(x, w.shape[1])[0],
     kernel=_rnn_kernel,
+    adds_up=True,
     vjps=_rnn_vjp,
     flops=_flops,
 )
@@ -240,6 +242,7 @@ _rnn_data = Op(
     ["gy", "w", "y"],
     infer=lambda gy, w, y, **attrs: _sized(gy, w.shape[0]) + _states(w, gy, 1),
     kernel=_rnn_data_kernel,
+    adds_up=True,
     flops=_flops,
 )
 _gru = Op(
@@ -247,6 +250,7 @@ _gru = Op(
     ["x", "w", "h", "b"],
     infer=lambda x, w, h, b=None, **attrs: _sized(x, w.shape[1], 4 * w.shape[1]),
     kernel=_gru_kernel,
+    adds_up=True,
     vjps=_gru_vjp,
     flops=_flops,
 )
@@ -255,6 +259,7 @@ _gru_data = Op(
     ["gy", "w", "h", "y", "gates"],
     infer=lambda gy, w, *rest, **attrs: _sized(gy, w.shape[0], w.shape[0]) + _states(w, gy, 1),
     kernel=_gru_data_kernel,
+    adds_up=True,
     flops=_flops,
 )
 _lstm = Op(
@@ -262,6 +267,7 @@ _lstm = Op(
     ["x", "w", "h", "c", "b"],
     infer=lambda x, w, *rest, **attrs: _sized(x, w.shape[1], w.shape[1], w.shape[0]),
     kernel=_lstm_kernel,
+    adds_up=True,
     vjps=_lstm_vjp,
     flops=_flops,
     differentiable=2,
@@ -271,6 +277,7 @@ _lstm_data = Op(
     ["gy", "w", "gc", "c", "cells", "gates"],
     infer=lambda gy, w, *rest, **attrs: _sized(gy, w.shape[0]) + _states(w, gy, 2),
     kernel=_lstm_data_kernel,
+    adds_up=True,
     flops=_flops,
 )
 
@@ -281,18 +288,21 @@ def _given(b: Tensor | None) -> tuple[Tensor, ...]:
 
 def rnn(x: Tensor, w: Tensor, h: Tensor, b: Tensor | None, nonlinearity: str, reverse: bool = False) -> Tensor:
     """The state after each step, ``(L, N, H)`` or ``(N, H)``; ``nonlinearity`` is "tanh" or "relu". ``reverse`` goes through time backwards."""
+    x, w, h, b = lowered(x, w, h, b)
     y: Tensor = apply(_rnn, x, w, h, *_given(b), nonlinearity=nonlinearity, reverse=reverse)
     return y
 
 
 def gru(x: Tensor, w: Tensor, h: Tensor, b: Tensor | None, reverse: bool = False) -> Tensor:
     """The state after each step."""
+    x, w, h, b = lowered(x, w, h, b)
     y: Tensor = apply(_gru, x, w, h, *_given(b), reverse=reverse)[0]
     return y
 
 
 def lstm(x: Tensor, w: Tensor, h: Tensor, c: Tensor, b: Tensor | None, reverse: bool = False) -> tuple[Tensor, Tensor]:
     """The states h and c after each step."""
+    x, w, h, c, b = lowered(x, w, h, c, b)
     y, cells, _ = apply(_lstm, x, w, h, c, *_given(b), reverse=reverse)
     return y, cells
 

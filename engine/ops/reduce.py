@@ -58,7 +58,9 @@ def _reduction(name: str, function: str, vjp: Callable[..., Any] | None = None, 
         else:
             getattr(array_module(out), function)(x, axis=dims, keepdims=keepdim, out=out)
 
-    return Op(name, ["x"], infer=infer, kernel=kernel, vjps={"x": vjp} if vjp else None, flops=lambda outs, ins, attrs: ins[0].size)
+    return Op(
+        name, ["x"], infer=infer, kernel=kernel, vjps={"x": vjp} if vjp else None, adds_up=True, flops=lambda outs, ins, attrs: ins[0].size
+    )
 
 
 _sum = _reduction("sum", "sum", lambda g, x_shape, dims: _restore(g, x_shape, dims))

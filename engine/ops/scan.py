@@ -28,6 +28,7 @@ _cumsum: Op = Op(
     ["x"],
     infer=lambda x, dim: (x.shape, x.dtype),
     kernel=lambda out, x, dim: array_module(out).cumsum(x, axis=dim, out=out),
+    adds_up=True,
     vjps={"x": lambda g, dim: flip(apply(_cumsum, flip(g, dim), dim=dim), dim)},
 )
 _cumprod: Op = Op(
@@ -35,6 +36,7 @@ _cumprod: Op = Op(
     ["x"],
     infer=lambda x, dim: (x.shape, x.dtype),
     kernel=lambda out, x, dim: array_module(out).cumprod(x, axis=dim, out=out),
+    adds_up=True,
     vjps={"x": lambda g, x, y, dim: _cumprod_vjp(g, x, y, dim)},
 )
 

@@ -54,6 +54,7 @@ _scatter_add: Op = Op(
     ["g", "index"],
     infer=lambda g, index, dim, shape: (shape, g.dtype),
     kernel=_scatter_add_kernel,
+    adds_up=True,
     vjps={"g": lambda g, index, dim: apply(_gather, g, index, dim=dim)},
 )
 

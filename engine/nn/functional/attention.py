@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from engine.modes import lowered
 from engine.nn.functional.dropout import dropout
 from engine.ops.elementwise import where
 from engine.ops.loss import softmax
@@ -21,6 +22,7 @@ def scaled_dot_product_attention(
         raise RuntimeError(
             f"scaled_dot_product_attention: expected query, key and value of at least 2 dimensions, got {query.ndim}, {key.ndim} and {value.ndim}"
         )
+    query, key, value = lowered(query, key, value)
     if not query.dtype is key.dtype is value.dtype:
         raise RuntimeError(
             f"Expected query, key, and value to have the same dtype, but got query.dtype: {query.dtype.name} key.dtype: {key.dtype.name} and value.dtype: {value.dtype.name} instead."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engine.modes import lowered
 from engine.nn.functional.sizes import Ints, tuple_of
 from engine.ops import conv as _conv
 from engine.ops.pad import pad
@@ -16,6 +17,7 @@ def _convolution(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: Ints, padding: Ints | str, dilation: Ints, groups: int, n: int
 ) -> Tensor:
     name = f"conv{n}d"
+    x, weight, bias = lowered(x, weight, bias)
     if x.ndim not in (n + 1, n + 2):
         raise RuntimeError(f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: {list(x.shape)}")
     if weight.ndim != n + 2:
@@ -93,6 +95,7 @@ def conv3d(
 def _transposed(
     x: Tensor, weight: Tensor, bias: Bias, stride: Ints, padding: Ints, output_padding: Ints, groups: int, dilation: Ints, n: int
 ) -> Tensor:
+    x, weight, bias = lowered(x, weight, bias)
     if x.ndim == n + 1:
         return _transposed(x.unsqueeze(0), weight, bias, stride, padding, output_padding, groups, dilation, n).squeeze(0)
     if x.ndim != n + 2 or x.shape[1] != weight.shape[0]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from engine.dispatch import only_recorded
 from engine.dtypes import FLOAT
+from engine.modes import full_precision
 from engine.nn.functional.reduction import reduced, same_shape
 from engine.ops.elementwise import where
 from engine.ops.loss import class_cross_entropy, log_softmax, picked, squared_distance
@@ -16,6 +17,7 @@ from engine.ops.unary import softplus as _softplus
 from engine.tensor import Tensor
 
 
+@full_precision
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -33,6 +35,7 @@ def mse_loss(
     return reduced(loss if weight is None else loss * weight, reduction, size_average, reduce)
 
 
+@full_precision
 def l1_loss(
     input: Tensor,
     target: Tensor,
@@ -47,6 +50,7 @@ def l1_loss(
     return reduced(loss if weight is None else loss * weight, reduction, size_average, reduce)
 
 
+@full_precision
 def smooth_l1_loss(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean", beta: float = 1.0
 ) -> Tensor:
@@ -58,6 +62,7 @@ def smooth_l1_loss(
     return reduced(d if beta == 0 else where(d < beta, d * d * (0.5 / beta), d - 0.5 * beta), reduction, size_average, reduce)
 
 
+@full_precision
 def binary_cross_entropy_with_logits(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
     pos_weight: Tensor | None = None,
@@ -70,6 +75,7 @@ def binary_cross_entropy_with_logits(
     return reduced(loss if weight is None else loss * weight, reduction, size_average, reduce)
 
 
+@full_precision
 def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None) -> Tensor:
     """Squared below ``delta``, absolute above (Huber, 1964)."""
     same_shape(input, target, "huber_loss")
@@ -80,6 +86,7 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     return reduced(loss if weight is None else loss * weight, reduction)
 
 
+@full_precision
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -103,6 +110,7 @@ def binary_cross_entropy(
     return reduced(loss if weight is None else loss * weight, reduction, size_average, reduce)
 
 
+@full_precision
 def kl_div(
     input: Tensor,
     target: Tensor,
@@ -118,6 +126,7 @@ def kl_div(
     return reduced(loss, reduction, size_average, reduce)
 
 
+@full_precision
 def nll_loss(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, ignore_index: int = -100, reduce: bool | None = None,
     reduction: str = "mean",
@@ -154,6 +163,7 @@ def _counts(input: Tensor, classes: Tensor, weight: Tensor | None, ignore_index:
     return picked(each.reshape(-1, *(1,) * (input.ndim - 2)).expand(input.shape), classes, ignore_index)
 
 
+@full_precision
 def cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, ignore_index: int = -100, reduce: bool | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean", label_smoothing: float = 0.0,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from engine.modes import full_precision
 from engine.nn.functional.activation import logsigmoid
 from engine.nn.functional.distance import pairwise_distance
 from engine.nn.functional.reduction import check_reduction, reduced
@@ -16,11 +17,13 @@ from engine.tensor import Tensor
 Flag = bool | None
 
 
+@full_precision
 def soft_margin_loss(input: Tensor, target: Tensor, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean") -> Tensor:
     """``log(1 + exp(-target x))`` with targets of 1 and -1."""
     return reduced(_softplus(-target * input), reduction, size_average, reduce)
 
 
+@full_precision
 def margin_ranking_loss(
     input1: Tensor,
     input2: Tensor,
@@ -38,6 +41,7 @@ def margin_ranking_loss(
     return reduced((-target * (input1 - input2) + margin).clamp_min(0), reduction, size_average, reduce)
 
 
+@full_precision
 def hinge_embedding_loss(
     input: Tensor, target: Tensor, margin: float = 1.0, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean"
 ) -> Tensor:
@@ -48,6 +52,7 @@ def hinge_embedding_loss(
     return reduced(near + far + other, reduction, size_average, reduce)
 
 
+@full_precision
 def cosine_embedding_loss(
     input1: Tensor,
     input2: Tensor,
@@ -71,6 +76,7 @@ def cosine_embedding_loss(
     return reduced(near + far, reduction, size_average, reduce)
 
 
+@full_precision
 def multi_margin_loss(
     input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None, size_average: Flag = None, reduce: Flag = None,
     reduction: str = "mean",
@@ -98,6 +104,7 @@ def multi_margin_loss(
     return reduced(loss if input.ndim == 2 or reduction != "none" else loss.reshape(target.shape), reduction, size_average, reduce)
 
 
+@full_precision
 def multilabel_margin_loss(
     input: Tensor, target: Tensor, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean"
 ) -> Tensor:
@@ -115,6 +122,7 @@ def multilabel_margin_loss(
     return reduced(loss.reshape(input.shape[:-1]) if reduction == "none" else loss, reduction, size_average, reduce)
 
 
+@full_precision
 def multilabel_soft_margin_loss(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean"
 ) -> Tensor:
@@ -124,6 +132,7 @@ def multilabel_soft_margin_loss(
     return reduced(loss.mean(-1), reduction, size_average, reduce)
 
 
+@full_precision
 def triplet_margin_with_distance_loss(
     anchor: Tensor, positive: Tensor, negative: Tensor, *, distance_function: Callable[..., Tensor] | None = None, margin: float = 1.0, swap: bool = False,
     reduction: str = "mean",
@@ -143,6 +152,7 @@ def triplet_margin_with_distance_loss(
     return reduced((near - far + margin).clamp_min(0), reduction)
 
 
+@full_precision
 def triplet_margin_loss(
     anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2, eps: float = 1e-6, swap: bool = False,
     size_average: Flag = None, reduce: Flag = None, reduction: str = "mean",
@@ -160,6 +170,7 @@ def triplet_margin_loss(
     return reduced((near - far + margin).clamp_min(0), reduction, size_average, reduce)
 
 
+@full_precision
 def poisson_nll_loss(
     input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, size_average: Flag = None, eps: float = 1e-8, reduce: Flag = None,
     reduction: str = "mean",
@@ -173,6 +184,7 @@ def poisson_nll_loss(
     return reduced(loss, reduction, size_average, reduce)
 
 
+@full_precision
 def gaussian_nll_loss(input: Tensor, target: Tensor, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> Tensor:
     """Minus the log-likelihood by a normal distribution of mean ``input`` and variance ``var``, which counts as at least ``eps``."""
     check_reduction(reduction)
