@@ -130,7 +130,7 @@ class Builder:
         if len(merged) > 1:  # the dimension that the source has closest goes next to the last: a transpose in blocks
             closest = min(range(len(merged) - 1), key=lambda i: merged[i][1] or 1 << 60)
             if merged[closest][1] == 1:
-                merged.insert(len(merged) - 1, merged.pop(closest))
+                merged[closest:-1] = [*merged[closest + 1 : -1], merged[closest]]
         merged = [[1, 0, 0]] * (6 - len(merged)) + merged
         self.emit("copy", [6, s, to, *[n for m in merged for n in m]], [s], [to])
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from engine.capture.layout import Storage
 from engine.capture.record import Call
+from engine.kernels.native import Native
 
 
 class Instruction:
@@ -64,6 +66,15 @@ class Update(Instruction):
         read = len(self.recipe.order)
         self.reads += operands[:read]
         self.writes += operands[read:]
+
+
+def encoded(kernels: Native, i: Instruction) -> list[int | Storage]:
+    """The numbers of a kernel's call: which one, how many arguments, the arguments, with storages for the addresses to come."""
+    arguments = i.finished() if isinstance(i, Product) else i.arguments
+    numbers = [
+        a if isinstance(a, Storage) else struct.unpack("q", struct.pack("d", a))[0] if isinstance(a, float) else int(a) for a in arguments
+    ]
+    return [kernels.numbers[i.kernel], len(numbers), *numbers]
 
 
 OUT = object()

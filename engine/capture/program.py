@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,8 +9,9 @@ import numpy as np
 
 import engine.capture.rules  # noqa: F401 - registers the rules
 from engine.capture.arena import lay_out
-from engine.capture.builder import Builder, Instruction, Product
+from engine.capture.builder import Builder, Instruction
 from engine.capture.formula import Live, flags
+from engine.capture.instruction import encoded
 from engine.capture.layout import Storage
 from engine.capture.record import Tape
 from engine.dispatch import launch
@@ -157,19 +157,6 @@ class Program:
         self.groups = list(groups.values())
         self.group_of = by_call
 
-    def _code(self, i: Instruction) -> list[int]:
-        assert self.native is not None
-        arguments = i.finished() if isinstance(i, Product) else i.arguments
-        numbers = [
-            a.address(self.base)
-            if isinstance(a, Storage)
-            else struct.unpack("q", struct.pack("d", a))[0]
-            if isinstance(a, float)
-            else int(a)
-            for a in arguments
-        ]
-        return [self.native.numbers[i.kernel], len(numbers), *numbers]
-
     def _segments(self, instructions: Sequence[Instruction]) -> list[Callable[[], Any]]:
         """Runs of native code, and launches from Python between them."""
         segments: list[Callable[[], Any]] = []
@@ -191,7 +178,8 @@ class Program:
                 assert i.call is not None
                 self.launched.append(i.call.op.name)
             else:
-                pending += self._code(i)
+                assert self.native is not None
+                pending += [a.address(self.base) if isinstance(a, Storage) else a for a in encoded(self.native, i)]
         flush()
         return segments
 

@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from engine.capture.alone import program
 from engine.capture.recurrent import NAMES, arguments
 from engine.dispatch import OPS
 from engine.kernels.native import Native, address, native
 
 _SMALL, _LARGE = 1 << 18, 1 << 23
 """Products of fewer additions are left to NumPy, which begins sooner, and of more to its BLAS, which uses all cores."""
+_DTYPES = np.dtype(np.float32), np.dtype(np.int64)
 Floats = np.ndarray[Any, Any]
 
 
@@ -122,6 +124,27 @@ def _recurrent(name: str) -> Any:
     return make
 
 
+def _by_program(name: str, least: int = 0) -> Any:
+    """By a program of one call, from ``least`` elements on."""
+
+    def make(kernels: Native, plain: Any) -> Any:
+        op = OPS[name]
+
+        def kernel(outs: Any, *ins: Floats, **attrs: Any) -> None:
+            results = outs if isinstance(outs, list) else [outs]
+            fits = results[0].size > least and all(type(a) is np.ndarray and a.dtype in _DTYPES and a.size for a in (*results, *ins))
+            given = [np.ascontiguousarray(a) for a in ins] if fits else ins
+            found = program(kernels, op, results, given, attrs) if fits else None
+            if found is None:
+                plain(outs, *ins, **attrs)
+            else:
+                found.run(results, given)
+
+        return kernel
+
+    return make
+
+
 _KERNELS = {
     "linear": _linear,
     "linear_weight": _linear_weight,
@@ -131,6 +154,8 @@ _KERNELS = {
     "embedding_weight": _embedding_weight,
     "uniform": _uniform,
     **{name: _recurrent(name) for name in NAMES},
+    **{name: _by_program(name) for name in ("conv", "conv_data", "conv_weight", "avg_pool", "avg_pool_data", "max_pool", "unpool")},
+    **{name: _by_program(name, 1 << 12) for name in ("standardize", "standardize_data", "standardize_weight", "relu_gradient")},
 }
 
 

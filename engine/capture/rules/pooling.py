@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,17 +29,21 @@ def _shape(x: Sequence[int], y: Sequence[int], attrs: dict[str, Any]) -> list[in
 
 @rule("max_pool")
 def greatest(b: Builder, call: Call) -> bool:
-    """The places are kept as positions in the window; only ``unpool`` may look at them."""
+    """The places are kept as positions in the window, for ``unpool``; whoever else looks at them sees those in the plane."""
     x, (y, index) = call.ins[0], call.outs
     shape = _shape(x.shape, y.shape, call.attrs)
-    if shape is None or y.dtype != FLOAT or id(index) in b.kept or any(u.op.name != "unpool" for u in index.uses):
+    if shape is None or y.dtype != FLOAT:
         return False
     s = b.last(x)
     order = channels_last(len(y.shape))
     to, which = b.new(y, order), b.temporary(y.shape, np.int32, order)
-    b.storage[index] = which
-    b.done[index] = (shape, x, y)
+    b.done[index] = (shape, x, y, which)
     b.emit("max_pool", [*shape, s, to, which], [s], [to, which])
+    if id(index) in b.kept or any(u.op.name != "unpool" for u in index.uses):
+        places = b.new(index)
+        b.emit("max_pool_index", [*shape, which, places], [which], [places])
+    else:
+        b.storage[index] = which
     return True
 
 
@@ -46,10 +51,17 @@ def greatest(b: Builder, call: Call) -> bool:
 def greatest_gradient(b: Builder, call: Call) -> bool:
     g, index = call.ins
     out = call.outs[0]
-    if index not in b.done or out.dtype != FLOAT:
+    if out.dtype != FLOAT or index.dtype != np.int64:
         return False
-    shape, x, y = b.done[index]
-    s, which = b.last(g), b.storage[index]
+    if index not in b.done:
+        planes = math.prod(g.shape[:2])
+        d, places, to = b.dense(g), b.of(index), b.new(out)
+        if not places.is_dense():
+            return False
+        b.emit("unpool", [d, places, planes, g.size // planes, out.size // planes, to], [d, places], [to])
+        return True
+    shape, x, y, which = b.done[index]
+    s = b.last(g)
     to = b.new(out, channels_last(len(out.shape)))
     instruction = b.emit("max_pool_gradient", [*shape, s, which, 0, to], [s, which], [to])
     b.done[out] = (instruction, x, b.storage[y])

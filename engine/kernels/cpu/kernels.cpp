@@ -127,11 +127,15 @@ void copy(Arguments a) {
                 continue;
             }
             i64 i = 0;
-            for (; from[4] == 1 && to[5] == 1 && i + 8 <= size[4]; i += 8) {  // a transpose
-                i64 j = 0;
-                for (; j + 8 <= size[5]; j += 8) transpose8(p + i + j * from[5], from[5], r + i * to[4] + j, to[4]);
+            auto turn = [&](i64 at, i64 j) { transpose8(p + at + j * from[5], from[5], r + at * to[4] + j, to[4]); };
+            for (; from[4] == 1 && to[5] == 1 && i + 8 <= size[4];) {  // a transpose, whole lines of the cache at a time where there are
+                i64 j = 0, wide = i + 16 <= size[4] ? 16 : 8;
+                for (; wide == 16 && j + 16 <= size[5]; j += 16) turn(i, j), turn(i + 8, j), turn(i, j + 8), turn(i + 8, j + 8);
+                for (; j + 8 <= size[5]; j += 8)
+                    for (i64 e = i; e < i + wide; e += 8) turn(e, j);
                 for (; j < size[5]; j++)
-                    for (i64 e = i; e < i + 8; e++) r[e * to[4] + j] = p[e + j * from[5]];
+                    for (i64 e = i; e < i + wide; e++) r[e * to[4] + j] = p[e + j * from[5]];
+                i += wide;
             }
             for (; i < size[4]; i++)
                 for (i64 j = 0; j < size[5]; j++) r[i * to[4] + j * to[5]] = p[i * from[4] + j * from[5]];
@@ -233,6 +237,17 @@ void max_pool_gradient(Arguments a) {
     float* mask = a.floats();
     pooling::greatest_gradient(s, g, which, mask, a.floats());
 }
+void max_pool_index(Arguments a) {
+    auto s = a.shape<pooling::Shape>();
+    const int32_t* which = (const int32_t*)a.next();
+    pooling::places(s, which, (i64*)a.next());
+}
+void unpool(Arguments a) {
+    float* g = a.floats();
+    const i64* index = (const i64*)a.next();
+    i64 planes = a.next(), count = a.next(), size = a.next();
+    pooling::scatter(g, index, planes, count, size, a.floats());
+}
 void avg_pool(Arguments a) {
     auto s = a.shape<pooling::Shape>();
     float *x = a.floats(), *scale = a.floats();
@@ -272,7 +287,7 @@ const Entry table[] = {
     ENTRY(matmul), ENTRY(conv_forward), ENTRY(conv_data), ENTRY(conv_weight), ENTRY(depthwise_forward), ENTRY(depthwise_data),
     ENTRY(depthwise_weight), ENTRY(map), ENTRY(map_pieces), ENTRY(copy), ENTRY(fill),
     ENTRY(add_integers), ENTRY(sum_rows), ENTRY(softmax), ENTRY(softmax_gradient), ENTRY(cross_entropy), ENTRY(cross_entropy_gradient), ENTRY(embedding), ENTRY(embedding_gradient),
-    ENTRY(normalize), ENTRY(normalize_gradient), ENTRY(recurrent_forward), ENTRY(recurrent_backward), ENTRY(max_pool), ENTRY(max_pool_gradient), ENTRY(avg_pool), ENTRY(avg_pool_gradient), ENTRY(dropout),
+    ENTRY(normalize), ENTRY(normalize_gradient), ENTRY(recurrent_forward), ENTRY(recurrent_backward), ENTRY(max_pool), ENTRY(max_pool_gradient), ENTRY(max_pool_index), ENTRY(unpool), ENTRY(avg_pool), ENTRY(avg_pool_gradient), ENTRY(dropout),
     ENTRY(uniform), ENTRY(augment),
 };
 

@@ -45,6 +45,27 @@ static void greatest(const Shape& s, const float* x, float* y, int32_t* which) {
     });
 }
 
+// Where in its plane each of these elements was, planes first, from kernel positions with channels last.
+static void places(const Shape& s, const int32_t* which, i64* index) {
+    threads::each(s.n * s.c, (double)s.n * s.c * s.oh * s.ow * 4, [&](i64 plane) {
+        const int32_t* from = which + plane / s.c * s.oh * s.ow * s.c + plane % s.c;
+        i64* to = index + plane * s.oh * s.ow;
+        int width = (int)s.kw;
+        for (i64 i = 0; i < s.oh; i++)
+            for (i64 j = 0; j < s.ow; j++, from += s.c)
+                *to++ = (i * s.sh - s.ph + *from / width * s.dh) * s.w + j * s.sw - s.pw + *from % width * s.dw;
+    });
+}
+
+// y (planes, size): the elements of g (planes, count) added up where the index says.
+static void scatter(const float* g, const i64* index, i64 planes, i64 count, i64 size, float* y) {
+    threads::each(planes, (double)planes * (count * 2 + size * 0.1), [&](i64 p) {
+        memset(y + p * size, 0, size * 4);
+        for (i64 i = p * count; i < (p + 1) * count; i++)
+            if ((uint64_t)index[i] < (uint64_t)size) y[p * size + index[i]] += g[i];
+    });
+}
+
 // Each gradient to where its element came from; 0 where `mask`, which lies as the pooled elements do, is not above 0.
 static void greatest_gradient(const Shape& s, const float* g, const int32_t* which, const float* mask, float* gx) {
     threads::each(s.n, (double)s.n * s.oh * s.ow * s.c * s.kh * s.kw * 0.2, [&](i64 n) {
