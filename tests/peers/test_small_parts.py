@@ -98,24 +98,6 @@ def test_padding_sequences() -> None:
     assert results[0] == results[1]
 
 
-def test_distributions() -> None:
-    rng = np.random.default_rng(0)
-    p, logits, loc, scale = rng.random((4, 3)), rng.normal(size=(4, 3)), rng.normal(size=5), rng.random(5) + 0.1
-    results = []
-    for lib in (engine, torch):
-        D = lib.distributions
-        of = [
-            (D.Categorical(lib.tensor(p)), lib.tensor([0, 2, 1, 1])), (D.Categorical(logits=lib.tensor(logits)), lib.tensor([0, 2, 1, 1])),
-            (D.Normal(lib.tensor(loc), lib.tensor(scale)), lib.tensor(loc + 0.3)), (D.Bernoulli(lib.tensor(p)), lib.tensor((p > 0.5) * 1.0)),
-            (D.Uniform(lib.tensor(loc), lib.tensor(loc + scale)), lib.tensor(loc + scale / 2)),
-        ]  # fmt: skip
-        results.append(
-            [np.concatenate([d.log_prob(v).numpy().ravel(), d.entropy().numpy().ravel(), list(d.sample((7,)).shape)]) for d, v in of]
-        )
-    for a, b in zip(*results, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-6)
-
-
 def test_sparse_matrices() -> None:
     places, values = np.array([[0, 1, 1, 2, 1], [2, 0, 0, 1, 0]]), np.array([1.0, 2.0, 3.0, 4.0, 5.0])
     dense = np.random.default_rng(0).normal(size=(3, 4))
