@@ -224,6 +224,17 @@ class GaussianNLLLoss(_SeveralInputs):
         return F.gaussian_nll_loss(input, target, var, self.full, self.eps, self.reduction)
 
 
+class CTCLoss(_SeveralInputs):
+    """Connectionist temporal classification: log-probabilities ``(T, N, C)``, labels, and how many steps and labels of each count."""
+
+    def __init__(self, blank: int = 0, reduction: Reduction = "mean", zero_infinity: bool = False) -> None:
+        super().__init__(None, None, reduction)
+        self.blank, self.zero_infinity = blank, zero_infinity
+
+    def forward(self, log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any) -> Tensor:
+        return F.ctc_loss(log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity)
+
+
 class MarginRankingLoss(_SeveralInputs):
     """``max(0, -y (x1 - x2) + margin)``."""
 

@@ -303,6 +303,7 @@ VALUES: dict[str, Sample] = {
     "einsum": (lambda x: torch.einsum("ij,kj,jj->ik", x, x, x[:3]), [normal(3, 3)]),
     "attention": (lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True), [normal(2, 4, 3)]),
     "cdist": (lambda x: torch.cdist(x, x + 1), [normal(4, 3)]),
+    "ctc": (lambda x: F.ctc_loss(F.log_softmax(x, -1), torch.tensor([[1, 2], [2, 2]]), [5, 4], [2, 1]), [normal(5, 2, 3)]),
     "one_hot": (lambda x: F.one_hot(x.abs().long(), 5), [normal(4)]),
     "meshgrid": (lambda x: torch.cat(torch.meshgrid(x, x, indexing="ij")), [normal(3)]),
 }

@@ -21,4 +21,4 @@ def test_composites(name: str) -> None:
 
 def test_every_differentiable_op_has_a_sample() -> None:
     missing = {n for n, op in OPS.items() if op.vjps} - set(SAMPLES) - {n for n in OPS if n.startswith("cat")}
-    assert not missing
+    assert missing == {"ctc"}  # whose gradient is one only through a softmax, and has none itself: tests/peers/test_ctc.py

@@ -3,6 +3,7 @@
 from engine.nn.functional.activation import *
 from engine.nn.functional.attention import *
 from engine.nn.functional.convolution import *
+from engine.nn.functional.ctc import *
 from engine.nn.functional.distance import *
 from engine.nn.functional.dropout import *
 from engine.nn.functional.loss import *
