@@ -2,7 +2,23 @@
 
 from math import e, inf, nan, pi
 
-from engine import accelerator, amp, autograd, backends, cuda, distributions, dtypes, linalg, nn, optim, random, sparse, special, utils
+from engine import (
+    accelerator,
+    amp,
+    autograd,
+    backends,
+    cuda,
+    distributions,
+    dtypes,
+    func,
+    linalg,
+    nn,
+    optim,
+    random,
+    sparse,
+    special,
+    utils,
+)
 from engine.amp import GradScaler, autocast, get_autocast_dtype, is_autocast_available, is_autocast_enabled
 from engine.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from engine.backend import device
@@ -64,6 +80,7 @@ from engine.dtypes import (
 from engine.dtypes import bool_ as bool
 from engine.dtypes import float_ as float
 from engine.dtypes import int_ as int
+from engine.func import vmap
 from engine.functional import *
 from engine.kernels.native import get_num_threads, set_num_threads
 from engine.legacy import (

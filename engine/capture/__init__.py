@@ -12,8 +12,10 @@ import numpy as np
 from engine.capture import single, updates
 from engine.capture.program import Changed, Program
 from engine.capture.record import NotCaptured, Recorder, Tape
+from engine.dispatch import only_recorded
 from engine.kernels.native import native
 from engine.modes import is_grad_enabled
+from engine.nn.module import Module, compilers, entering
 from engine.ops.join import stack
 from engine.tensor import Tensor
 
@@ -34,7 +36,9 @@ class Compiled:
         self.plan: dict[str, int] = {} if plan is None else plan
         self.programs: dict[Any, list[Program] | None] = {}  # by signature; None for what cannot be recorded
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        if named or only_recorded():  # arguments by name, or a part of another step
+            return self.step(*arguments, **named)
         program = self._program(arguments)
         if program is None:
             return self.step(*arguments)
@@ -132,7 +136,10 @@ class Compiled:
         return recorder.tape, isinstance(result, Tensor)
 
 
-def compile(step: Callable[..., Any], *, fuse: bool = True, plan: dict[str, int] | None = None) -> Compiled:
+def compile(
+    step: Any = None, *, fuse: bool = True, plan: dict[str, int] | None = None, fullgraph: bool = False, dynamic: Any = None, backend: Any = None, mode: Any = None,
+    options: Any = None, disable: bool = False,
+) -> Any:  # fmt: skip
     """``step`` as a program: a function of tensors that computes, calls ``backward`` and an optimizer's ``step``, and returns tensors.
 
     The first call with new shapes records the step, without doing it twice; later ones replay it. Without ``fuse`` the program runs the
@@ -140,10 +147,28 @@ def compile(step: Callable[..., Any], *, fuse: bool = True, plan: dict[str, int]
     what it holds already is not timed again. Modules in another mode, tensors that were replaced or frozen, and settings of the optimizer are
     noticed; layers or hooks that are added later are not. Returned tensors are outside of the graph. A step that cannot be recorded (its Python looks at elements, say) runs as it is, and a
     line is logged that says why.
+
+    A module is given back as it is, with a ``forward`` that is a program where nobody differentiates it: under ``no_grad``. Without a step it is a decorator.
+    What else PyTorch's ``compile`` is told is taken and has no effect; with ``disable`` nothing has.
     """
-    return Compiled(step, fuse=fuse, plan=plan)
+    if step is None:
+        return functools.partial(compile, fuse=fuse, plan=plan, disable=disable)
+    if disable:
+        return step
+    if not isinstance(step, Module):
+        return Compiled(step, fuse=fuse, plan=plan)
+    step.__dict__["forward"] = Compiled(functools.partial(_forward, step), fuse=fuse, plan=plan)
+    return step
 
 
+def _forward(module: Module, *arguments: Any, **named: Any) -> Any:
+    """A module's own ``forward``, which recorders see."""
+    for tell in entering:
+        tell(module)
+    return type(module).forward(module, *arguments, **named)
+
+
+compilers.append(compile)
 single.install()
 updates.install()
 

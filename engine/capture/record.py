@@ -74,12 +74,14 @@ class Tape:
         self.results: list[Value] = []
         self.gradients: list[tuple[Tensor, Value]] = []
         self.modules: list[tuple[Module, bool]] = []
-        self.bound: list[tuple[Tensor, Array, bool]] = []  # tensors of modules and optimizers, as the program knows them
+        self.bound: list[tuple[dict[str, Any], str, Tensor, Array, bool]] = []  # where modules and optimizers have tensors, and which
         self.draws: dict[int, Draw] = {}  # by the call's id
 
     def still_holds(self) -> bool:
         """Whether modules are in the mode, and their tensors in the memory, that the step was recorded with."""
-        return all(m.training is mode for m, mode in self.modules) and all(t._data is a and t._requires_grad is r for t, a, r in self.bound)
+        return all(m.training is mode for m, mode in self.modules) and all(
+            home.get(name) is t and t._data is a and t._requires_grad is r for home, name, t, a, r in self.bound
+        )
 
     def same(self, other: Tape) -> str | None:
         """None if two records of a step are one program; else what differs."""
@@ -163,11 +165,14 @@ class Recorder:
         for t in [result] if isinstance(result, Tensor) else result or ():
             if not isinstance(t, Tensor):
                 raise NotCaptured(f"it returns {type(t).__name__}, where tensors or nothing can be returned")
+            if t.requires_grad and not self._leaves and not self._updated:
+                raise NotCaptured("it returns tensors to be differentiated, which those of a program are not")
             self.tape.results.append(self._value(t._data))
         self.tape.gradients = [(leaf, self._value(leaf.grad._data)) for leaf in self._leaves if leaf.grad is not None]
-        tensors = [t for m, _ in self.tape.modules for t in (*m._parameters.values(), *m._buffers.values()) if t is not None]
-        tensors += [*self._leaves, *self._updated]
-        self.tape.bound = [(t, t._data, t._requires_grad) for t in {id(t): t for t in tensors}.values()]
+        homes: list[dict[str, Any]] = [home for m, _ in self.tape.modules for home in (m._parameters, m._buffers)]
+        owned = {id(t) for home in homes for t in home.values()}
+        homes.append({str(id(t)): t for t in (*self._leaves, *self._updated) if id(t) not in owned})
+        self.tape.bound = [(home, k, t, t._data, t._requires_grad) for home in homes for k, t in home.items() if t is not None]
         return result
 
     def undo(self) -> None:

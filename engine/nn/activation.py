@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from engine.creation import full_
 from engine.dtypes import dtype as DType
+from engine.modes import no_grad
 from engine.nn import functional as F
 from engine.nn.module import Module
 from engine.nn.parameter import Parameter
@@ -101,6 +102,11 @@ class PReLU(_Shown):
         super().__init__()
         self.num_parameters, self.init = num_parameters, init
         self.weight = Parameter(full_((num_parameters,), float(init), device=device, dtype=dtype))
+
+    def reset_parameters(self) -> None:
+        """The slope at the start again."""
+        with no_grad():
+            self.weight.fill_(self.init)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.prelu(input, self.weight)

@@ -18,6 +18,10 @@ entering: list[Callable[[Module], None]] = []
 """Called with each module that is about to compute."""
 
 
+compilers: list[Callable[..., Any]] = []
+"""What ``compile`` calls, which stands above."""
+
+
 class Module(Tree):
     """The base of all layers and networks: subclasses set attributes in ``__init__`` and compute in ``forward``."""
 
@@ -106,6 +110,15 @@ class Module(Tree):
             changed = hook(self, tuple(g if j == i else None for j in range(n)), tuple(arrived))
             g = g if changed is None else changed[i] if isinstance(changed, tuple) else changed
         return g
+
+    def compile(self, **options: Any) -> None:
+        """``engine.compile`` of this module, in place."""
+        for make in compilers:
+            make(self, **options)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but a ``forward`` that was compiled: a copy has its own."""
+        return {k: v for k, v in self.__dict__.items() if k != "forward" or not hasattr(v, "programs")}
 
     # -- hooks
 

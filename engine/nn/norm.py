@@ -8,12 +8,22 @@ from engine.creation import ones, tensor, zeros
 from engine.dtypes import dtype as DType
 from engine.dtypes import int64
 from engine.nn import functional as F
+from engine.nn import init
 from engine.nn.module import Module
 from engine.nn.parameter import Parameter
 from engine.tensor import Tensor
 
 
-class _BatchNorm(Module):
+class _Affine(Module):
+    """A weight and a bias, or not, for what was standardized."""
+
+    def reset_parameters(self) -> None:
+        """Weights of one, biases of zero."""
+        for name, p in self.named_parameters(recurse=False):
+            init.constant_(p, float(name == "weight"))
+
+
+class _BatchNorm(_Affine):
     """Standardizes each channel over the batch in training, by running statistics in evaluation (Ioffe and Szegedy, 2015)."""
 
     ranks: tuple[int, ...]
@@ -30,6 +40,18 @@ class _BatchNorm(Module):
         self.register_buffer("running_mean", zeros(num_features, device=device, dtype=dtype) if track_running_stats else None)
         self.register_buffer("running_var", ones(num_features, device=device, dtype=dtype) if track_running_stats else None)
         self.register_buffer("num_batches_tracked", tensor(0, dtype=int64, device=device) if track_running_stats else None)
+
+    def reset_running_stats(self) -> None:
+        """As if no batch had been seen."""
+        if self.track_running_stats:
+            init.zeros_(self.running_mean)
+            init.ones_(self.running_var)
+            self.num_batches_tracked.zero_()
+
+    def reset_parameters(self) -> None:
+        """That, and weights of one and biases of zero."""
+        self.reset_running_stats()
+        super().reset_parameters()
 
     def forward(self, input: Tensor) -> Tensor:
         if input.ndim not in self.ranks:
@@ -126,7 +148,7 @@ class LocalResponseNorm(Module):
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
 
 
-class RMSNorm(Module):
+class RMSNorm(_Affine):
     """Divides by the root mean square over the last dimensions (Zhang and Sennrich, 2019)."""
 
     def __init__(
@@ -151,7 +173,7 @@ class RMSNorm(Module):
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
 
 
-class GroupNorm(Module):
+class GroupNorm(_Affine):
     """Standardizes groups of channels of each sample ``(N, C, *)`` (Wu and He, 2018)."""
 
     def __init__(
@@ -181,7 +203,7 @@ class GroupNorm(Module):
         return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, bias={self.bias is not None}"
 
 
-class LayerNorm(Module):
+class LayerNorm(_Affine):
     """Standardizes over the last dimensions, of sizes ``normalized_shape`` (Ba et al., 2016)."""
 
     def __init__(

@@ -194,3 +194,27 @@ def test_recurrent_layers_take_the_calls_of_training_programs() -> None:
         layer.flatten_parameters()
         layer.reset_parameters()
         assert values(layer.weight_hh_l0) != before
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["BatchNorm1d(3)", "BatchNorm2d(3, track_running_stats=False)", "InstanceNorm2d(3, affine=True, track_running_stats=True)", "LayerNorm((2, 3))", "LayerNorm(3, bias=False)", "GroupNorm(1, 3)", "RMSNorm(3)", "PReLU(3, init=0.4)"],
+)  # fmt: skip
+def test_layers_begin_anew(text: str) -> None:
+    """All tensors of the state are what they were at the start."""
+
+    def run(lib: Any) -> Any:
+        layer = eval(f"nn.{text}", {"nn": lib.nn})
+        for t in layer.state_dict().values():
+            t.fill_(7)
+        layer.reset_parameters()
+        return {k: values(v) for k, v in layer.state_dict().items()}
+
+    both(run)
+
+
+def test_bilinear_layers_begin_anew() -> None:
+    layer = engine.nn.Bilinear(4, 5, 6)
+    layer.weight.data.fill_(7)
+    layer.reset_parameters()
+    assert float(layer.weight.abs().max()) <= 0.5 and float(layer.weight.std()) > 0.1
