@@ -17,11 +17,13 @@ from engine import (
     random,
     sparse,
     special,
+    testing,
     utils,
 )
 from engine.amp import GradScaler, autocast, get_autocast_dtype, is_autocast_available, is_autocast_enabled
 from engine.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from engine.backend import device
+from engine.backend.device import get_default_device, set_default_device
 from engine.capture import compile
 from engine.creation import (
     arange,

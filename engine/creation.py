@@ -10,6 +10,7 @@ import numpy as np
 
 from engine import dtypes
 from engine.backend import array_module, full, resolve, transfer
+from engine.backend.device import get_default_device
 from engine.dtypes import dtype as DType
 from engine.ops import random
 from engine.ops.dims import sizes
@@ -19,7 +20,8 @@ from engine.tensor import Tensor, as_array
 
 def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """A copy of numbers, nested lists, an array or a tensor. Raises TypeError for a type PyTorch does not have."""
-    return Tensor._wrap(as_array(data, dtype, device)).requires_grad_(requires_grad)
+    where = get_default_device() if device is None and not isinstance(data, Tensor) else device
+    return Tensor._wrap(as_array(data, dtype, where)).requires_grad_(requires_grad)
 
 
 def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tensor:

@@ -205,7 +205,7 @@ def launch(op: Op, outs: list[Array], ins: Sequence[Array], attrs: dict[str, Any
         kernel = op.kernel
         if op.overrides:
             kernel = op.overrides.get("numpy" if type(first) is np.ndarray else array_module(first).__name__, kernel)
-        _compute(in_single(kernel) if first.itemsize == 2 and op.adds_up else kernel, outs, ins, attrs)
+        _compute(in_single(kernel) if op.adds_up and first.itemsize == 2 else kernel, outs, ins, attrs)
     for observe in _observers:
         observe(op, outs, ins, attrs)
 
@@ -264,7 +264,7 @@ def run(op: Op, ins: Sequence[Array], attrs: dict[str, Any]) -> list[Array]:
                 out.flat[0] = mark
     if where is CPU and not (_before or _observers or _idle):  # the same, without looking who watches
         kernel = op.overrides.get("numpy", op.kernel) if op.overrides else op.kernel
-        _compute(in_single(kernel) if outs[0].itemsize == 2 and op.adds_up else kernel, outs, ins, attrs)
+        _compute(in_single(kernel) if op.adds_up and outs[0].itemsize == 2 else kernel, outs, ins, attrs)
     else:
         launch(op, outs, ins, attrs)
     return outs

@@ -40,6 +40,7 @@ deg2rad digamma div divide erf erfc erfinv exp exp2 expm1 fix float_power floor 
 index_fill index_put index_reduce lcm ldexp lerp lgamma log log10 log1p log2 logit masked_fill masked_scatter mul multiply mvlgamma nan_to_num neg
 negative nextafter pow put rad2deg reciprocal relu remainder renorm round rsqrt scatter scatter_add scatter_reduce sgn sigmoid sign sin sinc sinh sqrt
 square sub subtract tan tanh tril triu true_divide trunc xlogy
+eq ge greater greater_equal gt le less less_equal logical_and logical_not logical_or logical_xor lt ne not_equal
 """
 
 
@@ -247,6 +248,29 @@ class Methods:
         if sigma <= 0:
             raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
         return self._filled("cauchy_", functional.tan((self._uniform(generator) - 0.5) * math.pi) * sigma + median)
+
+    def is_signed(self: Any) -> bool:
+        return self.dtype.category in (dtypes.INTEGER, dtypes.FLOAT) and self.dtype is not dtypes.uint8
+
+    def is_same_size(self: Any, other: Tensor) -> bool:
+        return bool(self.shape == other.shape)
+
+    def is_inference(self: Any) -> bool:
+        """False: tensors made in ``inference_mode`` are like others."""
+        return False
+
+    def is_shared(self: Any) -> bool:
+        """False: worker processes get batches through memory of their own."""
+        return False
+
+    def share_memory_(self: Any) -> Tensor:
+        """Itself, which other processes do not see."""
+        return self
+
+    def apply_(self: Any, callable: Callable[[Any], Any]) -> Tensor:
+        """Each element by what a function of Python's makes of it: slow."""
+        flat = [callable(v) for v in self.detach().reshape(-1).tolist()]
+        return self._become(self.new_tensor(flat, dtype=self.dtype).reshape(self.shape))
 
     def geometric_(self: Any, p: Any, *, generator: random.Generator | None = None) -> Tensor:
         """How many trials until the first success of probability ``p``."""

@@ -46,6 +46,12 @@ def lowered(*tensors: Any) -> Any:
     return tuple(t.to(to) if t is not None and t.is_floating_point() and t.dtype.itemsize < 8 else t for t in tensors)
 
 
+def raised(x: Any) -> Any:
+    """What inside ``autocast`` is to be computed in single precision, if it is half."""
+    half = isinstance(x, state.tensor) and x.is_floating_point() and x.dtype.itemsize == 2
+    return x.float() if half and x.device.type in (state.autocast or ()) else x
+
+
 def full_precision(function: _F) -> _F:
     """For a function that inside ``autocast`` computes in single precision what is half."""
 
@@ -53,12 +59,7 @@ def full_precision(function: _F) -> _F:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         if state.autocast is None:
             return function(*args, **kwargs)
-
-        def single(x: Any) -> Any:
-            half = isinstance(x, state.tensor) and x.is_floating_point() and x.dtype.itemsize == 2
-            return x.float() if half and x.device.type in (state.autocast or ()) else x
-
-        return function(*map(single, args), **{k: single(v) for k, v in kwargs.items()})
+        return function(*map(raised, args), **{k: raised(v) for k, v in kwargs.items()})
 
     return wrapped  # type: ignore[return-value]  # wraps keeps the signature, which mypy cannot see
 

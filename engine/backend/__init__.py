@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.backend.device import CPU, META, device
+from engine.backend.device import CPU, META, device, get_default_device
 from engine.backend.memory import keep_freed_memory
 from engine.backend.meta import MetaArray
 
@@ -105,9 +105,9 @@ def device_of(x: Array) -> device:
 
 def resolve(where: str | device | int | None) -> device:
     """The device meant by a user's argument, ``cuda`` being ``cuda:0``. Raises RuntimeError where it does not exist."""
-    if where is None:
+    found = get_default_device() if where is None else device(where)
+    if found is CPU:
         return CPU
-    found = device(where)
     if found.type != "cuda":
         return device(found.type)
     index = found.index or 0

@@ -26,6 +26,14 @@ class device:  # noqa: N801 - PyTorch's name
         self.type = match[1]
         self.index = int(match[2]) if match[2] else index
 
+    def __enter__(self) -> device:
+        """Inside, tensors are made on this device unless they are told where."""
+        _defaults.append(self)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        _defaults.pop()
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
 
@@ -41,3 +49,14 @@ class device:  # noqa: N801 - PyTorch's name
 
 CPU = device("cpu")
 META = device("meta")
+_defaults = [CPU]
+
+
+def get_default_device() -> device:
+    """Where tensors are made that are not told where."""
+    return _defaults[-1]
+
+
+def set_default_device(device_: str | device | int | None) -> None:
+    """From here on tensors are made there unless they are told where; None is the CPU."""
+    _defaults[:] = [CPU if device_ is None else device(device_)]

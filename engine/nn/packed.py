@@ -103,7 +103,7 @@ class PackedSequence(_Fields):
 
 def _batch_sizes(lengths: np.ndarray[Any, Any]) -> Tensor:
     """How many sequences have an element at each step; ``lengths`` are sorted, the longest first."""
-    return tensor((lengths > np.arange(lengths[0])[:, None]).sum(1))
+    return tensor((lengths > np.arange(lengths[0])[:, None]).sum(1), device="cpu")
 
 
 def invert_permutation(permutation: Tensor | None) -> Tensor | None:
@@ -153,7 +153,7 @@ def pad_packed_sequence(
             "Expected total_length to be at least the length of the longest sequence in input, but got "
             f"total_length={total_length} and max sequence length being {longest}"
         )
-    rows, lengths = sequence.padded(padding_value, total_length), tensor(sequence.lengths())
+    rows, lengths = sequence.padded(padding_value, total_length), tensor(sequence.lengths(), device="cpu")
     if sequence.unsorted_indices is not None:
         rows, lengths = index_select(rows, 1, sequence.unsorted_indices), lengths[sequence.unsorted_indices.cpu()]
     return rows.transpose(0, 1) if batch_first else rows, lengths

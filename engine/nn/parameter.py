@@ -1,4 +1,4 @@
-"""``Parameter``: a tensor that a module trains."""
+"""``Parameter``: a tensor that a module trains; ``Buffer``: one that it keeps."""
 
 from __future__ import annotations
 
@@ -25,3 +25,24 @@ class Parameter(Tensor):
 
     def __reduce__(self) -> Any:
         return Parameter, (self.detach(), self.requires_grad)
+
+
+class Buffer(Tensor):
+    """A tensor that is part of a module's state but not trained: assigned to an attribute, it is listed in ``buffers()``."""
+
+    __slots__ = ("persistent",)
+
+    def __init__(self, data: Tensor, *, persistent: bool = True) -> None:
+        self._adopt(data._data)
+        self.persistent = persistent
+
+    @classmethod
+    def _wrap(cls, array: Any) -> Tensor:
+        return Tensor._wrap(array)
+
+    def __reduce__(self) -> Any:
+        return _buffer, (self.detach(), self.persistent)
+
+
+def _buffer(data: Tensor, persistent: bool) -> Buffer:
+    return Buffer(data, persistent=persistent)

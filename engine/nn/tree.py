@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.hooks import RemovableHandle, register
 from engine.modes import no_grad
-from engine.nn.parameter import Parameter
+from engine.nn.parameter import Buffer, Parameter
 from engine.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Tree:
     def __setattr__(self, name: str, value: Any) -> None:
         kinds = self.__dict__
         if "_parameters" not in kinds:
-            if isinstance(value, Parameter | Tree):
+            if isinstance(value, Parameter | Buffer | Tree):
                 raise AttributeError("cannot assign module or parameters before Module.__init__() call")
             object.__setattr__(self, name, value)
             return
@@ -61,8 +61,10 @@ class Tree:
             home = self._parameters
         elif isinstance(value, Tree):
             home = self._modules
-        elif isinstance(value, Tensor) and name in self._buffers:
+        elif isinstance(value, Tensor) and (name in self._buffers or isinstance(value, Buffer)):
             home = self._buffers
+            if isinstance(value, Buffer):
+                (self._transient.discard if value.persistent else self._transient.add)(name)
         elif name in self._parameters and value is not None:
             raise TypeError(f"cannot assign '{type(value).__name__}' as parameter '{name}' (torch.nn.Parameter or None expected)")
         elif value is None:

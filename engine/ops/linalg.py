@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from engine.backend import Array, array_module
 from engine.dispatch import OPS, Op, Spec, broadcast_shapes, count, run
 from engine.graph import apply
-from engine.modes import lowered
+from engine.modes import lowered, state
 from engine.ops.dims import wrap_dim
 from engine.ops.elementwise import cast
 from engine.ops.join import stack
@@ -353,7 +353,8 @@ _linear = Op(
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``x W^T + b``: ``(*, in)`` with ``(out, in)`` and ``(out)`` to ``(*, out)``."""
-    input, weight, bias = lowered(input, weight, bias)
+    if state.autocast is not None:
+        input, weight, bias = lowered(input, weight, bias)
     _same_type(input, weight, "linear")
     features = weight._data.shape
     if input._data.shape[-1:] != features[-1:]:

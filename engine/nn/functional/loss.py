@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.dispatch import only_recorded
 from engine.dtypes import FLOAT
-from engine.modes import full_precision
+from engine.modes import full_precision, raised, state
 from engine.nn.functional.reduction import reduced, same_shape
 from engine.ops.elementwise import where
 from engine.ops.loss import class_cross_entropy, log_softmax, picked, squared_distance
@@ -17,7 +17,6 @@ from engine.ops.unary import softplus as _softplus
 from engine.tensor import Tensor
 
 
-@full_precision
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -27,6 +26,8 @@ def mse_loss(
     weight: Tensor | None = None,
 ) -> Tensor:
     """The mean of ``(x - target)^2``."""
+    if state.autocast is not None:
+        input, target = raised(input), raised(target)
     same_shape(input, target, "mse_loss")
     plain = weight is None and size_average is None and reduce is None and reduction in ("mean", "sum")
     if plain and input.dtype is target.dtype and input.is_floating_point() and input._data.size:
@@ -163,12 +164,13 @@ def _counts(input: Tensor, classes: Tensor, weight: Tensor | None, ignore_index:
     return picked(each.reshape(-1, *(1,) * (input.ndim - 2)).expand(input.shape), classes, ignore_index)
 
 
-@full_precision
 def cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, ignore_index: int = -100, reduce: bool | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean", label_smoothing: float = 0.0,
 ) -> Tensor:  # fmt: skip
     """Cross-entropy of ``softmax(x)``, ``(N, C, ...)``, with classes ``(N, ...)`` or with probabilities of the shape of ``input``."""
+    if state.autocast is not None:
+        input, target = raised(input), raised(target)
     if size_average is not None or reduce is not None:
         reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
     if not 0 <= label_smoothing <= 1:
