@@ -16,7 +16,7 @@ from engine.capture.builder import FLOAT, Builder
 from engine.capture.choice import Choice
 from engine.capture.instruction import encoded
 from engine.capture.layout import Buffer, Storage, dense_steps
-from engine.capture.record import Call, Tape, Value
+from engine.capture.record import Call, NotCaptured, Tape, Value
 from engine.dispatch import Op
 from engine.kernels.native import Native, address
 
@@ -47,12 +47,12 @@ _memory = _Memory()
 class _First(Choice):
     """The first candidate, never timed: eager steps have the same bits in every process."""
 
-    def of(self, key: str, candidates: Sequence[int], time: Callable[[int], float], least: Callable[[int], float]) -> int:
+    def of(self, key: str, candidates: Sequence[int], time: Callable[[int, float], float], least: Callable[[int], float]) -> int:
         return candidates[0]
 
 
 class Alone:
-    """``run(outs, ins)`` computes an op on arrays without gaps, of the shapes of those that it was made with."""
+    """``run(outs, ins)`` computes an op on arrays without gaps, of the shapes of those that it was made with. Raises NotCaptured where kernels do not cover it."""
 
     def __init__(self, kernels: Native, op: Op, outs: Sequence[Floats], ins: Sequence[Floats], attrs: dict[str, Any]) -> None:
         call = Call(op, [Value(x.shape, x.dtype, array=x) for x in ins], attrs, [Value(y.shape, y.dtype) for y in outs])
@@ -65,10 +65,8 @@ class Alone:
         builder = Builder(tape, kernels, True, {})
         builder.choice = _First({})
         builder.build()
-        self.fits = all(i.kernel != "python" for i in builder.instructions)
-        """Whether the rules cover the call."""
-        if not self.fits:
-            return
+        if any(i.kernel == "python" for i in builder.instructions):
+            raise NotCaptured(f"no kernel does {op.name} of these shapes")
         places = {id(builder.storage[v].buffer): k for k, v in enumerate(call.ins, len(outs))}
         for k, (v, y) in enumerate(zip(call.outs, outs, strict=True)):
             s = builder.of(v)
@@ -110,7 +108,7 @@ class Alone:
         self._run(address(code), len(code))
 
 
-_programs: dict[Any, Alone] = {}
+_programs: dict[Any, Alone | None] = {}
 
 
 def program(kernels: Native, op: Op, outs: Sequence[Floats], ins: Sequence[Floats], attrs: dict[str, Any]) -> Alone | None:
@@ -120,9 +118,11 @@ def program(kernels: Native, op: Op, outs: Sequence[Floats], ins: Sequence[Float
         *[(x.shape, x.dtype.char) for x in ins],
         *[(name, (v.shape, v.tobytes()) if isinstance(v, np.ndarray) else v) for name, v in attrs.items()],
     )
-    found = _programs.get(key)
-    if found is None:
+    if key not in _programs:
         if len(_programs) >= KEPT:
             _programs.clear()
-        found = _programs[key] = Alone(kernels, op, outs, ins, attrs)
-    return found if found.fits else None
+        try:
+            _programs[key] = Alone(kernels, op, outs, ins, attrs)
+        except NotCaptured:
+            _programs[key] = None
+    return _programs.get(key)

@@ -20,14 +20,16 @@ class Choice:
     def release(self) -> None:
         self._scratch = np.empty(0, np.float32)
 
-    def of(self, key: str, candidates: Sequence[int], time: Callable[[int], float], least: Callable[[int], float]) -> int:
-        """The fastest candidate: as the plan has it, else by timing each now that could be, by the ``least`` time it can take."""
+    def of(self, key: str, candidates: Sequence[int], time: Callable[[int, float], float], least: Callable[[int], float]) -> int:
+        """The fastest candidate: as the plan has it, else by timing each now that could be, by the ``least`` time it can take. ``time`` is told what is fast
+        ``enough``: nothing that is still to be timed can be faster."""
         if len(candidates) == 1:
             return candidates[0]
         if key not in self.plan:
             best = math.inf
-            for candidate in candidates:
-                if least(candidate) < best and (spent := time(candidate)) < best:
+            for i, candidate in enumerate(candidates):
+                enough = min([best, *map(least, candidates[i + 1 :])])
+                if least(candidate) < best and (spent := time(candidate, enough)) < best:
                     best, self.plan[key] = spent, candidate
         return self.plan[key] if self.plan[key] in candidates else candidates[0]
 
