@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 
 import engine as torch
 from engine.capture import alone
+from engine.capture.builder import Builder
+from engine.capture.layout import channels_last
+from engine.capture.record import Tape
 from engine.dispatch import OPS
 from engine.kernels.native import native
 from engine.nn import functional as F
@@ -108,6 +111,17 @@ def test_an_image_lies_as_it_likes() -> None:
     x, w = torch.randn(2, 9, 11, 5), torch.randn(4, 5, 3, 3)
     turned = x.permute(0, 3, 1, 2)
     np.testing.assert_array_equal(F.conv2d(turned, w).numpy(), F.conv2d(turned.contiguous(), w).numpy())
+
+
+@pytest.mark.parametrize("shape", [(2, 48, 9, 7), (2, 7, 48), (3, 40)])
+def test_a_turned_copy_goes_by_lines_of_both(shape: tuple[int, ...]) -> None:
+    """The two innermost loops are over what lies close in the source and over what lies close in the copy."""
+    builder = Builder(Tape(), native(), True, {})
+    last = channels_last(len(shape)) if len(shape) > 2 else (1, 0)
+    for order, to in ((None, last), (last, None)):
+        builder.copy(builder.temporary(shape, order=order), builder.temporary(shape, order=to))
+        *_, from_next, _, _, _, to_last = builder.instructions[-1].arguments
+        assert (from_next, to_last) == (1, 1)
 
 
 def test_threads_of_python_do_not_share_memory() -> None:

@@ -80,6 +80,11 @@ def test_linear_with_long_sums(m: int, n: int, k: int, relu: bool) -> None:
     agree(lambda x, w, b: F.linear(x, w, b).relu() if relu else F.linear(x, w, b), normal(m, k), normal(n, k, seed=1), normal(n, seed=2))
 
 
+def test_large_sums_across_rows_are_made_of_parts() -> None:
+    """The gradient of a wide weight over many rows, added to another."""
+    agree(lambda x, w: F.linear(x, w) + F.linear(x * 2, w), normal(1100, 1024), normal(256, 1024))
+
+
 @examples
 @given(st.integers(32, 60), st.integers(0, 99), st.integers(1, 300))
 def test_layers_wider_than_their_batch(m: int, wider: int, k: int) -> None:

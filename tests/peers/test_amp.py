@@ -94,6 +94,15 @@ def test_recurrent_layers(kind: str) -> None:
     assert y[0].dtype is engine.bfloat16
 
 
+def test_backward_passes_are_not_lowered() -> None:
+    x = engine.tensor(X, requires_grad=True)
+    loss = (x @ engine.tensor(X)).square().sum()
+    (right,) = engine.autograd.grad(loss, x, retain_graph=True)
+    with engine.autocast("cpu"):
+        (found,) = engine.autograd.grad(loss, x)
+    np.testing.assert_array_equal(found.numpy(), right.numpy())
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
