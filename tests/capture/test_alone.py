@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 import engine as torch
 from engine.capture import alone
 from engine.capture.builder import Builder
-from engine.capture.layout import channels_last
 from engine.capture.record import Tape
 from engine.dispatch import OPS
 from engine.kernels.native import native
@@ -113,13 +112,15 @@ def test_an_image_lies_as_it_likes() -> None:
     np.testing.assert_array_equal(F.conv2d(turned, w).numpy(), F.conv2d(turned.contiguous(), w).numpy())
 
 
-@pytest.mark.parametrize("shape", [(2, 48, 9, 7), (2, 7, 48), (3, 40)])
-def test_a_turned_copy_goes_by_lines_of_both(shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    ("shape", "order"),
+    [((2, 48, 9, 7), (0, 2, 3, 1)), ((2, 7, 48), (0, 2, 1)), ((3, 40), (1, 0)), ((5, 6, 7), (2, 1, 0)), ((4, 5, 6, 7), (3, 1, 2, 0))],
+)
+def test_a_turned_copy_goes_by_lines_of_both(shape: tuple[int, ...], order: tuple[int, ...]) -> None:
     """The two innermost loops are over what lies close in the source and over what lies close in the copy."""
     builder = Builder(Tape(), native(), True, {})
-    last = channels_last(len(shape)) if len(shape) > 2 else (1, 0)
-    for order, to in ((None, last), (last, None)):
-        builder.copy(builder.temporary(shape, order=order), builder.temporary(shape, order=to))
+    for before, after in ((None, order), (order, None)):
+        builder.copy(builder.temporary(shape, order=before), builder.temporary(shape, order=after))
         *_, from_next, _, _, _, to_last = builder.instructions[-1].arguments
         assert (from_next, to_last) == (1, 1)
 
