@@ -6,7 +6,7 @@ import contextlib
 from collections import Counter, defaultdict
 from typing import Any
 
-GROUPS = {"test_ops.py": "ops", "test_modules.py": "modules", "test_optimizers.py": "optimizers"}
+GROUPS = {f"tests/conformance/test_{group}.py": group for group in ("ops", "modules", "optimizers")}
 
 
 def pytest_configure(config: Any) -> None:
@@ -21,7 +21,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     counted: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for outcome in ("passed", "failed", "skipped"):
         for report in terminalreporter.stats.get(outcome, []):
-            group = GROUPS.get(report.nodeid.split("::")[0].rsplit("/", 1)[-1])
+            group = GROUPS.get(report.nodeid.split("::")[0])
             if group and "[" in report.nodeid:
                 counted[group]["unsupported" if outcome == "skipped" else outcome] += 1
     if counted:
