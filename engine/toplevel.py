@@ -6,7 +6,6 @@ import warnings
 from typing import Any
 
 from engine.creation import as_tensor
-from engine.dtypes import bool_, uint8
 from engine.nn.functional import (
     adaptive_avg_pool1d,
     alpha_dropout,
@@ -145,11 +144,11 @@ def is_nonzero(input: Tensor) -> bool:
 
 
 def is_same_size(input: Tensor, other: Tensor) -> bool:
-    return input.shape == other.shape
+    return input.is_same_size(other)
 
 
 def is_signed(input: Tensor) -> bool:
-    return input.dtype not in (uint8, bool_)
+    return input.is_signed()
 
 
 _precision = "highest"

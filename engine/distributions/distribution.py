@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from engine.creation import as_tensor
@@ -73,20 +74,21 @@ def parameters(*given: Any) -> Any:
     return broadcast_tensors(*made)
 
 
+_CONSTRAINTS: dict[str, tuple[Callable[[Tensor], Any], str]] = {
+    "positive": (lambda x: x > 0, "GreaterThan(lower_bound=0.0)"),
+    "real": (lambda x: x == x, "Real()"),
+    "probability": (lambda x: (x >= 0) & (x <= 1), "Interval(lower_bound=0.0, upper_bound=1.0)"),
+    "simplex": (lambda x: x >= 0, "Simplex()"),
+}
+
+
 def expect(kind: str, **named: Tensor) -> None:
     """Raises ValueError for a parameter that breaks a constraint: ``positive``, ``real``, ``probability``, ``simplex``."""
+    holds, words = _CONSTRAINTS[kind]
     for name, x in named.items():
-        d = x.detach()
-        holds = {
-            "positive": lambda d: d > 0,
-            "real": lambda d: d == d,
-            "probability": lambda d: (d >= 0) & (d <= 1),
-            "simplex": lambda d: d >= 0,
-        }[kind](d)
-        if not bool(holds.all()):
-            words = {"positive": "GreaterThan(lower_bound=0.0)", "real": "Real()", "probability": "Interval(lower_bound=0.0, upper_bound=1.0)", "simplex": "Simplex()"}  # fmt: skip
+        if not bool(holds(x.detach()).all()):
             raise ValueError(
-                f"Expected parameter {name} (Tensor of shape {tuple(x.shape)}) to satisfy the constraint {words[kind]}, but found invalid values:\n{x}"
+                f"Expected parameter {name} (Tensor of shape {tuple(x.shape)}) to satisfy the constraint {words}, but found invalid values:\n{x}"
             )
 
 

@@ -14,7 +14,7 @@ from engine.modes import no_grad
 from engine.nn.module import Module
 from engine.nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from engine.optim.optimizer import Optimizer
-from engine.optim.schedule import LRScheduler
+from engine.optim.schedule import LRScheduler, per_group
 from engine.tensor import Tensor
 
 Average = Callable[[Tensor, Tensor, Any], Tensor]
@@ -126,10 +126,7 @@ class SWALR(LRScheduler):
             raise ValueError(f"anneal_strategy must by one of 'cos' or 'linear', instead got {anneal_strategy}")
         if not isinstance(anneal_epochs, int) or anneal_epochs < 0:
             raise ValueError(f"anneal_epochs must be equal or greater than 0, got {anneal_epochs}")
-        rates = swa_lr if isinstance(swa_lr, list | tuple) else [swa_lr] * len(optimizer.param_groups)
-        if len(rates) != len(optimizer.param_groups):
-            raise ValueError(f"swa_lr must have one rate for each of the {len(optimizer.param_groups)} parameter groups, got {len(rates)}")
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        for group, rate in zip(optimizer.param_groups, per_group("swa_lr", swa_lr, optimizer), strict=True):
             group["swa_lr"] = rate
         self.anneal_epochs, self.anneal_strategy = anneal_epochs, anneal_strategy
         super().__init__(optimizer, last_epoch)
