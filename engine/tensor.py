@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from engine import dtypes, graph, printing
-from engine.backend import Array, MetaArray, array_module, device_of, full, pinned, resolve, transfer
+from engine.backend import Array, MetaArray, array_module, copied, device_of, full, pinned, resolve, transfer
 from engine.backend import device as Device
 from engine.dispatch import Op, count, unseen
 from engine.dtypes import BY_NUMPY, from_numpy_dtype
@@ -364,8 +364,7 @@ def as_array(data: Any, d: DType | None, where: Any = None) -> Array:
         array = found
     d = from_numpy_dtype(array.dtype) if d is None else d
     target = resolve(where) if where is not None else device_of(array)
-    array = transfer(array, target)
-    return array.astype(d.numpy) if not isinstance(array, MetaArray) else MetaArray(array.shape, d.numpy)
+    return copied(transfer(array, target), d.numpy)
 
 
 def as_tensor(value: Any, *, like: Tensor) -> Tensor:

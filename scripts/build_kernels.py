@@ -14,7 +14,7 @@ from pathlib import Path
 
 SOURCES = Path(__file__).parents[1] / "engine" / "kernels" / "cpu"
 FLAGS = [
-    "-x", "c++", "-std=c++20", "-O3", "-ffp-contract=fast", "-fPIC", "-shared", "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti", "-nostdlib++",
+    "-x", "c++", "-std=c++20", "-O3", "-ffp-contract=fast", "-fPIC", "-shared", "-fvisibility=hidden", "-fomit-frame-pointer", "-fno-exceptions", "-fno-rtti", "-nostdlib++",
     "-Wall", "-Wextra", "-Werror", "-s",
 ]  # fmt: skip
 BUILDS = {

@@ -31,24 +31,24 @@ def met() -> Iterator[Formula]:
                 for i in program.builder.instructions:
                     if i.kernel in ("map", "map_pieces"):
                         inputs, outputs, constants, _, places, steps, *rest = i.arguments
-                        yield (inputs, outputs, constants, places, *rest[: 3 * steps])
+                        yield (int(i.kernel == "map_pieces"), inputs, outputs, constants, places, *rest[: 3 * steps])
 
 
 def _written(formula: Formula) -> str:
-    inputs, outputs, constants, places, *steps = formula
+    update, inputs, outputs, constants, places, *steps = formula
     text = []
     for code, to, packed in zip(*(iter(steps),) * 3, strict=True):
         operands = [packed >> (16 * i) & 0xFFFF for i in range(3)]
         while len(operands) > 1 and operands[-1] == 0:
             operands.pop()
         text.append(f"{NAMES[code]}, {to}, of({', '.join(map(str, operands))})")
-    return f"Compiled<{inputs}, {outputs}, {constants}, {places}, {', '.join(text)}>::known(),"
+    return f"Compiled<{inputs}, {outputs}, {constants}, {places}, {', '.join(text)}>::{'update' if update else 'known'}(),"
 
 
 def main() -> None:
-    # other single steps are compiled already; a copy whose rows are summed saves a pass
-    found = {formula for formula in met() if len(formula) > 4 + 3 or NAMES[formula[4]] == "COPY"}
-    text = "".join(_written(formula) + "\n" for formula in sorted(found))
+    # other single steps are compiled already; a copy whose rows are summed saves a pass, and an update one beside a product
+    found = {formula for formula in met() if formula[0] or len(formula) > 5 + 3 or NAMES[formula[5]] == "COPY"}
+    text = "".join(_written(formula) + "\n" for formula in sorted(found, key=lambda f: f[1:]))
     if "--check" not in sys.argv:
         FILE.write_text(text)
     elif text != FILE.read_text():

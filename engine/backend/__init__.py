@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from engine.backend.device import CPU, META, device, get_default_device
-from engine.backend.memory import keep_freed_memory
+from engine.backend.memory import aligned, keep_freed_memory
 from engine.backend.meta import MetaArray
 
 Array = Any
@@ -125,7 +125,7 @@ def on(where: device) -> contextlib.AbstractContextManager[Any]:
 
 def empty(shape: tuple[int, ...], dtype: Any, where: device) -> Array:
     if where is CPU or where.type == "cpu":
-        return np.empty(shape, dtype)
+        return aligned(np.empty, shape, dtype)
     if where.type == "meta":
         return MetaArray(shape, dtype)
     with on(where):
@@ -134,10 +134,21 @@ def empty(shape: tuple[int, ...], dtype: Any, where: device) -> Array:
 
 def full(shape: tuple[int, ...], value: Any, dtype: Any, where: device) -> Array:
     if where is CPU and isinstance(value, int | float) and value == 0 and math.copysign(1, value) == 1:
-        return np.zeros(shape, dtype)  # memory that the system has cleared
+        return aligned(np.zeros, shape, dtype)  # memory that the system has cleared
     out = empty(shape, dtype, where)
     if not isinstance(out, MetaArray):
         out.fill(value)
+    return out
+
+
+def copied(x: Array, dtype: Any) -> Array:
+    """A copy of ``x`` in ``dtype``."""
+    if isinstance(x, MetaArray):
+        return MetaArray(x.shape, dtype)
+    if type(x) is not np.ndarray or not x.flags.c_contiguous:
+        return x.astype(dtype)
+    out = empty(x.shape, dtype, CPU)
+    np.copyto(out, x, "unsafe")
     return out
 
 

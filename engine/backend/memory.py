@@ -1,9 +1,30 @@
-"""What the C library does with memory that arrays gave back: it keeps some for the next ones."""
+"""Where arrays lie: large ones begin with a line of the cache, and the C library keeps some of what arrays gave back for the next ones."""
 
 from __future__ import annotations
 
 import ctypes
+import math
 import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+LINE = 64
+"""Bytes of a line of the cache, and of the widest register."""
+_LARGE = 1 << 14
+
+
+def aligned(make: Callable[..., np.ndarray[Any, Any]], shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
+    """``make(shape, dtype)``, NumPy's ``empty`` or ``zeros``. A large one begins with a line of the cache, so that no vector of it lies in two."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape)
+    if size * dtype.itemsize < _LARGE:
+        return make(shape, dtype)
+    whole = make(size + LINE // dtype.itemsize, dtype)
+    skipped = -whole.__array_interface__["data"][0] % LINE // dtype.itemsize
+    return whole[skipped : skipped + size].reshape(shape)
+
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's ``mallopt``."""

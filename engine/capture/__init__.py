@@ -35,20 +35,23 @@ class Compiled:
         self.step, self.fuse = step, fuse
         self.plan: dict[str, int] = {} if plan is None else plan
         self.programs: dict[Any, list[Program] | None] = {}  # by signature; None for what cannot be recorded
+        self.latest: Program | None = None  # the one that ran last
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         if named or only_recorded():  # arguments by name, or a part of another step
             return self.step(*arguments, **named)
-        program = self._program(arguments)
+        program = self.latest
+        if program is None or not program.fits(arguments):
+            program = self.latest = self._program(arguments)
         if program is None:
             return self.step(*arguments)
         try:
-            program.run(arguments)
+            program.replay(arguments)
         except Changed as change:
-            program = self._anew(arguments, change)
+            program = self.latest = self._anew(arguments, change)
             if program is None:
                 return self.step(*arguments)
-            program.run(arguments)
+            program.replay(arguments)
         found = [Tensor._wrap(array.copy()) for array in program.outputs]
         return found[0] if program.single else tuple(found) if found else None
 
@@ -68,7 +71,10 @@ class Compiled:
 
     def _program(self, arguments: tuple[Any, ...]) -> Program | None:
         """The program for arguments like these, made if there is none yet; None where the step has to run as it is."""
-        key = (is_grad_enabled(), *[(x._data.shape, x._data.dtype) if isinstance(x, Tensor) else id(type(x)) for x in arguments])
+        key = (
+            is_grad_enabled(),
+            *[(x._data.shape, x._data.dtype, type(x._data)) if isinstance(x, Tensor) else id(type(x)) for x in arguments],
+        )
         held = self.programs.get(key, ())
         for program in held or ():
             if program.tape.still_holds():

@@ -5,8 +5,9 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Sequence
 
+from engine.backend.memory import LINE
 from engine.capture.builder import Instruction
-from engine.capture.layout import ALIGNMENT, Buffer, Storage
+from engine.capture.layout import Buffer, Storage
 
 SLACK = 256  # bytes that a kernel may read, not use, past a buffer
 
@@ -36,7 +37,7 @@ def lay_out(instructions: Sequence[Instruction], kept: Sequence[Storage]) -> int
     for buffer, (first, last) in sorted(spans.items(), key=lambda item: -item[0].nbytes):
         if buffer.pinned:
             first, last = -1, everything
-        size = (buffer.nbytes + SLACK + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+        size = (buffer.nbytes + SLACK + LINE - 1) // LINE * LINE
         at = 0
         for low, high, begins, ends in placed:
             if begins <= last and first <= ends:

@@ -53,28 +53,28 @@ class Live:
         return Live(function(x, y), lambda hyper: function(a(hyper), b(hyper)), names, self.guards)
 
     def __add__(self, o: Any) -> Any:
-        return self._with(lambda x, y: x + y, o)
+        return self._with(operator.add, o)
 
     def __radd__(self, o: Any) -> Any:
-        return self._with(lambda x, y: x + y, o, True)
+        return self._with(operator.add, o, True)
 
     def __sub__(self, o: Any) -> Any:
-        return self._with(lambda x, y: x - y, o)
+        return self._with(operator.sub, o)
 
     def __rsub__(self, o: Any) -> Any:
-        return self._with(lambda x, y: x - y, o, True)
+        return self._with(operator.sub, o, True)
 
     def __mul__(self, o: Any) -> Any:
-        return self._with(lambda x, y: x * y, o)
+        return self._with(operator.mul, o)
 
     def __rmul__(self, o: Any) -> Any:
-        return self._with(lambda x, y: x * y, o, True)
+        return self._with(operator.mul, o, True)
 
     def __truediv__(self, o: Any) -> Any:
-        return self._with(lambda x, y: x / y, o)
+        return self._with(operator.truediv, o)
 
     def __rtruediv__(self, o: Any) -> Any:
-        return self._with(lambda x, y: x / y, o, True)
+        return self._with(operator.truediv, o, True)
 
     def __neg__(self) -> Any:
         return self._with(lambda x, y: -x, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,31 @@ class Update(Instruction):
         read = len(self.recipe.order)
         self.reads += operands[:read]
         self.writes += operands[read:]
+
+
+def joined(instructions: Sequence[Instruction]) -> Iterator[Instruction]:
+    """The same instructions, with a parameter's update done beside the product that makes its gradient."""
+    waiting: Instruction | None = None
+    for i in instructions:
+        if isinstance(waiting, Product) and isinstance(i, Update) and _takes(waiting, i):
+            operands = i.arguments[len(i.recipe.head) + 1 :]
+            yield Instruction(
+                "matmul_update", [*waiting.finished(), *i.recipe.head, *operands], [*waiting.reads, *i.reads], [*waiting.writes, *i.writes]
+            )
+            waiting = None
+            continue
+        if waiting is not None:
+            yield waiting
+        waiting = i
+    if waiting is not None:
+        yield waiting
+
+
+def _takes(p: Product, u: Update) -> bool:
+    """Whether ``u`` updates one parameter, by what ``p`` computes, and ``p`` reads nothing that ``u`` changes."""
+    one = p.kernel == "matmul" and p.tail[0] == 1 and u.arguments[len(u.recipe.head)] == 1 and p.out.is_dense()
+    its_own = any(s.buffer is p.out.buffer and s.start == p.out.start and s.size == p.out.size for s in u.reads)
+    return one and its_own and not any(r.buffer.meets(w.buffer) for r in p.reads for w in u.writes)
 
 
 def encoded(kernels: Native, i: Instruction) -> list[int | Storage]:

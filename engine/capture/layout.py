@@ -13,8 +13,6 @@ import numpy as np
 
 from engine.dispatch import Op
 
-ALIGNMENT = 64
-
 
 class Buffer:
     """Memory of a program: a piece of its arena, or an array that was there before (``array``)."""

@@ -9,16 +9,20 @@ import numpy as np
 
 import engine.capture.rules  # noqa: F401 - registers the rules
 from engine.capture.arena import lay_out
+from engine.capture.arguments import Argument, Written, readable_in_place
 from engine.capture.builder import Builder, Instruction
 from engine.capture.formula import Live, flags
-from engine.capture.instruction import encoded
-from engine.capture.layout import Storage
+from engine.capture.instruction import encoded, joined
+from engine.capture.layout import Buffer, Storage
 from engine.capture.record import Tape
 from engine.dispatch import launch
 from engine.kernels.native import Native, address
+from engine.modes import is_grad_enabled
 from engine.ops.random import current_generator
 from engine.optim.optimizer import Hyper, Optimizer
 from engine.tensor import Tensor
+
+_Plan = tuple[list[tuple[Live, bool]], list[tuple[np.ndarray[Any, Any], int, Callable[[dict[str, Any]], float]]]]
 
 
 class _Group:
@@ -33,6 +37,7 @@ class _Group:
         self.flags = flags(hyper)
         self.guards: list[tuple[Live, bool]] = []
         self.last: dict[str, Any] | None = None
+        self.plans: dict[tuple[str, ...], _Plan] = {}  # by the hyperparameters that are others than in the step before
         self.states: list[dict[str, Any]] = []
         self.before: Sequence[Any] = ()
         self.version = -1
@@ -66,6 +71,13 @@ class _Group:
                 else:
                     state[name] = value
 
+    def _plan(self, changed: tuple[str, ...]) -> _Plan:
+        """What has to be looked at where these hyperparameters are others than in the step before: choices, and numbers of the program."""
+        guards = [(guard, answer) for guard, answer in self.guards if not guard.names.isdisjoint(changed)]
+        numbers = [(array, i, live.find) for array, finds in self.numbers for i, live in finds if not live.names.isdisjoint(changed)]
+        self.plans[changed] = guards, numbers
+        return guards, numbers
+
     def advance(self) -> dict[str, Any]:
         """Counts the step and gives the numbers that it is made with."""
         if self.version != self.optimizer.changes:
@@ -78,18 +90,17 @@ class _Group:
             for state in self.states:
                 state[name] = value
         last = self.last
-        if hyper != last:
-            changed = {k for k in hyper if last is None or hyper[k] != last[k]}
-            others = flags(hyper) != self.flags if last is None else not changed.isdisjoint(self.flags) or None in map(hyper.get, changed)
-            if others or any(
-                not changed.isdisjoint(guard.names) and bool(guard.find(hyper)) is not answer for guard, answer in self.guards
-            ):
+        if last is None or hyper != last:
+            changed = tuple([k for k, v in hyper.items() if last is None or v != last[k]])
+            guards, numbers = self.plans.get(changed) or self._plan(changed)
+            others = flags(hyper) != self.flags if last is None else False
+            for k in changed if last else ():
+                others = others or hyper[k] is None or k in self.flags
+            if others or (guards and any(bool(guard.find(hyper)) is not answer for guard, answer in guards)):
                 self.retreat()
                 raise Changed(f"the optimizer's settings changed in a way that changes what is computed: {last} became {hyper}")
-            for array, finds in self.numbers:
-                for i, live in finds:
-                    if not changed.isdisjoint(live.names):
-                        array[i] = live.find(hyper)
+            for array, i, find in numbers:
+                array[i] = find(hyper)
             self.last = hyper
         if self.settled:
             return hyper
@@ -121,12 +132,16 @@ class Program:
         base = address(memory)
         self.arena = memory[-base % 64 :]
         self.base = address(self.arena)
-        self.inputs = [s.view(self.arena) for s in builder.inputs]
+        self.uses: dict[Buffer, list[tuple[np.ndarray[Any, Any], int, int]]]
+        self.uses = {buffer: [] for buffer in readable_in_place(builder.inputs, [*self.results, *gradients], instructions)}
         self.outputs = [s.view(self.arena) for s in self.results]
         self.gradients = [(leaf, Tensor._wrap(s.view(self.arena))) for (leaf, _), s in zip(tape.gradients, gradients, strict=True)]
         self._numbers()
-        self.segments = self._segments(instructions)
+        self.segments = self._segments(list(joined(instructions)))
+        written = Written([self.arena, *(s.buffer.array for i in instructions for s in i.writes if s.buffer.array is not None)])
+        self.inputs = [Argument(s.view(self.arena), self.uses.get(s.buffer, ()), written) for s in builder.inputs]
         self.draws = [(key, draw.count, draw.words_each) for draw, key in builder.keys.items()]
+        self.graded = is_grad_enabled()
         self.single = False  # whether the step returns one tensor, not a tuple of them
 
     # -- laying out
@@ -161,11 +176,14 @@ class Program:
         """Runs of native code, and launches from Python between them."""
         segments: list[Callable[[], Any]] = []
         self.codes: list[np.ndarray[Any, Any]] = []
-        pending: list[int] = []
+        pending: list[int | Storage] = []
 
         def flush() -> None:
             if pending:
-                code = np.array(pending, np.int64)
+                code = np.array([a.address(self.base) if isinstance(a, Storage) else a for a in pending], np.int64)
+                for at, a in enumerate(pending):
+                    if isinstance(a, Storage) and a.buffer in self.uses:
+                        self.uses[a.buffer].append((code, at, a.start))
                 self.codes.append(code)
                 segments.append(self._native_segment(code))
                 pending.clear()
@@ -179,7 +197,7 @@ class Program:
                 self.launched.append(i.call.op.name)
             else:
                 assert self.native is not None
-                pending += [a.address(self.base) if isinstance(a, Storage) else a for a in encoded(self.native, i)]
+                pending += encoded(self.native, i)
         flush()
         return segments
 
@@ -226,15 +244,32 @@ class Program:
 
     # -- replaying
 
+    def fits(self, arguments: Sequence[Any]) -> bool:
+        """Whether it is the program of such arguments, and modules, tensors and the recording of gradients are as they were."""
+        if len(arguments) != len(self.inputs) or is_grad_enabled() is not self.graded:
+            return False
+        for argument, t in zip(self.inputs, arguments, strict=True):
+            if not isinstance(t, Tensor):
+                return False
+            given = t._data
+            if type(given) is not np.ndarray or given.shape != argument.shape or given.dtype != argument.dtype:
+                return False
+        return self.tape.still_holds()
+
     def run(self, arguments: Sequence[Tensor]) -> None:
         """One step; results are in ``outputs`` and ``gradients`` afterwards. Raises Changed, or ValueError for other shapes or dtypes."""
-        for array, t in zip(self.inputs, arguments, strict=True):
-            if t._data.shape != array.shape or t._data.dtype != array.dtype:
+        for argument, t in zip(self.inputs, arguments, strict=True):
+            if t._data.shape != argument.shape or t._data.dtype != argument.dtype:
                 raise ValueError(
                     f"replay of a program for {[(list(a.shape), a.dtype.name) for a in self.inputs]} was given "
                     f"{[(list(a._data.shape), a._data.dtype.name) for a in arguments]}"
                 )
-            array[...] = t._data
+        self.replay(arguments)
+
+    def replay(self, arguments: Sequence[Tensor]) -> None:
+        """One step on arguments that are known to have the shapes and dtypes of its own. Raises Changed."""
+        for argument, t in zip(self.inputs, arguments, strict=True):
+            argument.take(t._data)
         self._advance()
         for segment in self.segments:
             segment()
@@ -265,16 +300,14 @@ class Program:
         """As many steps as the arguments have rows, each on a row of every argument, in one native call; the rows of each result."""
         steps = len(arguments[0]._data)
         rows = [np.ascontiguousarray(t._data) for t in arguments]
-        for array, r in zip(self.inputs, rows, strict=True):
+        own = [argument.home() for argument in self.inputs]
+        for array, r in zip(own, rows, strict=True):
             if r.shape != (steps, *array.shape) or r.dtype != array.dtype:
                 raise ValueError(
                     f"{steps} steps of a program for {list(array.shape)} {array.dtype.name} were given {list(r.shape)} {r.dtype.name}"
                 )
         results = [np.empty((steps, *o.shape), o.dtype) for o in self.outputs]
-        copies = [
-            *((a, r, 0) for a, r in zip(self.inputs, rows, strict=True)),
-            *((o, r, 1) for o, r in zip(self.outputs, results, strict=True)),
-        ]
+        copies = [*((a, r, 0) for a, r in zip(own, rows, strict=True)), *((o, r, 1) for o, r in zip(self.outputs, results, strict=True))]
         numbers = [(array, np.empty((steps, array.size), array.dtype)) for g in self.groups for array, _ in g.numbers]
         keys = [(key, np.empty((steps, 3), np.int64)) for key, _, _ in self.draws]
         for i in range(steps):

@@ -79,9 +79,13 @@ class Tape:
 
     def still_holds(self) -> bool:
         """Whether modules are in the mode, and their tensors in the memory, that the step was recorded with."""
-        return all(m.training is mode for m, mode in self.modules) and all(
-            home.get(name) is t and t._data is a and t._requires_grad is r for home, name, t, a, r in self.bound
-        )
+        for m, mode in self.modules:
+            if m.training is not mode:
+                return False
+        for home, name, t, a, r in self.bound:  # noqa: SIM110 - a generator would take longer, and this is asked before each step
+            if home.get(name) is not t or t._data is not a or t._requires_grad is not r:
+                return False
+        return True
 
     def same(self, other: Tape) -> str | None:
         """None if two records of a step are one program; else what differs."""

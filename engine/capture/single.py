@@ -50,7 +50,7 @@ def _cross_entropy(kernels: Native, plain: Any) -> Any:
     def kernel(outs: list[Floats], x: Floats, target: Floats, ignore_index: int, mean: bool) -> None:
         fits = x.size and _are_plain(x) and target.dtype == np.int64 and target.flags.c_contiguous
         wrong = not fits or kernels.call(
-            "cross_entropy", address(x), address(target), *x.shape, ignore_index, int(mean), *map(address, outs)
+            "cross_entropy", address(x), address(target), *x.shape, ignore_index, int(mean), *map(address, outs), 0
         )
         if wrong:  # for a class that is none, NumPy's kernel has the error
             plain(outs, x, target, ignore_index=ignore_index, mean=mean)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.backend import CPU, empty
 from engine.kernels.native import address, native
 from engine.ops.random import Generator, drawing_from
 from engine.tensor import Tensor
@@ -77,7 +78,7 @@ class Compiled:
         images = [np.ascontiguousarray(image) for image in images]
         stream = 0 if draws is None else draws.stream
         sample = np.array([(address(a), *a.shape[1:], stream | int(i)) for a, i in zip(images, indices, strict=True)], np.int64)
-        out, wrong = np.empty((len(images), *shape), np.float32), np.empty(1, np.int64)
+        out, wrong = empty((len(images), *shape), np.float32, CPU), np.empty(1, np.int64)
         seed = int(np.uint64((0 if draws is None else draws.seed) & (2**64 - 1)).astype(np.int64))
         moves = (address(self.steps), len(self.steps), address(self.table))
         kernels.call("augment", len(images), *shape, address(sample), self.border, seed, *moves, address(out), address(wrong))

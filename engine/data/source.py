@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.backend import copied
 from engine.data.batches import Draws, Pipeline
 from engine.data.cache import PixelCache
 from engine.data.ingest import Report
@@ -52,7 +53,10 @@ class Source:
         """Transformed samples ``(n, *shape)``; without ``draws`` nothing is random."""
         if self.arrays is not None and pipeline.is_empty:
             rows = self.arrays[indices]
-            return Tensor._wrap(rows.astype(np.float32) / np.float32(255) if rows.dtype == np.uint8 else rows.astype(np.float32))
+            numbers = copied(rows, np.float32)
+            if rows.dtype == np.uint8:
+                numbers /= np.float32(255)
+            return Tensor._wrap(numbers)
         compiled = pipeline.compiled(draws is not None, shape[0]) if self.is_image else None
         if compiled is not None:
             whole = compiled([self._prepared(int(i), pipeline) for i in indices], indices, draws, shape)

@@ -15,11 +15,11 @@ def _rule(
 ) -> tuple[Array, ...]:  # fmt: skip
     p = p * shrink if shrink != 1 else p
     g = downhill(p, g, weight_decay, maximize)
-    mean = beta1 * mean + (1 - beta1) * g
+    mean = mean + (1 - beta1) * (g - mean)
     square = beta2 * square + (1 - beta2) * g * g
     greatest = tuple(m.maximum(top, square) for top in greatest)
-    spread = m.sqrt(greatest[0] if greatest else square) / correction + eps
-    return (p - step_size * (mean / spread), mean, square, *greatest)
+    spread = m.sqrt(greatest[0] if greatest else square) + eps * correction
+    return (p - step_size * correction * (mean / spread), mean, square, *greatest)
 
 
 class Adam(Optimizer):

@@ -34,6 +34,7 @@ def softmax_gradient(b: Builder, call: Call) -> bool:
 
 @rule("cross_entropy")
 def cross_entropy(b: Builder, call: Call) -> bool:
+    """With the softmax, where the gradient follows: it needs no exponentials then."""
     (x, target), (loss, counted) = call.ins, call.outs
     if x.dtype != FLOAT or target.dtype != np.int64:
         return False
@@ -41,7 +42,12 @@ def cross_entropy(b: Builder, call: Call) -> bool:
     if not t.is_dense():
         return False
     to, count = b.new(loss), b.new(counted)
-    b.emit("cross_entropy", [s, t, *x.shape, call.attrs["ignore_index"], int(call.attrs["mean"]), to, count], [s, t], [to, count])
+    gradient = next(
+        (use.outs[0] for use in counted.uses if use.op.name == "cross_entropy_data" and use.ins[1:] == [x, target, counted]), None
+    )
+    shares = [] if gradient is None else [b.done.setdefault(("shares", gradient), b.temporary(gradient.shape))]
+    described = [s, t, *x.shape, call.attrs["ignore_index"], int(call.attrs["mean"]), to, count]
+    b.emit("cross_entropy", [*described, *(shares or [0])], [s, t], [to, count, *shares])
     return True
 
 
@@ -50,8 +56,11 @@ def cross_entropy_data(b: Builder, call: Call) -> bool:
     (g, x, target, counted), out = call.ins, call.outs[0]
     if x.dtype != FLOAT or target.dtype != np.int64 or not b.of(target).is_dense():
         return False
-    d, s, t, count = b.of(g), b.dense(x), b.of(target), b.of(counted)
-    to = b.new(out)
+    shares = b.done.get(("shares", out))
+    d, t, count = b.of(g), b.of(target), b.of(counted)
+    s = b.dense(x) if shares is None else shares
+    to = b.storage[out] = b.temporary(out.shape) if shares is None else shares
     attrs = call.attrs
-    b.emit("cross_entropy_gradient", [d, s, t, *x.shape, attrs["ignore_index"], int(attrs["mean"]), count, to], [d, s, t, count], [to])
+    place = 0 if shares is not None else s
+    b.emit("cross_entropy_gradient", [d, place, t, *x.shape, attrs["ignore_index"], int(attrs["mean"]), count, to], [d, s, t, count], [to])
     return True

@@ -9,6 +9,9 @@ from engine.capture.formula import step
 from engine.capture.layout import Storage
 from engine.capture.record import Call, Value
 
+FEW_ROWS = 512
+"""Rows up to which the columns are shared out for adding them up, not the rows."""
+
 
 def whole_rows(b: Builder, x: Value, dims: tuple[int, ...]) -> tuple[int, ...] | None:
     """The order in which ``x`` lies in memory, if what is left of it after adding up ``dims`` lies innermost."""
@@ -42,13 +45,18 @@ def sum_(b: Builder, call: Call) -> bool:
             return True
         formula = b.symbol(x) if call.op.name == "sum" else step("mul", b.symbol(x), 1 / count)
     order = whole_rows(b, x, dims)
+    scale = 1.0 if call.op.name == "sum" else 1 / count
+    if order and x in b.storage and count <= FEW_ROWS and b.storage[x].is_dense(order):
+        to = b.new(out)
+        b.emit("sum_columns", [b.storage[x], count, out.size, scale, to], [b.storage[x]], [to])
+        return True
     if order:
         b.compute([], sums=[(formula, b.new(out), ROW)], order=order)
         return True
     order = (*(d for d in range(len(x.shape)) if d not in dims), *dims)
     s = b.dense(x, order)
     to = b.new(out)
-    b.emit("sum_rows", [s, out.size, count, 1.0 if call.op.name == "sum" else 1 / count, to], [s], [to])
+    b.emit("sum_rows", [s, out.size, count, scale, to], [s], [to])
     return True
 
 

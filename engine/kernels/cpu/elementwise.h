@@ -14,10 +14,12 @@ struct Formula {
     const i64* step;
     const float* constant;
     Evaluate compiled = nullptr;
+    const gemm::Work* work = nullptr;
 
     void look_up() {
         for (const Known& k : known)
-            if (k.inputs == inputs && k.outputs == outputs && k.constants == constants && k.size == 24 * steps && !memcmp(k.step, step, k.size)) compiled = k.evaluate;
+            if (k.inputs == inputs && k.outputs == outputs && k.constants == constants && k.size == 24 * steps && !memcmp(k.step, step, k.size))
+                compiled = k.evaluate, work = k.work;
     }
 };
 
@@ -189,6 +191,16 @@ static void pieces(const Formula& f, i64 count, const i64* piece) {
         for (; task >= up(s[0], GRAIN); s += each) task -= up(s[0], GRAIN);
         work(s, task * GRAIN, least(s[0], (task + 1) * GRAIN), p);
     });
+}
+
+// product(work) computes a matrix as large as a piece, and says whether it did the formula on its elements too.
+template <class F>
+static void behind(const Formula& f, const i64* piece, const F& product) {
+    static thread_local Places p;
+    p.begin(f);
+    for (i64 i = 0; i < f.inputs + f.outputs; i++) p.at[i] = {(float*)piece[1 + i], -1};
+    Update update{f.work ? *f.work : gemm::Work{}, p.at};
+    if (!product(f.work ? &update : nullptr)) pieces(f, 1, piece);
 }
 
 }  // namespace elementwise

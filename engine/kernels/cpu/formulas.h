@@ -1,6 +1,7 @@
 // Formulas that are met often, compiled: their steps one after the other in registers, where the interpreter goes through memory.
 // formulas.inc lists them, and scripts/formulas.py writes it.
 #pragma once
+#include "gemm.h"
 #include "steps.h"
 
 namespace elementwise {
@@ -11,6 +12,12 @@ struct Known {
     i64 inputs, outputs, constants, size;
     const i64* step;
     Evaluate evaluate;
+    const gemm::Work* work;
+};
+
+// A formula on the elements of a product; its operands lie as that does.
+struct Update : gemm::Work {
+    const Place* at;
 };
 
 constexpr i64 of(i64 a, i64 b = 0, i64 c = 0) { return a | b << 16 | c << 32; }
@@ -50,7 +57,49 @@ struct Compiled {
             store_some(to, place[j].mask == Place::ADD ? load_some(to, left) + v[j] : v[j], left);
         }
     }
-    static constexpr Known known() { return {INPUTS, OUTPUTS, CONSTANTS, sizeof(step), step, evaluate}; }
+    // The same on the elements of a product.
+    struct Elements {
+        float* p[first];
+        vf constant[CONSTANTS + 1];
+
+        explicit Elements(const gemm::Work& w) {
+            const Place* at = static_cast<const Update&>(w).at;
+            for (i64 j = 0; j < first; j++) p[j] = at[j].p;
+            for (i64 j = 0; j < CONSTANTS; j++) constant[j] = load(at[first + j].p);
+        }
+        template <class Load, class Store>
+        inline void update(i64 at, const Load& get, const Store& put) const {
+            vf v[PLACES] = {};
+            for (i64 j = 0; j < INPUTS; j++) v[j] = get(p[j] + at);
+            for (i64 j = 0; j < CONSTANTS; j++) v[first + j] = constant[j];
+            take(v);
+            for (i64 j = INPUTS; j < first; j++) put(p[j] + at, v[j]);
+        }
+    };
+    static void beside(const gemm::Work& w, gemm::Work::Tile& last, i64 here, i64 row, const gemm::Segment* s, i64 ka, i64 kb, float* const* c, i64 column, const gemm::Finish& f) {
+        Elements e(w);
+        auto tile = last;
+        auto step = [&] {
+            if (!tile.rows) return;
+            for (int j = 0; j < gemm::NV; j++) e.update(tile.at + j * VL, load, store);
+            tile.at += row, tile.rows--;
+        };
+        gemm::tile<gemm::MR, gemm::NV, true>(s, 1, ka, kb, c, column, VL, f, step);
+        while (tile.rows) step();
+        last = {here, gemm::MR};
+    }
+    static void on(const gemm::Work& w, i64 from, i64 row, i64 rows, i64 width) {
+        Elements e(w);
+        for (; rows; rows--, from += row) {
+            i64 i = 0;
+            for (; i + VL <= width; i += VL) e.update(from + i, load, store);
+            int left = (int)(width - i);
+            if (left) e.update(from + i, [=](const float* p) { return load_some(p, left); }, [=](float* p, vf v) { store_some(p, v, left); });
+        }
+    }
+    static constexpr gemm::Work work = {beside, on};
+    static constexpr Known known() { return {INPUTS, OUTPUTS, CONSTANTS, sizeof(step), step, evaluate, nullptr}; }
+    static constexpr Known update() { return {INPUTS, OUTPUTS, CONSTANTS, sizeof(step), step, evaluate, VL == 8 ? nullptr : &work}; }
 };
 
 static const Known known[] = {

@@ -7,7 +7,7 @@
 
 namespace gemm {
 
-constexpr int MR = VL == 8 ? 6 : 8, NV = 2, NR = NV * VL;
+constexpr int MR = VL == 8 ? 6 : 8, NV = 2, NR = NV * VL, FEW = 4;
 
 struct Segment {
     const float* a[MR];  // where each row begins
@@ -23,21 +23,47 @@ struct Finish {
     bool accumulate = false, relu = false;
 };
 
-// M rows and N vectors, of which the last is `last` floats wide: VL, known to the compiler, where it is WHOLE.
-template <int M, int N, bool WHOLE>
-static inline void tile(const Segment* s, i64 count, i64 ka, i64 kb, float* const* c, i64 column, int last, const Finish& f) {
+// Work on the elements of C: an optimizer's update behind the gradient. That on a tile is done beside the products of the next one,
+// while the units for division and memory have time.
+struct Work {
+    struct Tile {
+        i64 at = 0, rows = 0;  // where the next row of a tile begins, and how many there are to do
+    };
+    // a whole tile, rows of C `row` apart, and beside it the work on `last`, which then is this tile
+    void (*beside)(const Work& w, Tile& last, i64 here, i64 row, const Segment* s, i64 ka, i64 kb, float* const* c, i64 column, const Finish& f);
+    void (*on)(const Work& w, i64 from, i64 row, i64 rows, i64 width);  // `width` elements from `from` on, and of the rows that follow
+};
+
+struct Nothing {};
+
+// M rows and N vectors, of which the last is `last` floats wide: VL, known to the compiler, where it is WHOLE. `beside` is called
+// every few products: what it does is done while they are summed. It needs registers, so the rows of A then lie next to each other.
+template <int M, int N, bool WHOLE, class Beside = Nothing>
+static inline void tile(const Segment* s, i64 count, i64 ka, i64 kb, float* const* c, i64 column, int last, const Finish& f, Beside beside = {}) {
     auto get = [&](const float* p, int j) { return WHOLE || j + 1 < N ? load(p + j * VL) : load_some(p + j * VL, last); };
     vf acc[M][N] = {};
     for (i64 t = 0; t < count; t++, s++) {
-        const float* a[M];
-        for (int m = 0; m < M; m++) a[m] = s->a[m];
         const float* b = s->b;
-        i64 at = 0;
-        for (i64 k = s->n; k; k--, b += kb, at += ka) {
+        auto add = [&](auto a) {
             vf q[N];
             for (int j = 0; j < N; j++) q[j] = get(b, j);
             for (int m = 0; m < M; m++)
-                for (int j = 0; j < N; j++) acc[m][j] += a[m][at] * q[j];
+                for (int j = 0; j < N; j++) acc[m][j] += a(m) * q[j];
+            b += kb;
+        };
+        i64 k = s->n;
+        if constexpr (__is_same(Beside, Nothing)) {
+            const float* a[M];
+            for (int m = 0; m < M; m++) a[m] = s->a[m];
+            for (i64 at = 0; k; k--, at += ka) add([&](int m) { return a[m][at]; });
+        } else {
+            const float* a = s->a[0];
+            auto next = [&](int m) { return a[m]; };
+            for (; k > 0; k -= FEW, beside())
+                for (int i = 0; i < FEW; i++) {
+                    add(next), a += ka;
+                    __asm__("" : "+r"(a), "+r"(b));  // or each of them takes two registers
+                }
         }
     }
     if (f.bias)
@@ -99,23 +125,22 @@ static float* scratch(int slot, i64 floats) {
     return (float*)(((uintptr_t)held[slot] + 63) / 64 * 64);
 }
 
-// Columns [column, column + width) of B (k, n) as rows of NR, zeros beyond its width.
+// Columns [column, column + width) of B (k, n) as rows that are NR apart.
 static void pack(const float* b, i64 k, i64 row, i64 col, i64 column, int width, float* to) {
     const float* from = b + column * col;
     i64 i = 0;
     if (col == 1)
-        for (; i < k; i++) {
-            memcpy(to + i * NR, from + i * row, sizeof(float) * width);
-            for (int j = width; j < NR; j++) to[i * NR + j] = 0;
-        }
-    if (row == 1 && width == NR)
-        for (; i + 16 <= k; i += 16)  // transposed in registers, a line of the cache at a time
-            for (int j = 0; j < NR; j += 8)
+        for (; i < k; i++) memcpy(to + i * NR, from + i * row, sizeof(float) * width);
+    int whole = width / 8 * 8;
+    if (row == 1 && whole)
+        for (; i + 16 <= k; i += 16) {  // transposed in registers, a line of the cache at a time
+            for (int j = 0; j < whole; j += 8)
                 for (i64 h = i; h < i + 16; h += 8) transpose8(from + j * col + h, col, to + h * NR + j, NR);
-    for (; i < k; i++) {
+            for (int j = whole; j < width; j++)
+                for (i64 h = i; h < i + 16; h++) to[h * NR + j] = from[j * col + h];
+        }
+    for (; i < k; i++)
         for (int j = 0; j < width; j++) to[i * NR + j] = from[j * col + i * row];
-        for (int j = width; j < NR; j++) to[i * NR + j] = 0;
-    }
 }
 
 // Where both A and B^T lie along k: the lanes of a register are products k, k + 1, ..., and are added up at the end. Nothing is
@@ -213,24 +238,25 @@ static void turn(const float* tile, int count, int width, float* c, i64 ldc, i64
     }
 }
 
-// C (m, n), rows ldc apart, = A (m, k) B (k, n), each with a step by row and a step by column.
-static void matrix(i64 m, i64 n, i64 k, const float* a, i64 arow, i64 acol, const float* b, i64 brow, i64 bcol, float* c, i64 ldc, const Finish& finish) {
+// C (m, n), rows ldc apart, = A (m, k) B (k, n), each with a step by row and a step by column. Says whether `work` was done.
+static bool matrix(i64 m, i64 n, i64 k, const float* a, i64 arow, i64 acol, const float* b, i64 brow, i64 bcol, float* c, i64 ldc, const Finish& finish, const Work* work = nullptr) {
     Finish f = finish;
     f.base = c;
-    if (dots::fits(m, k, acol, brow)) return dots::matrix(m, n, k, a, arow, b, bcol, c, ldc, f);
+    if (dots::fits(m, k, acol, brow)) return dots::matrix(m, n, k, a, arow, b, bcol, c, ldc, f), false;
     // a large A that lies across is read anew for every few columns, a page for each k: by parts of k that stay in the cache
     constexpr i64 PART = 512;
     if (acol != 1 && k > PART && m * k * up(n, NR) > 1 << 23) {
         for (i64 at = 0; at < k; at += PART) {
             Finish part = at + PART < k ? Finish{} : finish;
             part.accumulate = at || finish.accumulate;
-            matrix(m, n, least(PART, k - at), a + at * acol, arow, acol, b + at * brow, brow, bcol, c, ldc, part);
+            bool done = matrix(m, n, least(PART, k - at), a + at * acol, arow, acol, b + at * brow, brow, bcol, c, ldc, part, at + PART < k ? nullptr : work);
+            if (at + PART >= k) return done;
         }
-        return;
     }
     // what is copied is B: where that is the larger one and lies as A does, C^T = B^T A^T is computed
     bool turned = MR <= VL && acol == 1 && brow == 1 && n >= 2 * m && m >= NR;
     if (turned) exchange(m, n), exchange(a, b), exchange(arow, bcol);
+    if (turned || arow != 1 || k % FEW) work = nullptr;
     // as many columns are copied together as the outer cache holds beside A: rows of A pass by once for all of them
     i64 wide = NR * most(1, least(8, (1 << 17) / (k * NR + 1))), panels = up(n, wide), blocks = up(m, MR);
     // threads share the panels, and the rows too where there are few panels; the cut changes no bits
@@ -241,11 +267,12 @@ static void matrix(i64 m, i64 n, i64 k, const float* a, i64 arow, i64 acol, cons
     threads::each(panels * parts, cost, [&](i64 task) {
         i64 left = task / parts * wide, right = least(n, left + wide), first = task % parts * per, last = least(blocks, first + per);
         if (first >= last) return;
-        // rows of B far apart cost a page each: copied once where they are used again
-        bool packs = bcol != 1 || (last - first > 2 && brow != NR);
+        // many rows of B far apart cost a page each, or meet in one set of the cache: copied once where they are used again
+        bool packs = bcol != 1 || (last - first > 2 && brow != NR && (k > 64 || brow % 32 == 0));
         float* packed = packs ? scratch(0, k * wide) : nullptr;
         if (packs)
             for (i64 column = left; column < right; column += NR) pack(b, k, brow, bcol, column, (int)least(NR, n - column), packed + (column - left) * k);
+        Work::Tile before;
         for (i64 block = first; block < last; block++) {
             int count = (int)least(MR, m - block * MR);
             Segment s;
@@ -259,11 +286,18 @@ static void matrix(i64 m, i64 n, i64 k, const float* a, i64 arow, i64 acol, cons
             for (i64 column = left; column < right; column += NR) {
                 int width = (int)least(NR, n - column);
                 s.b = packs ? packed + (column - left) * k : b + column * bcol;
+                if (work && count == MR && width == NR) {
+                    work->beside(*work, before, block * MR * ldc + column, ldc, &s, acol, packs ? NR : brow, to, column, f);
+                    continue;
+                }
                 product(count, &s, 1, acol, packs ? NR : brow, to, turned ? 0 : column, width, turned ? Finish{} : f);
                 if (turned) turn(tile, count, width, c + column * ldc + block * MR, ldc, block * MR, f);
+                if (work) work->on(*work, block * MR * ldc + column, ldc, count, width);
             }
         }
+        if (before.rows) work->on(*work, before.at, ldc, before.rows, NR);
     });
+    return work;
 }
 
 }  // namespace gemm

@@ -46,18 +46,32 @@ struct Arguments {
 
 typedef void (*Kernel)(Arguments);
 
-void matmul(Arguments a) {
-    gemm::Finish f = a.finish();
-    i64 batch = a.next(), m = a.next(), n = a.next(), k = a.next();
-    float *x = a.floats(), *y = a.floats(), *z = a.floats();
-    i64 xr = a.next(), xc = a.next(), yr = a.next(), yc = a.next(), zr = a.next();
-    i64 outer = a.next(), xb[2] = {a.next(), a.next()}, yb[2] = {a.next(), a.next()}, zb[2] = {a.next(), a.next()};
-    auto one = [&](i64 i) {
+struct Products {
+    gemm::Finish f;
+    i64 batch, m, n, k;
+    float *x, *y, *z;
+    i64 xr, xc, yr, yc, zr, outer, xb[2], yb[2], zb[2];
+
+    explicit Products(Arguments& a) {
+        f = a.finish();
+        batch = a.next(), m = a.next(), n = a.next(), k = a.next(), x = a.floats(), y = a.floats(), z = a.floats();
+        xr = a.next(), xc = a.next(), yr = a.next(), yc = a.next(), zr = a.next(), outer = a.next();
+        xb[0] = a.next(), xb[1] = a.next(), yb[0] = a.next(), yb[1] = a.next(), zb[0] = a.next(), zb[1] = a.next();
+    }
+    bool one(i64 i, const gemm::Work* work = nullptr) const {
         i64 p = i / outer, q = i % outer;
-        gemm::matrix(m, n, k, x + p * xb[0] + q * xb[1], xr, xc, y + p * yb[0] + q * yb[1], yr, yc, z + p * zb[0] + q * zb[1], zr, f);
-    };
-    if (batch == 1) return one(0);
-    threads::each(batch, (double)batch * m * n * k / (VL * 2.5), one);
+        return gemm::matrix(m, n, k, x + p * xb[0] + q * xb[1], xr, xc, y + p * yb[0] + q * yb[1], yr, yc, z + p * zb[0] + q * zb[1], zr, f, work);
+    }
+};
+void matmul(Arguments a) {
+    Products p(a);
+    if (p.batch == 1) p.one(0);
+    else threads::each(p.batch, (double)p.batch * p.m * p.n * p.k / (VL * 2.5), [&](i64 i) { p.one(i); });
+}
+void matmul_update(Arguments a) {
+    Products p(a);
+    auto f = a.formula();
+    elementwise::behind(f, a.a, [&](const gemm::Work* work) { return p.one(0, work); });
 }
 
 void conv_forward(Arguments a) {
@@ -160,6 +174,12 @@ void sum_rows(Arguments a) {
     float scale = (float)a.real();
     rows::sum(x, count, n, scale, a.floats());
 }
+void sum_columns(Arguments a) {
+    float* x = a.floats();
+    i64 count = a.next(), n = a.next();
+    float scale = (float)a.real();
+    rows::sum_columns(x, count, n, scale, a.floats());
+}
 void softmax(Arguments a) {
     float* x = a.floats();
     i64 count = a.next(), n = a.next(), logarithm = a.next();
@@ -174,8 +194,8 @@ void cross_entropy(Arguments a) {
     float* x = a.floats();
     const i64* target = (const i64*)a.next();
     i64 count = a.next(), n = a.next(), ignored = a.next(), mean = a.next();
-    float* loss = a.floats();
-    rows::cross_entropy(x, target, count, n, ignored, mean, loss, a.floats());
+    float *loss = a.floats(), *counted = a.floats();
+    rows::cross_entropy(x, target, count, n, ignored, mean, loss, counted, a.floats());
 }
 void cross_entropy_gradient(Arguments a) {
     float *g = a.floats(), *x = a.floats();
@@ -284,9 +304,9 @@ struct Entry {
 };
 #define ENTRY(name) {#name, name}
 const Entry table[] = {
-    ENTRY(matmul), ENTRY(conv_forward), ENTRY(conv_data), ENTRY(conv_weight), ENTRY(depthwise_forward), ENTRY(depthwise_data),
+    ENTRY(matmul), ENTRY(matmul_update), ENTRY(conv_forward), ENTRY(conv_data), ENTRY(conv_weight), ENTRY(depthwise_forward), ENTRY(depthwise_data),
     ENTRY(depthwise_weight), ENTRY(map), ENTRY(map_pieces), ENTRY(copy), ENTRY(fill),
-    ENTRY(add_integers), ENTRY(sum_rows), ENTRY(softmax), ENTRY(softmax_gradient), ENTRY(cross_entropy), ENTRY(cross_entropy_gradient), ENTRY(embedding), ENTRY(embedding_gradient),
+    ENTRY(add_integers), ENTRY(sum_rows), ENTRY(sum_columns), ENTRY(softmax), ENTRY(softmax_gradient), ENTRY(cross_entropy), ENTRY(cross_entropy_gradient), ENTRY(embedding), ENTRY(embedding_gradient),
     ENTRY(normalize), ENTRY(normalize_gradient), ENTRY(recurrent_forward), ENTRY(recurrent_backward), ENTRY(max_pool), ENTRY(max_pool_gradient), ENTRY(max_pool_index), ENTRY(unpool), ENTRY(avg_pool), ENTRY(avg_pool_gradient), ENTRY(dropout),
     ENTRY(uniform), ENTRY(augment),
 };

@@ -29,30 +29,35 @@ static inline void every(i64 n, const F& f) {
     if (i < n) f(i, (int)(n - i));
 }
 static inline float greatest(const float* x, i64 n) {
-    float m = x[0];
-    i64 i = 0;
-    if (n >= VL) {
-        vf v = load(x);
-        for (i = VL; i + VL <= n; i += VL) v = vmax(load(x + i), v);
-        float t[VL];
-        store(t, v);
-        for (int j = 0; j < VL; j++) m = t[j] > m ? t[j] : m;
-    }
-    for (; i < n; i++) m = x[i] > m ? x[i] : m;
-    return m;
+    vf m = splat(x[0]);
+    every(n, [&](i64 i, int w) { m = vmax(w == VL ? load(x + i) : first_lanes(load_some(x + i, w), w, m), m); });
+    return fold(m, vmax);
 }
 // Zeros where there is nothing, so that sums over a part of a vector come out right.
-static inline vf kept(vf v, int n) {
-    if (n == VL) return v;
-    float t[VL];
-    store(t, v);
-    for (int i = n; i < VL; i++) t[i] = 0;
-    return load(t);
-}
+static inline vf kept(vf v, int n) { return n == VL ? v : first_lanes(v, n); }
 
 static void sum(const float* x, i64 count, i64 n, float scale, float* y) {
     threads::ranges(count, GRAIN, (double)count * n * 0.1, [&](i64 low, i64 high) {
         for (i64 r = low; r < high; r++) y[r] = scale * total(n, [&](i64 i, int w) { return some(x + r * n + i, w); });
+    });
+}
+
+// The sums of a few rows' columns: 16 rows in single precision, then in double.
+static void sum_columns(const float* x, i64 count, i64 n, float scale, float* y) {
+    typedef double vd __attribute__((vector_size(VL * 8)));
+    threads::ranges(n, 4 * VL, (double)count * n * 0.1, [&](i64 low, i64 high) {
+        every(high - low, [&](i64 i, int w) {
+            vd totals = {};
+            for (i64 from = 0; from < count; from += 16) {
+                vf s[4] = {};
+                i64 r = from, end = least(count, from + 16);
+                for (; r + 4 <= end; r += 4)
+                    for (int j = 0; j < 4; j++) s[j] += some(x + (r + j) * n + low + i, w);
+                for (; r < end; r++) s[0] += some(x + r * n + low + i, w);
+                totals += __builtin_convertvector((s[0] + s[1]) + (s[2] + s[3]), vd);
+            }
+            put(y + low + i, __builtin_convertvector(totals * scale, vf), w);
+        });
     });
 }
 
@@ -91,41 +96,65 @@ static thread_local i64 missing = 0;
 enum What : i64 { CLASS, ROW };
 static void miss(What what, i64 number) { missing = 1 + what + 2 * (number < 0 ? -2 * number - 1 : 2 * number); }
 
-// Mean (or sum) of the cross-entropies of (count, n) logits with class numbers; how many counted goes to `counted`.
-static void cross_entropy(const float* x, const i64* target, i64 count, i64 n, i64 ignored, bool mean, float* loss, float* counted) {
+// A row's exponentials, less its greatest element m: their sum; their shares of it too, if they are wanted.
+static inline float exponentials(const float* a, i64 n, float m, float* share) {
+    vf last{};
+    float s = total(n, [&](i64 i, int w) {
+        vf e = last = kept(vexp(some(a + i, w) - m), w);
+        if (share && n > VL) put(share + i, e, w);
+        return e;
+    });
+    if (share) every(n, [&](i64 i, int w) { put(share + i, (n > VL ? some(share + i, w) : last) * (1.f / s), w); });
+    return s;
+}
+
+// What is left of a row's shares as the gradient of its cross-entropy, `scale` times.
+static inline void less_target(float* share, i64 n, i64 target, float scale) {
+    every(n, [&](i64 i, int w) { put(share + i, (some(share + i, w) - pick(indices(Upto<VL>::All{}) == (int)(target - i), splat(1.f), vf{})) * scale, w); });
+}
+
+// Mean (or sum) of the cross-entropies of (count, n) logits with class numbers; how many counted goes to `counted`, and the
+// softmax to `shares`, if it is wanted.
+static void cross_entropy(const float* x, const i64* target, i64 count, i64 n, i64 ignored, bool mean, float* loss, float* counted, float* shares) {
     double sum = 0;
     i64 used = 0;
+    float z[VL] = {}, lack[VL];  // of several rows, for one logarithm: the sum of exponentials, and what its logarithm is added to
+    int held = 0;
+    auto add = [&] {
+        store(z, vlog(load(z)));
+        for (int i = 0; i < held; i++) sum += (double)z[i] + lack[i];
+        held = 0;
+    };
     for (i64 r = 0; r < count; r++) {
-        if (target[r] == ignored) continue;
-        if (target[r] < 0 || target[r] >= n) return miss(CLASS, target[r]);
         const float* a = x + r * n;
+        float* share = shares ? shares + r * n : nullptr;
+        if (target[r] == ignored) {
+            if (share) memset(share, 0, n * 4);
+            continue;
+        }
+        if (target[r] < 0 || target[r] >= n) return miss(CLASS, target[r]);
         float m = greatest(a, n);
-        float z = total(n, [&](i64 i, int w) { return kept(vexp(some(a + i, w) - m), w); });
-        sum += (double)vlog(splat(z))[0] + m - a[target[r]];
+        z[held] = exponentials(a, n, m, share);
+        lack[held++] = m - a[target[r]];
         used++;
+        if (held == VL) add();
     }
+    add();
     *loss = (float)(mean ? sum / used : sum);
     *counted = (float)used;
 }
 
+// Its derivative by the logits x; without them, by the shares that are in gx already.
 static void cross_entropy_gradient(const float* g, const float* x, const i64* target, i64 count, i64 n, i64 ignored, bool mean, const float* counted, float* gx) {
     float scale = mean ? *g / *counted : *g;
     for (i64 r = 0; r < count; r++) {
-        const float* a = x + r * n;
         float* to = gx + r * n;
         if (target[r] == ignored) {
             memset(to, 0, n * 4);
             continue;
         }
-        float m = greatest(a, n);
-        float z = total(n, [&](i64 i, int w) {
-            vf e = vexp(some(a + i, w) - m);
-            put(to + i, e, w);
-            return kept(e, w);
-        });
-        float share = scale / z;
-        every(n, [&](i64 i, int w) { put(to + i, some(to + i, w) * share, w); });
-        to[target[r]] -= scale;
+        if (x) exponentials(x + r * n, n, greatest(x + r * n, n), to);
+        less_target(to, n, target[r], scale);
     }
 }
 

@@ -45,14 +45,6 @@ static inline void store_some(float* p, vf v, int n) {
     for (int i = 0; i < n; i++) p[i] = v[i];
 }
 #endif
-static inline float sum(vf v) {
-    float t[VL], s = 0;
-    store(t, v);
-    for (int w = VL / 2; w; w /= 2)
-        for (int i = 0; i < w; i++) t[i] += t[i + w];
-    s = t[0];
-    return s;
-}
 static inline i64 least(i64 a, i64 b) { return a < b ? a : b; }
 static inline i64 most(i64 a, i64 b) { return a > b ? a : b; }
 static inline i64 up(i64 n, i64 d) { return (n + d - 1) / d; }
@@ -164,6 +156,21 @@ template <int... I>
 struct Upto<0, I...> {
     typedef Numbers<I...> All;
 };
+
+template <int... I>
+static inline vi indices(Numbers<I...>) { return vi{I...}; }
+// The first n lanes, and `rest` in the others.
+static inline vf first_lanes(vf v, int n, vf rest = {}) { return pick(indices(Upto<VL>::All{}) < n, v, rest); }
+
+// One number from all lanes: f joins the upper half with the lower one until one is left.
+template <int W, class F, int... I>
+static inline vf halved(Numbers<I...>, vf v, const F& f) { return f(v, __builtin_shufflevector(v, v, (I ^ W)...)); }
+template <int W = VL / 2, class F>
+static inline float fold(vf v, const F& f) {
+    if constexpr (W == 0) return v[0];
+    else return fold<W / 2>(halved<W>(Upto<VL>::All{}, v, f), f);
+}
+static inline float sum(vf v) { return fold(v, [](vf a, vf b) { return a + b; }); }
 
 typedef float v8 __attribute__((vector_size(32), aligned(4)));
 
