@@ -125,7 +125,7 @@ def on(where: device) -> contextlib.AbstractContextManager[Any]:
 
 def empty(shape: tuple[int, ...], dtype: Any, where: device) -> Array:
     if where is CPU or where.type == "cpu":
-        return aligned(np.empty, shape, dtype)
+        return aligned(np.empty, shape, dtype) if shape else np.empty(shape, dtype)
     if where.type == "meta":
         return MetaArray(shape, dtype)
     with on(where):

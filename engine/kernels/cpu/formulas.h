@@ -79,13 +79,17 @@ struct Compiled {
     static void beside(const gemm::Work& w, gemm::Work::Tile& last, i64 here, i64 row, const gemm::Segment* s, i64 ka, i64 kb, float* const* c, i64 column, const gemm::Finish& f) {
         Elements e(w);
         auto tile = last;
+        i64 ahead = here - last.at;  // where the next tile's turn comes, to the outer cache what it needs
         auto step = [&] {
             if (!tile.rows) return;
-            for (int j = 0; j < gemm::NV; j++) e.update(tile.at + j * VL, load, store);
+            for (int j = 0; j < gemm::NV; j++) {
+                i64 at = tile.at + j * VL;
+                for (i64 i = 0; i < INPUTS; i++) __builtin_prefetch(e.p[i] + at + ahead, 0, 2);
+                e.update(at, load, store);
+            }
             tile.at += row, tile.rows--;
         };
         gemm::tile<gemm::MR, gemm::NV, true>(s, 1, ka, kb, c, column, VL, f, step);
-        while (tile.rows) step();
         last = {here, gemm::MR};
     }
     static void on(const gemm::Work& w, i64 from, i64 row, i64 rows, i64 width) {

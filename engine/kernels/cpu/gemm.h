@@ -256,7 +256,8 @@ static bool matrix(i64 m, i64 n, i64 k, const float* a, i64 arow, i64 acol, cons
     // what is copied is B: where that is the larger one and lies as A does, C^T = B^T A^T is computed
     bool turned = MR <= VL && acol == 1 && brow == 1 && n >= 2 * m && m >= NR;
     if (turned) exchange(m, n), exchange(a, b), exchange(arow, bcol);
-    if (turned || arow != 1 || k % FEW) work = nullptr;
+    // beside products there is room for work if there are enough of them, and no vector of C lies in two lines of the cache
+    if (turned || arow != 1 || k % FEW || k < FEW * MR || ldc % VL) work = nullptr;
     // as many columns are copied together as the outer cache holds beside A: rows of A pass by once for all of them
     i64 wide = NR * most(1, least(8, (1 << 17) / (k * NR + 1))), panels = up(n, wide), blocks = up(m, MR);
     // threads share the panels, and the rows too where there are few panels; the cut changes no bits
