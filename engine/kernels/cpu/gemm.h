@@ -7,7 +7,8 @@
 
 namespace gemm {
 
-constexpr int MR = VL == 8 ? 6 : 8, NV = 2, NR = NV * VL, FEW = 4;
+constexpr int MR = VL == 8 ? 6 : 8, NV = 2, NR = NV * VL;
+constexpr int FEW = 4;  // products between two pieces of the work beside them
 
 struct Segment {
     const float* a[MR];  // where each row begins

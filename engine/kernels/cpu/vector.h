@@ -160,7 +160,7 @@ struct Upto<0, I...> {
 template <int... I>
 static inline vi indices(Numbers<I...>) { return vi{I...}; }
 // The first n lanes, and `rest` in the others.
-static inline vf first_lanes(vf v, int n, vf rest = {}) { return pick(indices(Upto<VL>::All{}) < n, v, rest); }
+static inline vf first_lanes(vf v, int n, vf rest = vf{}) { return pick(indices(Upto<VL>::All{}) < n, v, rest); }
 
 // One number from all lanes: f joins the upper half with the lower one until one is left.
 template <int W, class F, int... I>
