@@ -12,6 +12,11 @@ typedef void (*Task)(void* context, i64 task);
 
 constexpr int LIMIT = 64, LOOKS = 1000;
 
+// A thread's tasks: what is computed side by side, in one layer after the other, stays with one core. Who has done its own takes others'.
+struct alignas(64) Share {
+    i64 next, end;
+};
+
 struct Pool {
     pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;  // whose tasks are being done
@@ -20,7 +25,7 @@ struct Pool {
     i64 round = 0;
     Task task = nullptr;
     void* context = nullptr;
-    i64 count = 0, next = 0;
+    Share share[LIMIT] = {};
 };
 static Pool pool;
 static thread_local bool inside = false;  // doing a task: a task's own tasks are done where it is
@@ -52,11 +57,10 @@ static void announce(pthread_cond_t* signal) {
     pthread_mutex_unlock(&pool.lock);
 }
 
-static void take_tasks() {
-    for (;;) {
-        i64 i = __atomic_fetch_add(&pool.next, 1, __ATOMIC_RELAXED);
-        if (i >= pool.count) return;
-        pool.task(pool.context, i);
+static void take_tasks(int thread) {
+    for (int i = 0; i < pool.wanted; i++) {
+        Share& s = pool.share[(thread + i) % pool.wanted];
+        for (i64 task; (task = __atomic_fetch_add(&s.next, 1, __ATOMIC_RELAXED)) < s.end;) pool.task(pool.context, task);
     }
 }
 
@@ -65,7 +69,7 @@ static void* worker(void* birth) {  // in which round, and which worker
     inside = true;
     for (i64 last = (i64)birth / LIMIT;; last++) {
         await(&pool.begun, [&] { return rounds() != last; });
-        if (index < pool.wanted - 1) take_tasks();
+        if (index < pool.wanted - 1) take_tasks(index + 1);
         if (__atomic_sub_fetch(&pool.busy, 1, __ATOMIC_ACQ_REL) == 0) announce(&pool.ended);
     }
     return nullptr;
@@ -100,11 +104,12 @@ static void run(Task task, void* context, i64 count, double cost) {
     }
     inside = true;
     start();
-    pool.task = task, pool.context = context, pool.count = count, pool.next = 0;
+    pool.task = task, pool.context = context;
+    for (int i = 0; i < pool.wanted; i++) pool.share[i] = {count * i / pool.wanted, count * (i + 1) / pool.wanted};
     __atomic_store_n(&pool.busy, pool.running, __ATOMIC_RELAXED);
     __atomic_store_n(&pool.round, pool.round + 1, __ATOMIC_RELEASE);
     announce(&pool.begun);
-    take_tasks();
+    take_tasks(0);
     await(&pool.ended, idle);
     inside = false;
     pthread_mutex_unlock(&pool.turn);
