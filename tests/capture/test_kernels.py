@@ -209,6 +209,22 @@ def test_winograd(n: int, c: int, o: int, h: int, w: int, padding: int) -> None:
     agree(lambda x, k: F.conv2d(x, k, None, 1, padding), normal(n, c, h, w), normal(o, c, 3, 3, seed=1), plan=plan, tolerance=5e-5)
 
 
+def test_groups_of_winograd_tiles_shared_by_threads() -> None:
+    x, w = normal(32, 64, 32, 32), normal(64, 64, 3, 3, seed=1)  # 13 groups
+    known = agree(lambda x, w: F.conv2d(x, w, padding=1), x, w, tolerance=2e-4).builder.choice.plan
+    images, weight = torch.tensor(x), torch.tensor(w)
+
+    def made(threads: int) -> np.ndarray[Any, Any]:
+        torch.set_num_threads(threads)
+        compiled = torch.compile(lambda x: F.conv2d(x, weight, padding=1), plan=dict.fromkeys(known, 1))
+        return compiled(images).numpy()
+
+    try:
+        np.testing.assert_array_equal(made(1), made(3))
+    finally:
+        torch.set_num_threads(1)
+
+
 @examples
 @given(st.integers(1, 3), sizes, st.integers(5, 12), st.integers(5, 12), geometry)
 def test_pooling(n: int, c: int, h: int, w: int, shape: dict[str, Any]) -> None:

@@ -157,37 +157,52 @@ struct Weights {
     bool turned;
 };
 
-// y (n, oh, ow, to) from x (n, h, w, from). A panel of output channels is one task: its weights are transformed and used while
-// they are in the cache, or kept where there is more than one group of tiles.
+// y (n, oh, ow, to) from x (n, h, w, from). Where there are many groups of tiles, threads share the groups: transforms stay with
+// the core that made them. Else they share the panels of output channels, and a panel's weights are transformed where they are used.
 static void apply(const float* x, i64 n, i64 h, i64 w, i64 from, i64 ph, i64 pw, i64 oh, i64 ow, i64 to, const Weights& weights, float* y, const gemm::Finish& f, float* work) {
     using namespace gemm;
-    i64 th = up(oh, 4), tw = up(ow, 4), tiles = n * th * tw, size = group(from, to, tiles), panels = up(to, NR);
-    i64 apart = from * NR + GAP, piece = weights.turned ? from : part(from);
-    float *u = work, *v = u + 36 * panels * apart, *m = v + 36 * (size * from + GAP);
-    for (i64 first = 0; first < tiles; first += size) {
-        i64 count = least(size, tiles - first), slices = panels >= 2 * threads::pool.wanted ? 1 : 6;
-        inputs(x, h, w, from, ph, pw, th, tw, first, count, v);
-        if (first == 0 && slices > 1)
-            threads::each(panels, (double)from * to * 8, [&](i64 panel) { filters(weights.w, from, to, weights.in, weights.out, weights.turned, panel, u + 36 * panel * apart, apart); });
-        threads::each(panels * slices, 36.0 * count * from * to / (VL * 2.5), [&](i64 task) {
-            i64 panel = task / slices, slice = task % slices;
-            float* own = u + 36 * panel * apart;
-            if (first == 0 && slices == 1) filters(weights.w, from, to, weights.in, weights.out, weights.turned, panel, own, apart);
-            int width = (int)least(NR, to - panel * NR);
-            for (i64 q = slice * 36 / slices; q < (slice + 1) * 36 / slices; q++)
-                for (i64 t = 0; t < count; t += MR) {
-                    int rows = (int)least(MR, count - t);
-                    Segment s;
-                    float* at[MR];
-                    for (int i = 0; i < rows; i++) at[i] = m + q * (count * to + GAP) + (t + i) * to;
-                    for (i64 k = 0; k < from; k += piece) {
-                        for (int i = 0; i < rows; i++) s.a[i] = v + q * (count * from + GAP) + (t + i) * from + k;
-                        s.b = own + q * apart + k * NR, s.n = least(piece, from - k);
-                        Finish sum;
-                        sum.accumulate = k > 0;
-                        product(rows, &s, 1, 1, NR, at, panel * NR, width, sum);
-                    }
+    i64 th = up(oh, 4), tw = up(ow, 4), tiles = n * th * tw, size = group(from, to, tiles), groups = up(tiles, size), panels = up(to, NR);
+    i64 apart = from * NR + GAP, piece = weights.turned ? from : part(from), wanted = threads::pool.wanted;
+    float* u = work;
+    double cost = 36.0 * from * to / (VL * 2.5);
+    auto transform = [&](i64 panel) { filters(weights.w, from, to, weights.in, weights.out, weights.turned, panel, u + 36 * panel * apart, apart); };
+    auto products = [&](i64 panel, i64 low, i64 high, i64 count, const float* v, float* m) {  // frequencies [low, high)
+        int width = (int)least(NR, to - panel * NR);
+        for (i64 q = low; q < high; q++)
+            for (i64 t = 0; t < count; t += MR) {
+                int rows = (int)least(MR, count - t);
+                Segment s;
+                float* at[MR];
+                for (int i = 0; i < rows; i++) at[i] = m + q * (count * to + GAP) + (t + i) * to;
+                for (i64 k = 0; k < from; k += piece) {
+                    for (int i = 0; i < rows; i++) s.a[i] = v + q * (count * from + GAP) + (t + i) * from + k;
+                    s.b = u + (36 * panel + q) * apart + k * NR, s.n = least(piece, from - k);
+                    Finish sum;
+                    sum.accumulate = k > 0;
+                    product(rows, &s, 1, 1, NR, at, panel * NR, width, sum);
                 }
+            }
+    };
+    if (wanted > 1 && groups >= 4 * wanted) {
+        threads::each(panels, (double)from * to * 8, transform);
+        threads::each(groups, cost * tiles, [&](i64 task) {
+            i64 first = task * size, count = least(size, tiles - first);
+            float *v = scratch(3, 36 * (size * (from + to) + 2 * GAP)), *m = v + 36 * (size * from + GAP);
+            inputs(x, h, w, from, ph, pw, th, tw, first, count, v);
+            for (i64 panel = 0; panel < panels; panel++) products(panel, 0, 36, count, v, m);
+            outputs(m, oh, ow, to, th, tw, first, count, y, f);
+        });
+        return;
+    }
+    float *v = u + 36 * panels * apart, *m = v + 36 * (size * from + GAP);
+    for (i64 first = 0; first < tiles; first += size) {
+        i64 count = least(size, tiles - first), slices = panels >= 2 * wanted ? 1 : 6;
+        inputs(x, h, w, from, ph, pw, th, tw, first, count, v);
+        if (first == 0 && slices > 1) threads::each(panels, (double)from * to * 8, transform);
+        threads::each(panels * slices, cost * count, [&](i64 task) {
+            i64 panel = task / slices, slice = task % slices;
+            if (first == 0 && slices == 1) transform(panel);
+            products(panel, slice * 36 / slices, (slice + 1) * 36 / slices, count, v, m);
         });
         outputs(m, oh, ow, to, th, tw, first, count, y, f);
     }
