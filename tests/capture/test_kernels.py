@@ -196,36 +196,6 @@ def test_convolution_of_each_channel_by_itself(n: int, c: int, h: int, w: int, s
 
 
 @examples
-@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(1, 17), st.integers(1, 17), st.integers(0, 2))
-def test_winograd(n: int, c: int, o: int, h: int, w: int, padding: int) -> None:
-    if min(h, w) + 2 * padding < 3:
-        return
-    vector = native().vector  # type: ignore[union-attr]  # the module is skipped without it
-    c, o = c * vector, o * vector
-    out = [size + 2 * padding - 2 for size in (h, w)]
-    plan = {
-        " ".join(map(str, [kind, n, h, w, c, *out, o, 3, 3, 1, 1, padding, padding, 1, 1])): 1 for kind in ("forward", "data", "weight")
-    }
-    agree(lambda x, k: F.conv2d(x, k, None, 1, padding), normal(n, c, h, w), normal(o, c, 3, 3, seed=1), plan=plan, tolerance=5e-5)
-
-
-def test_groups_of_winograd_tiles_shared_by_threads() -> None:
-    x, w = normal(32, 64, 32, 32), normal(64, 64, 3, 3, seed=1)  # 13 groups
-    known = agree(lambda x, w: F.conv2d(x, w, padding=1), x, w, tolerance=2e-4).builder.choice.plan
-    images, weight = torch.tensor(x), torch.tensor(w)
-
-    def made(threads: int) -> np.ndarray[Any, Any]:
-        torch.set_num_threads(threads)
-        compiled = torch.compile(lambda x: F.conv2d(x, weight, padding=1), plan=dict.fromkeys(known, 1))
-        return compiled(images).numpy()
-
-    try:
-        np.testing.assert_array_equal(made(1), made(3))
-    finally:
-        torch.set_num_threads(1)
-
-
-@examples
 @given(st.integers(1, 3), sizes, st.integers(5, 12), st.integers(5, 12), geometry)
 def test_pooling(n: int, c: int, h: int, w: int, shape: dict[str, Any]) -> None:
     kernel, stride = shape["kernel"], shape["stride"]

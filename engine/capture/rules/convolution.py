@@ -53,8 +53,8 @@ def _algorithm(b: Builder, kind: str, shape: list[int]) -> tuple[int, Storage]:
     if kind == "data" and kernel[0] * kernel[1] > 1 and c % (2 * b.native.vector):  # where tiles of c columns leave registers empty
         candidates.insert(len(candidates) - bool(c % b.native.vector), COLUMNS)
 
-    def work(algorithm: int) -> int:
-        numbers = np.array(shape, np.int64)  # by a name, so that it lives as long as the call
+    def work(algorithm: int, images: int = shape[0]) -> int:
+        numbers = np.array([images, *shape[1:]], np.int64)  # by a name, so that it lives as long as the call
         return int(b.native.conv_workspace(address(numbers), algorithm))
 
     n, h, w, c, oh, ow, o, kh, kw = shape[:9]
@@ -63,7 +63,7 @@ def _algorithm(b: Builder, kind: str, shape: list[int]) -> tuple[int, Storage]:
     def timed(algorithm: int, enough: float) -> float:
         sizes = {"x": n * h * w * c, "w": o * c * kh * kw, "y": n * oh * ow * o}
         order = {"forward": "xwy", "data": "ywx", "weight": "xyw"}[kind]
-        places = b.choice.scratch(*(sizes[i] for i in order), work(algorithm))
+        places = b.choice.scratch(*(sizes[i] for i in order), work(algorithm, n))
         finish = [] if kind == "weight" else [0, 0, 0]
         code = [b.native.numbers[f"conv_{kind}"], 0, algorithm, *finish, n, *shape[1:], *places]
         code[1] = len(code) - 2

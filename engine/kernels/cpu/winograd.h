@@ -39,25 +39,31 @@ constexpr i64 GAP = 48;
 // Forward, channels are added up in parts, and the parts then: rounding in long sums is what a result shows most, and layers add
 // it up. Gradients do not meet it layer after layer.
 static i64 part(i64 channels) { return channels > 64 ? 32 : 16; }
+constexpr i64 SOME = 128;  // channels whose weights, at all frequencies of a panel, stay in the outer cache
 
-// The weights of an output panel at each of the 36 frequencies: (36, from, NR), frequencies `size` apart. `in` and `out` are the
-// steps from channel to channel; `turned` for the data gradient: taps turned round.
-static void filters(const float* w, i64 from, i64 to, i64 in, i64 out, bool turned, i64 panel, float* u, i64 size) {
-    for (i64 i = 0; i < from; i++)
-        for (i64 j0 = 0; j0 < NR; j0 += VL) {
-            i64 j = panel * NR + j0;
+// `in` and `out` are the steps from channel to channel; `turned` for the data gradient: taps turned round.
+struct Weights {
+    const float* w;
+    i64 in, out;
+    bool turned;
+};
+
+// An output panel's weights of the channels [low, high) at each of the 36 frequencies: (36, high - low, NR).
+static void filters(const Weights& weights, i64 low, i64 high, i64 to, i64 panel, float* u) {
+    i64 apart = (high - low) * NR + GAP;
+    for (i64 j = 0; j < NR && panel * NR + j < to; j += VL)
+        for (i64 i = low; i < high; i++) {
+            const float* q = weights.w + i * weights.in + (panel * NR + j) * weights.out;
+            alignas(64) float tap[9][VL];
+            for (int e = 0; e < VL; e += 8) transpose8(q + e * weights.out, weights.out, tap[0] + e, VL);
+            for (int e = 0; e < VL; e++) tap[8][e] = q[e * weights.out + 8];
             vf g[3][3], t[3][6], r[6];
-            for (int k = 0; k < 9; k++) {
-                float lane[VL] = {};
-                const float* q = w + i * in + j * out + (turned ? 8 - k : k);
-                for (int e = 0; e < VL && j + e < to; e++) lane[e] = q[e * out];
-                g[k % 3][k / 3] = load(lane);
-            }
+            for (int k = 0; k < 9; k++) g[k % 3][k / 3] = load(tap[weights.turned ? 8 - k : k]);
             for (int k = 0; k < 3; k++) filter(g[k], t[k], 1);  // along rows: t[column][6]
             for (int a = 0; a < 6; a++) {
                 vf line[3] = {t[0][a], t[1][a], t[2][a]};
                 filter(line, r, 1);
-                for (int b = 0; b < 6; b++) store(u + (a * 6 + b) * size + i * NR + j0, r[b]);
+                for (int b = 0; b < 6; b++) store(u + (a * 6 + b) * apart + (i - low) * NR + j, r[b]);
             }
         }
 }
@@ -89,16 +95,19 @@ static void inputs(const float* x, i64 h, i64 w, i64 c, i64 ph, i64 pw, i64 th, 
     });
 }
 
-static void outputs(const float* m, i64 h, i64 w, i64 o, i64 th, i64 tw, i64 first, i64 count, float* y, const gemm::Finish& f) {
-    threads::ranges(count, 8, (double)count * o * 5, [&](i64 low, i64 high) {
+// Products m (panels, 36, count, NR) to their panels [panel, end) of the channels of y.
+static void outputs(const float* m, i64 h, i64 w, i64 o, i64 th, i64 tw, i64 first, i64 count, i64 panel, i64 end, float* y, const gemm::Finish& f) {
+    i64 left = panel * NR, right = least(o, end * NR), apart = count * NR + GAP;
+    threads::ranges(count, 8, (double)count * (right - left) * 5, [&](i64 low, i64 high) {
         for (i64 t = low; t < high; t++) {
             i64 tile = first + t, n = tile / (th * tw), i0 = tile / tw % th * 4, j0 = tile % tw * 4;
             i64 ih = least(4, h - i0), jw = least(4, w - j0);
-            for (i64 q = 0; q < o; q += VL) {
+            for (i64 q = left; q < right; q += VL) {
+                const float* from = m + (q - left) / NR * 36 * apart + t * NR + q % NR;
                 vf r[4][6], z[4], bias = f.bias ? load(f.bias + q) : vf{};
                 for (int b = 0; b < 6; b++) {
                     vf d[6];
-                    for (int a = 0; a < 6; a++) d[a] = load(m + (a * 6 + b) * (count * o + GAP) + t * o + q);
+                    for (int a = 0; a < 6; a++) d[a] = load(from + (a * 6 + b) * apart);
                     output(d, &r[0][b], 6);
                 }
                 for (i64 a = 0; a < ih; a++) {
@@ -117,13 +126,16 @@ static void outputs(const float* m, i64 h, i64 w, i64 o, i64 th, i64 tw, i64 fir
     });
 }
 
-static void outputs_back(const float* g, i64 h, i64 w, i64 o, i64 th, i64 tw, i64 first, i64 count, float* m) {
-    threads::ranges(count, 8, (double)count * o * 5, [&](i64 low, i64 high) {
+// The transforms m (panels, 36, count, NR) of the panels [panel, end) of the channels of an output's gradient.
+static void outputs_back(const float* g, i64 h, i64 w, i64 o, i64 th, i64 tw, i64 first, i64 count, i64 panel, i64 end, float* m) {
+    i64 left = panel * NR, right = least(o, end * NR), apart = count * NR + GAP;
+    threads::ranges(count, 8, (double)count * (right - left) * 5, [&](i64 low, i64 high) {
         for (i64 t = low; t < high; t++) {
             i64 tile = first + t, n = tile / (th * tw), i0 = tile / tw % th * 4, j0 = tile % tw * 4;
             i64 ih = least(4, h - i0), jw = least(4, w - j0);
             const float* from = g + ((n * h + i0) * w + j0) * o;
-            for (i64 q = 0; q < o; q += VL) {
+            for (i64 q = left; q < right; q += VL) {
+                float* to = m + (q - left) / NR * 36 * apart + t * NR + q % NR;
                 vf r[6][4], z[6];
                 for (int b = 0; b < 4; b++) {
                     vf d[4];
@@ -132,7 +144,7 @@ static void outputs_back(const float* g, i64 h, i64 w, i64 o, i64 th, i64 tw, i6
                 }
                 for (int a = 0; a < 6; a++) {
                     output_back(r[a], z, 1);
-                    for (int b = 0; b < 6; b++) store(m + (a * 6 + b) * (count * o + GAP) + t * o + q, z[b]);
+                    for (int b = 0; b < 6; b++) store(to + (a * 6 + b) * apart, z[b]);
                 }
             }
         }
@@ -146,65 +158,97 @@ static i64 group(i64 c, i64 o, i64 tiles) {
     return least(tiles, most(48, (3 << 18) / (36 * (c + o)) / 8 * 8));
 }
 
-static i64 workspace(const conv::Shape& s) {
-    i64 tiles = s.n * up(s.oh + 4, 4) * up(s.ow + 4, 4), t = most(group(s.c, s.o, tiles), 64);
-    return 36 * (2 * t * (s.c + s.o) + (s.c + NR) * (s.o + NR) + 3 * GAP * (2 + up(most(s.c, s.o), NR)));
+// Floats of the transforms of `count` tiles or filters, and of those in panels of NR channels.
+static i64 transforms(i64 count, i64 channels) { return 36 * (count * channels + GAP); }
+static i64 panelled(i64 count, i64 channels) { return up(channels, NR) * transforms(count, NR); }
+
+// Into how many chains the sum over tiles is cut that is a weight's gradient: as many as cost little beside the transforms, each
+// being as large as the weight's own transform. Threads share the chains.
+static i64 chains(i64 c, i64 o, i64 tiles) {
+    i64 n = 4;
+    while (n > 1 && tiles * (c + o) < 4 * n * c * o) n /= 2;
+    return n;
 }
 
-struct Weights {
-    const float* w;
-    i64 in, out;
-    bool turned;
-};
+// Working memory from (n, ., ., from) to (n, h, w, to): the weight's transforms, those of the inputs and of the outputs.
+static i64 workspace(i64 n, i64 h, i64 w, i64 from, i64 to, i64 chains) {
+    i64 size = group(from, to, n * up(h, 4) * up(w, 4));
+    return chains * panelled(from, to) + transforms(size, from) + panelled(size, to);
+}
+
+static i64 workspace(const conv::Shape& s) {
+    i64 sums = chains(s.c, s.o, s.n * up(s.oh, 4) * up(s.ow, 4));
+    return most(workspace(s.n, s.oh, s.ow, s.c, s.o, sums), workspace(s.n, s.h, s.w, s.o, s.c, 1));
+}
 
 // y (n, oh, ow, to) from x (n, h, w, from). Where there are many groups of tiles, threads share the groups: transforms stay with
-// the core that made them. Else they share the panels of output channels, and a panel's weights are transformed where they are used.
+// the core that made them. Else they share the panels of output channels, and a panel's weights are transformed where they are used:
+// if there is one group only, SOME channels at a time, which stay in the outer cache.
 static void apply(const float* x, i64 n, i64 h, i64 w, i64 from, i64 ph, i64 pw, i64 oh, i64 ow, i64 to, const Weights& weights, float* y, const gemm::Finish& f, float* work) {
     using namespace gemm;
     i64 th = up(oh, 4), tw = up(ow, 4), tiles = n * th * tw, size = group(from, to, tiles), groups = up(tiles, size), panels = up(to, NR);
-    i64 apart = from * NR + GAP, piece = weights.turned ? from : part(from), wanted = threads::pool.wanted;
-    float* u = work;
+    i64 piece = weights.turned ? SOME : part(from), wanted = threads::pool.wanted;
+    float *u = work, *v = u + panelled(from, to);
     double cost = 36.0 * from * to / (VL * 2.5);
-    auto transform = [&](i64 panel) { filters(weights.w, from, to, weights.in, weights.out, weights.turned, panel, u + 36 * panel * apart, apart); };
-    auto products = [&](i64 panel, i64 low, i64 high, i64 count, const float* v, float* m) {  // frequencies [low, high)
+    auto transform = [&](i64 panel) { filters(weights, 0, from, to, panel, u + panel * transforms(from, NR)); };
+    // of frequencies [q, end) and channels [low, high), whose weights are u: added to m where there were channels before
+    auto products = [&](i64 panel, i64 q, i64 end, i64 low, i64 high, const float* u, i64 count, const float* v, float* m) {
         int width = (int)least(NR, to - panel * NR);
-        for (i64 q = low; q < high; q++)
+        for (; q < end; q++)
             for (i64 t = 0; t < count; t += MR) {
                 int rows = (int)least(MR, count - t);
                 Segment s;
                 float* at[MR];
-                for (int i = 0; i < rows; i++) at[i] = m + q * (count * to + GAP) + (t + i) * to;
-                for (i64 k = 0; k < from; k += piece) {
+                for (int i = 0; i < rows; i++) at[i] = m + q * (count * NR + GAP) + (t + i) * NR;
+                for (i64 k = low; k < high; k += piece) {
                     for (int i = 0; i < rows; i++) s.a[i] = v + q * (count * from + GAP) + (t + i) * from + k;
-                    s.b = u + (36 * panel + q) * apart + k * NR, s.n = least(piece, from - k);
+                    s.b = u + q * ((high - low) * NR + GAP) + (k - low) * NR, s.n = least(piece, high - k);
                     Finish sum;
                     sum.accumulate = k > 0;
-                    product(rows, &s, 1, 1, NR, at, panel * NR, width, sum);
+                    product(rows, &s, 1, 1, NR, at, 0, width, sum);
                 }
             }
+    };
+    auto finish = [&](i64 panel, i64 first, i64 count, const float* v) {  // a panel's products, and what becomes of them
+        float* m = scratch(1, transforms(count, NR));
+        if (groups > 1) products(panel, 0, 36, 0, from, u + panel * transforms(from, NR), count, v, m);
+        else
+            for (i64 low = 0; low < from; low += SOME) {
+                i64 high = least(from, low + SOME);
+                float* own = scratch(0, transforms(SOME, NR));
+                filters(weights, low, high, to, panel, own);
+                products(panel, 0, 36, low, high, own, count, v, m);
+            }
+        outputs(m, oh, ow, to, th, tw, first, count, panel, panel + 1, y, f);
     };
     if (wanted > 1 && groups >= 4 * wanted) {
         threads::each(panels, (double)from * to * 8, transform);
         threads::each(groups, cost * tiles, [&](i64 task) {
             i64 first = task * size, count = least(size, tiles - first);
-            float *v = scratch(3, 36 * (size * (from + to) + 2 * GAP)), *m = v + 36 * (size * from + GAP);
+            float* v = scratch(3, transforms(size, from));
             inputs(x, h, w, from, ph, pw, th, tw, first, count, v);
-            for (i64 panel = 0; panel < panels; panel++) products(panel, 0, 36, count, v, m);
-            outputs(m, oh, ow, to, th, tw, first, count, y, f);
+            for (i64 panel = 0; panel < panels; panel++) finish(panel, first, count, v);
         });
         return;
     }
-    float *v = u + 36 * panels * apart, *m = v + 36 * (size * from + GAP);
+    bool share = panels < 2 * wanted;  // too few panels: the frequencies are shared too
     for (i64 first = 0; first < tiles; first += size) {
-        i64 count = least(size, tiles - first), slices = panels >= 2 * wanted ? 1 : 6;
+        i64 count = least(size, tiles - first);
         inputs(x, h, w, from, ph, pw, th, tw, first, count, v);
-        if (first == 0 && slices > 1) threads::each(panels, (double)from * to * 8, transform);
-        threads::each(panels * slices, cost * count, [&](i64 task) {
-            i64 panel = task / slices, slice = task % slices;
-            if (first == 0 && slices == 1) transform(panel);
-            products(panel, slice * 36 / slices, (slice + 1) * 36 / slices, count, v, m);
+        if (!share) {
+            threads::each(panels, cost * count, [&](i64 panel) {
+                if (first == 0 && groups > 1) transform(panel);
+                finish(panel, first, count, v);
+            });
+            continue;
+        }
+        float* m = v + transforms(count, from);
+        if (first == 0) threads::each(panels, (double)from * to * 8, transform);
+        threads::each(panels * 6, cost * count, [&](i64 task) {
+            i64 panel = task / 6, q = task % 6 * 6;
+            products(panel, q, q + 6, 0, from, u + panel * transforms(from, NR), count, v, m + panel * transforms(count, NR));
         });
-        outputs(m, oh, ow, to, th, tw, first, count, y, f);
+        outputs(m, oh, ow, to, th, tw, first, count, 0, panels, y, f);
     }
 }
 
@@ -216,56 +260,81 @@ static void data(const conv::Shape& s, const float* g, const float* w, float* gx
     apply(g, s.n, s.oh, s.ow, s.o, 2 - s.ph, 2 - s.pw, s.h, s.w, s.c, Weights{w, s.c * 9, 9, true}, gx, f, work);
 }
 
+// gw (o, c, 3, 3) from x and g. Threads share chains of tiles where there are such, else panels of output channels; if all is one
+// group, a panel's sums are made of SOME channels at a time, and transformed while they are in the outer cache.
 static void weight(const conv::Shape& s, const float* x, const float* g, float* gw, float* work) {
     using namespace gemm;
-    i64 th = up(s.oh, 4), tw = up(s.ow, 4), tiles = s.n * th * tw, size = group(s.c, s.o, tiles), panels = up(s.o, NR), blocks = up(s.c, MR);
-    i64 apart = s.c * NR + GAP;  // of the frequencies of a panel
-    float *u = work, *v = u + 36 * panels * apart, *m = v + 36 * (size * s.c + GAP);
-    auto back = [&](i64 panel) {
+    i64 th = up(s.oh, 4), tw = up(s.ow, 4), tiles = s.n * th * tw, panels = up(s.o, NR), sums = chains(s.c, s.o, tiles);
+    i64 per = up(tiles, sums), size = up(per, up(per, group(s.c, s.o, tiles))), wanted = threads::pool.wanted;
+    i64 whole = panelled(s.c, s.o);
+    float *u = work, *common = u + sums * whole;
+    bool alone = wanted > 1 && sums % wanted == 0, share = !alone && panels < 2 * wanted;  // a thread has its own chain; frequencies are shared
+    bool once = size == tiles && !share;
+    // of frequencies [q, end) and channels [low, high), whose sums are u
+    auto products = [&](i64 panel, i64 q, i64 end, i64 low, i64 high, float* u, i64 count, const float* v, const float* m, bool more) {
+        int width = (int)least(NR, s.o - panel * NR);
+        for (; q < end; q++)
+            for (i64 c = low; c < high; c += MR) {
+                int rows = (int)least(MR, high - c);
+                Segment t;
+                float* at[MR];
+                for (int i = 0; i < rows; i++) t.a[i] = v + q * (count * s.c + GAP) + c + i, at[i] = u + q * ((high - low) * NR + GAP) + (c - low + i) * NR;
+                t.b = m + q * (count * NR + GAP), t.n = count;
+                Finish f;
+                f.accumulate = more;
+                product(rows, &t, 1, s.c, NR, at, 0, width, f);
+            }
+    };
+    auto back = [&](i64 panel, i64 low, i64 high, const float* u, i64 sums) {  // the sums of channels [low, high) to gw
         int width = (int)least(NR, s.o - panel * NR);
         for (i64 o = 0; o < width; o += VL)
-            for (i64 c = 0; c < s.c; c++) {
+            for (i64 c = low; c < high; c++) {
                 vf t[3][6], r[3];
                 for (int b = 0; b < 6; b++) {
                     vf d[6];
-                    for (int a = 0; a < 6; a++) d[a] = load(u + 36 * panel * apart + (a * 6 + b) * apart + c * NR + o);
+                    for (int a = 0; a < 6; a++) {
+                        const float* at = u + (a * 6 + b) * ((high - low) * NR + GAP) + (c - low) * NR + o;
+                        d[a] = load(at);
+                        for (i64 n = 1; n < sums; n++) d[a] += load(at + n * whole);
+                    }
                     filter_back(d, &t[0][b], 6);
                 }
-                float lanes[9][VL];
+                alignas(64) float tap[9][VL];
                 for (int a = 0; a < 3; a++) {
                     filter_back(t[a], r, 1);
-                    for (int b = 0; b < 3; b++) store(lanes[a * 3 + b], r[b]);
+                    for (int b = 0; b < 3; b++) store(tap[a * 3 + b], r[b]);
                 }
-                for (int e = 0; e < VL; e++)
-                    for (int k = 0; k < 9; k++) gw[((panel * NR + o + e) * s.c + c) * 9 + k] = lanes[k][e];
+                float* to = gw + ((panel * NR + o) * s.c + c) * 9;
+                for (int e = 0; e < VL; e += 8) transpose8(tap[0] + e, VL, to + e * s.c * 9, s.c * 9);
+                for (int e = 0; e < VL; e++) to[e * s.c * 9 + 8] = tap[8][e];
             }
     };
-    for (i64 first = 0; first < tiles; first += size) {
-        i64 count = least(size, tiles - first), slices = panels >= 2 * threads::pool.wanted ? 1 : 6;
-        inputs(x, s.h, s.w, s.c, s.ph, s.pw, th, tw, first, count, v);
-        outputs_back(g, s.oh, s.ow, s.o, th, tw, first, count, m);
-        bool last = first + count == tiles;
-        threads::each(panels * slices, 36.0 * count * s.c * s.o / (VL * 2.5), [&](i64 task) {
-            i64 panel = task / slices, slice = task % slices;
-            int width = (int)least(NR, s.o - panel * NR);
-            float* b = scratch(0, count * NR);
-            for (i64 q = slice * 36 / slices; q < (slice + 1) * 36 / slices; q++) {
-                pack(m + q * (count * s.o + GAP), count, s.o, 1, panel * NR, width, b);
-                for (i64 block = 0; block < blocks; block++) {
-                    int rows = (int)least(MR, s.c - block * MR);
-                    Segment t;
-                    float* at[MR];
-                    for (int i = 0; i < rows; i++) t.a[i] = v + q * (count * s.c + GAP) + block * MR + i, at[i] = u + (36 * panel + q) * apart + (block * MR + i) * NR;
-                    t.b = b, t.n = count;
-                    Finish f;
-                    f.accumulate = first > 0;
-                    product(rows, &t, 1, s.c, NR, at, 0, width, f);
+    auto chain = [&](i64 c) {
+        for (i64 low = c * per, end = least(tiles, low + per), first = low; first < end; first += size) {
+            i64 count = least(size, end - first);
+            float *sum = u + c * whole, *v = alone ? scratch(3, transforms(size, s.c)) : common, *m = v + transforms(count, s.c);
+            bool more = first > low;
+            inputs(x, s.h, s.w, s.c, s.ph, s.pw, th, tw, first, count, v);
+            if (share) outputs_back(g, s.oh, s.ow, s.o, th, tw, first, count, 0, panels, m);
+            threads::each(share ? panels * 6 : panels, 36.0 * count * s.c * s.o / (VL * 2.5), [&](i64 task) {
+                i64 panel = share ? task / 6 : task, q = task % 6 * 6;
+                if (share) return products(panel, q, q + 6, 0, s.c, sum + panel * transforms(s.c, NR), count, v, m + panel * transforms(count, NR), more);
+                float* own = scratch(1, transforms(count, NR));
+                outputs_back(g, s.oh, s.ow, s.o, th, tw, first, count, panel, panel + 1, own);
+                if (!once) return products(panel, 0, 36, 0, s.c, sum + panel * transforms(s.c, NR), count, v, own, more);
+                float* some = scratch(0, transforms(SOME, NR));
+                for (i64 at = 0; at < s.c; at += SOME) {
+                    i64 next = least(s.c, at + SOME);
+                    products(panel, 0, 36, at, next, some, count, v, own, false);
+                    back(panel, at, next, some, 1);
                 }
-            }
-            if (last && slices == 1) back(panel);
-        });
-        if (last && slices > 1) threads::each(panels, (double)s.c * s.o * 8, back);
-    }
+            });
+        }
+    };
+    if (alone) threads::each(sums, 36.0 * tiles * s.c * s.o / (VL * 2.5), chain);
+    else
+        for (i64 c = 0; c < sums; c++) chain(c);
+    if (!once) threads::each(panels, (double)s.c * s.o * 8 * sums, [&](i64 panel) { back(panel, 0, s.c, u + panel * transforms(s.c, NR), sums); });
 }
 
 }  // namespace winograd
