@@ -108,6 +108,10 @@ class Deployment:
     def wait_state(self, job_id: str, *states: str, timeout_s: float = 60.0) -> dict[str, Any]:
         return wait_for(lambda: (j := self.job(job_id))["state"] in states and j, timeout_s, f"{job_id} in {states}")
 
+    def wait_checkpoint(self, job_id: str) -> None:
+        """Until the job has a checkpoint to go on from: it then is within a later epoch."""
+        wait_for(lambda: self.get(f"/v1/jobs/{job_id}/checkpoints")["data"], what="a first checkpoint")
+
     def events(self, job_id: str, after: int = 0) -> list[dict[str, Any]]:
         """The whole log so far, page by page."""
         found: list[dict[str, Any]] = []

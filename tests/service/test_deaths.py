@@ -15,7 +15,7 @@ from engine.train import Metrics, Run
 from tests.service.deployment import EXAMPLES, Deployment, example, kill, wait_for
 from worker.events import checksum
 
-EPOCHS = 40
+EPOCHS = 60
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +56,7 @@ def test_a_job_survives_the_death_of(
 ) -> None:
     d = deployment
     job = d.submit(example("digits-cnn", d.digits(), epochs=EPOCHS))["id"]
-    wait_for(lambda: d.get(f"/v1/jobs/{job}/checkpoints")["data"], what="a first checkpoint")
-    time.sleep(0.2)  # into the middle of an epoch
+    d.wait_checkpoint(job)
     assert d.job(job)["state"] == "running"
     kill(VICTIMS[victim](d, job))
     if victim == "the server":
@@ -110,8 +109,7 @@ def test_a_server_told_to_stop_gives_its_job_back(
 ) -> None:
     d = deployment
     job = d.submit(example("digits-cnn", d.digits(), epochs=EPOCHS))["id"]
-    d.wait_state(job, "running")
-    time.sleep(0.5)
+    d.wait_checkpoint(job)
     began = time.monotonic()
     d.stop()
     assert time.monotonic() - began < 10

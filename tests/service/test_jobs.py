@@ -190,11 +190,10 @@ def test_cancel_does_not_wait_for_a_long_step(service: Deployment, digits: str) 
 
 
 def test_pause_and_resume_leave_no_trace_in_the_history(service: Deployment, digits: str) -> None:
-    spec = example("digits-cnn", digits, epochs=20)
+    spec = example("digits-cnn", digits, epochs=40)
     straight = points(service.events(finished(service, spec)["id"]))
     job = service.submit(spec)["id"]
-    service.wait_state(job, "running")
-    time.sleep(0.3)  # somewhere within an epoch
+    service.wait_checkpoint(job)
     service.http.post(f"/v1/jobs/{job}/pause")
     paused = service.wait_state(job, "paused", "succeeded")
     assert paused["state"] == "paused"
@@ -206,7 +205,7 @@ def test_pause_and_resume_leave_no_trace_in_the_history(service: Deployment, dig
 
 def test_stop_keeps_the_best_model(service: Deployment, digits: str) -> None:
     job = service.submit(example("digits-mlp", digits, epochs=100_000))["id"]
-    wait_for(lambda: service.get(f"/v1/jobs/{job}/checkpoints")["data"], what="a checkpoint")
+    service.wait_checkpoint(job)
     service.http.post(f"/v1/jobs/{job}/stop")
     stopped = service.wait_state(job, "stopped")
     best = stopped["results"]["best_step"]
