@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import zipfile
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ MAX_ENTRIES = 2_000_000
 MAX_FILE_BYTES = 64 << 20
 MAX_TOTAL_BYTES = 64 << 30
 MAX_RATIO = 200
+_CONTROL = re.compile(r"[\x00-\x1f]")
 _CLUTTER = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
 
 
@@ -40,7 +42,7 @@ def _fault(info: zipfile.ZipInfo, path: PurePosixPath, seen: set[str]) -> str | 
         path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in name.split("/")[0] or "\x00" in name:
         return "unsafe path"
-    if any(ord(c) < 32 for c in name) or max((len(p.encode()) for p in path.parts), default=0) > 255:
+    if _CONTROL.search(name) or (len(name.encode()) > 255 and max((len(p.encode()) for p in path.parts), default=0) > 255):
         return "name with control characters or longer than 255 bytes"
     mode = info.external_attr >> 16
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):

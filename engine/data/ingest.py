@@ -6,12 +6,15 @@ Images of one size are decoded once, into uint8 pixels ``(N, C, H, W)``; images 
 from __future__ import annotations
 
 import collections
+import copy
 import csv
 import io
+import itertools
 import json
 import math
 import os
 import shutil
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +26,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from engine.data.archive import BadArchive, Member, inspect, open_archive
+from engine.ops.random import Generator
+from engine.utils.data import DataLoader, Dataset
 from engine.vision.io import FORMATS as IMAGE_FORMATS
 from engine.vision.io import Pixels, to_array
 
@@ -115,7 +120,7 @@ def _decode_all(archive: zipfile.ZipFile, members: list[Member], work: Path, rep
         file.write(bytes(_HEADER))
         for i, (member, image) in enumerate(_decoded(archive, members)):
             progress(i, len(members))
-            if isinstance(image, Exception):
+            if isinstance(image, str):
                 report.refuse(member.info.filename, f"broken image: {image}"[:300])
                 continue
             found.append((member, len(image)))
@@ -165,29 +170,62 @@ def _in_colour(path: Path, channels: list[int], plane: int) -> None:
 _HEADER = 128
 _TOGETHER = 16  # members that a thread decodes at a time
 _LARGE = 4096  # bytes of a file
+_PACKET = 256  # members that a process decodes at a time
+_MANY = 2000  # members for which a process is worth starting
 _BROKEN = (
     OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError, zipfile.BadZipFile, EOFError, RuntimeError,
 )  # fmt: skip
 
 
-def _decoded(archive: zipfile.ZipFile, members: list[Member]) -> Iterator[tuple[Member, Pixels | Exception]]:
-    """Each member in order with its pixels, or with what is wrong with it; large ones decoded by all cores, somewhat ahead of the one given."""
-    if sum(m.info.file_size for m in members) < _LARGE * len(members):  # threads would wait for Python's lock
-        yield from ((m, _decode(archive, m)) for m in members)
-        return
+def _decoded(archive: zipfile.ZipFile, members: list[Member]) -> Iterator[tuple[Member, Pixels | str]]:
+    """Each member in order with its pixels, or with what is wrong with it; decoded by all cores, somewhat ahead of the one given."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    ahead: collections.deque[Future[list[tuple[Member, Pixels | Exception]]]] = collections.deque()
-    with ThreadPoolExecutor(cores, "epochline-decode") as pool:
+    if sum(m.info.file_size for m in members) >= _LARGE * len(members):
+        yield from _by_threads(archive, members, cores)
+    elif sys.platform == "linux" and min(cores, len(members) // _MANY) > 1:  # threads would wait for Python's lock
+        yield from zip(members, _by_processes(archive, members, min(cores, len(members) // _MANY)), strict=True)
+    else:
+        yield from ((m, _decode(archive, m)) for m in members)
+
+
+def _by_threads(archive: zipfile.ZipFile, members: list[Member], n: int) -> Iterator[tuple[Member, Pixels | str]]:
+    ahead: collections.deque[Future[list[tuple[Member, Pixels | str]]]] = collections.deque()
+    with ThreadPoolExecutor(n, "epochline-decode") as pool:
         for at in range(0, len(members), _TOGETHER):
             ahead.append(pool.submit(lambda some: [(m, _decode(archive, m)) for m in some], members[at : at + _TOGETHER]))
-            if len(ahead) > cores:
+            if len(ahead) > n:
                 yield from ahead.popleft().result()
         while ahead:
             yield from ahead.popleft().result()
 
 
-def _decode(archive: zipfile.ZipFile, member: Member) -> Pixels | Exception:
-    """The pixels ``(1 or 3, H, W)``."""
+class _Packets(Dataset):
+    """What is in the members of an archive, some at a time, for a process that was forked."""
+
+    def __init__(self, archive: zipfile.ZipFile, members: list[Member]) -> None:
+        self.archive, self.members, self.opened = archive, members, 0
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.members) / _PACKET)
+
+    def __getitem__(self, i: int) -> list[Pixels | str]:
+        if self.opened != os.getpid():  # the same directory, but a place in the file of its own
+            self.archive = copy.copy(self.archive)
+            self.archive.fp = Path(str(self.archive.filename)).open("rb")  # noqa: SIM115 - for as long as the process lives
+            self.opened = os.getpid()
+        return [_decode(self.archive, m) for m in self.members[i * _PACKET : (i + 1) * _PACKET]]
+
+
+def _by_processes(archive: zipfile.ZipFile, members: list[Member], n: int) -> Iterator[Pixels | str]:
+    packets = _Packets(archive, members)
+    loader = DataLoader(
+        packets, batch_size=None, num_workers=n, collate_fn=lambda packet: packet, generator=Generator(), multiprocessing_context="fork"
+    )
+    return itertools.chain.from_iterable(loader)
+
+
+def _decode(archive: zipfile.ZipFile, member: Member) -> Pixels | str:
+    """The pixels ``(1 or 3, H, W)``, or what is wrong with them."""
     try:
         with Image.open(io.BytesIO(archive.read(member.info)), formats=IMAGE_FORMATS) as image:
             image.load()
@@ -196,7 +234,7 @@ def _decode(archive: zipfile.ZipFile, member: Member) -> Pixels | Exception:
             mode = "L" if image.mode in ("1", "L", "LA") else "RGB"
             return to_array(image if image.mode == mode else image.convert(mode))
     except _BROKEN as error:
-        return error
+        return str(error)
 
 
 def _save_arrays(work: Path, report: Report, x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> None:
