@@ -221,11 +221,15 @@ static void apply(const float* x, i64 n, i64 h, i64 w, i64 from, i64 ph, i64 pw,
             }
         outputs(m, oh, ow, to, th, tw, first, count, panel, panel + 1, y, f);
     };
-    if (wanted > 1 && groups >= 4 * wanted) {
+    auto cut = [&](i64 parts) { return least(size, up(up(tiles, parts * wanted), MR) * MR); };
+    i64 parts = 4;  // groups of a thread, of `few` tiles each: so many that all threads have as many
+    while (parts < 8 && up(tiles, cut(parts)) % wanted) parts++;
+    i64 few = cut(parts);
+    if (wanted > 1 && groups > 1 && few >= 32 && up(tiles, few) >= 4 * wanted) {
         threads::each(panels, (double)from * to * 8, transform);
-        threads::each(groups, cost * tiles, [&](i64 task) {
-            i64 first = task * size, count = least(size, tiles - first);
-            float* v = scratch(3, transforms(size, from));
+        threads::each(up(tiles, few), cost * tiles, [&](i64 task) {
+            i64 first = task * few, count = least(few, tiles - first);
+            float* v = scratch(3, transforms(few, from));
             inputs(x, h, w, from, ph, pw, th, tw, first, count, v);
             for (i64 panel = 0; panel < panels; panel++) finish(panel, first, count, v);
         });
