@@ -39,7 +39,7 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
     plt.close(figure)
 
 
-def page(step: dict[str, Any], others: dict[str, list[dict[str, Any]]]) -> str:
+def page(step: dict[str, Any], others: dict[str, dict[str, Any]]) -> str:
     machine = step["machine"]
     lines = [
         "# Performance",
@@ -60,9 +60,11 @@ def page(step: dict[str, Any], others: dict[str, list[dict[str, Any]]]) -> str:
         "",
         *_steps(step["rows"]),
     ]
+    if "eager-elsewhere" in others:
+        lines += ["", *_elsewhere(**others["eager-elsewhere"])]
     for name, section in (("data", _data), ("start", _start), ("memory", _memory), ("agree", _agreement)):
         if name in others:
-            lines += ["", *section(others[name])]
+            lines += ["", *section(others[name]["rows"])]
     return "\n".join([*lines, ""])
 
 
@@ -87,6 +89,14 @@ def _steps(rows: list[dict[str, Any]]) -> list[str]:
             f"| {r['id']}: {title}{eager}{together} | {r['optimizer']} | {r['threads']} | {_time(r['ours_us'])} | {peer} | {_bold(r['ratio'], r['reach'])} | {r['reach']} | {r['roofline']} |"
         )
     return [*lines, "", "The roofline is the time that the step's additions and multiplications take in a large matrix product; Winograd's algorithm needs fewer of them, so its share can be above 1."]  # fmt: skip
+
+
+def _elsewhere(machine: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
+    ratios = ", ".join(f"{r['id']} {r['optimizer']} {_bold(r['ratio'], r['reach'])}" for r in rows)
+    return [
+        "An eager step of a small network is made of calls, PyTorch's in C++ and ours in Python, and how they compare depends on the processor more than products do. On an older one",
+        f"(sgemm {machine['sgemm_gflops']} GFLOP/s a core, Python {machine['python']}): {ratios}.",
+    ]
 
 
 def _data(rows: list[dict[str, Any]]) -> list[str]:
@@ -152,6 +162,6 @@ def _time(us: float) -> str:
 def write(results: Path) -> None:
     """Raises FileNotFoundError where no steps were measured; the other files may be missing."""
     step = json.loads((results / "step.json").read_text())
-    others = {p.stem: json.loads(p.read_text())["rows"] for p in results.glob("*.json") if p.stem != "step"}
+    others = {p.stem: json.loads(p.read_text()) for p in results.glob("*.json") if p.stem != "step"}
     picture(step["rows"], DOCS / "performance.svg")
     (DOCS / "performance.md").write_text(page(step, others))

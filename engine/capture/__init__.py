@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 from collections.abc import Callable
@@ -61,12 +62,15 @@ class Compiled:
         Where the step is one native program, so are they all: for small networks, the time that Python takes for a step is saved.
         """
         program = self._program(tuple(x[0] for x in arguments))
-        if program is None or not program.is_native:
+        found = None
+        if program is not None and program.is_native:
+            with contextlib.suppress(Changed):  # one of the steps is another one: each by itself
+                found = [Tensor._wrap(rows) for rows in program.run_many(arguments)]
+        if program is None or found is None:
             each = [self(*(x[i] for x in arguments)) for i in range(len(arguments[0]))]
             if not each or each[0] is None:
                 return None
             return stack(each) if isinstance(each[0], Tensor) else tuple(stack(list(column)) for column in zip(*each, strict=True))
-        found = [Tensor._wrap(rows) for rows in program.run_many(arguments)]
         return found[0] if program.single else tuple(found) if found else None
 
     def _program(self, arguments: tuple[Any, ...]) -> Program | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from engine.ops.random import current_generator
 from engine.optim.optimizer import Hyper, Optimizer
 from engine.tensor import Tensor
 
+_Result = TypeVar("_Result")
 _Plan = tuple[list[tuple[Live, bool]], list[tuple[np.ndarray[Any, Any], int, Callable[[dict[str, Any]], float]]]]
 
 
@@ -78,18 +79,31 @@ class _Group:
         self.plans[changed] = guards, numbers
         return guards, numbers
 
-    def advance(self) -> dict[str, Any]:
-        """Counts the step and gives the numbers that it is made with."""
+    def advance(self) -> None:
+        """Counts the step and puts the numbers that it is made with where the program has them. Raises Changed, the step not counted."""
+        self._begin()
+        self._count()
+        self._end()
+
+    def advance_by(self, steps: int) -> list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
+        """The same for several steps: where the program has numbers, and what they are in each. Raises Changed, no step counted."""
+        self._begin()
+        tables = [(array, np.empty((steps, array.size), array.dtype)) for array, _ in self.numbers]
+        for i in range(steps):
+            self._count()
+            for array, table in tables:
+                table[i] = array
+        self._end()
+        return tables
+
+    def _begin(self) -> None:
         if self.version != self.optimizer.changes:
             self.bind()
-        first, names = self.states[0], self.optimizer.numbers
-        self.before = tuple(map(first.get, names))
-        hyper = self.optimizer.advance(self.group, first)
-        for name in names:
-            value = first[name]
-            for state in self.states:
-                state[name] = value
-        last = self.last
+        self.before = tuple(map(self.states[0].get, self.optimizer.numbers))
+
+    def _count(self) -> None:
+        """A step of the first parameter, for all of them."""
+        hyper, last = self.optimizer.advance(self.group, self.states[0]), self.last
         if last is None or hyper != last:
             changed = tuple([k for k, v in hyper.items() if last is None or v != last[k]])
             guards, numbers = self.plans.get(changed) or self._plan(changed)
@@ -102,14 +116,21 @@ class _Group:
             for array, i, find in numbers:
                 array[i] = find(hyper)
             self.last = hyper
+
+    def _end(self) -> None:
+        """The other parameters' counts, and at first the slots."""
+        first = self.states[0]
+        for name in self.optimizer.numbers:
+            value = first[name]
+            for state in self.states:
+                state[name] = value
         if self.settled:
-            return hyper
+            return
         for (_, slots), state in zip(self.members, self.states, strict=True):
             if len(slots) and next(iter(slots)) not in state:
                 for name, array in slots.items():
                     state[name] = Tensor._wrap(array)
         self.settled = True
-        return hyper
 
 
 class Changed(Exception):
@@ -277,13 +298,22 @@ class Program:
 
     def _advance(self) -> None:
         """What changes from step to step: counts, numbers of the optimizer, random counters."""
+        self._together(_Group.advance)
+        self._draw()
+
+    def _together(self, advance: Callable[[_Group], _Result]) -> list[_Result]:
+        """Every group a step on, or none of them. Raises Changed."""
+        found = []
         for i, group in enumerate(self.groups):
             try:
-                group.advance()
+                found.append(advance(group))
             except Changed:
                 for done in self.groups[:i]:
                     done.retreat()
                 raise
+        return found
+
+    def _draw(self) -> None:
         for key, count, words in self.draws:
             taken = current_generator().take(count, words)
             key[0], key[1], key[2] = taken["seed"], taken["stream"], taken["start"]
@@ -297,7 +327,10 @@ class Program:
                 parameter._version[0] += 1
 
     def run_many(self, arguments: Sequence[Tensor]) -> list[np.ndarray[Any, Any]]:
-        """As many steps as the arguments have rows, each on a row of every argument, in one native call; the rows of each result."""
+        """As many steps as the arguments have rows, each on a row of every argument, in one native call; the rows of each result.
+
+        Raises Changed, no step made, where one of them would not be the program's.
+        """
         steps = len(arguments[0]._data)
         rows = [np.ascontiguousarray(t._data) for t in arguments]
         own = [argument.home() for argument in self.inputs]
@@ -308,13 +341,13 @@ class Program:
                 )
         results = [np.empty((steps, *o.shape), o.dtype) for o in self.outputs]
         copies = [*((a, r, 0) for a, r in zip(own, rows, strict=True)), *((o, r, 1) for o, r in zip(self.outputs, results, strict=True))]
-        numbers = [(array, np.empty((steps, array.size), array.dtype)) for g in self.groups for array, _ in g.numbers]
+        tables = [table for of in self._together(lambda g: g.advance_by(steps)) for table in of]
         keys = [(key, np.empty((steps, 3), np.int64)) for key, _, _ in self.draws]
-        for i in range(steps):
-            self._advance()
-            for array, table in (*numbers, *keys):
-                table[i] = array
-        copies += [(array, table, 0) for array, table in (*numbers, *keys)]
+        for i in range(steps if keys else 0):
+            self._draw()
+            for key, table in keys:
+                table[i] = key
+        copies += [(array, table, 0) for array, table in (*tables, *keys)]
         (code,) = self.codes
         assert self.native is not None
         table = np.array([[address(a), address(r), a.nbytes, after] for a, r, after in copies], np.int64)

@@ -105,3 +105,31 @@ def test_going_back_to_an_earlier_state_starts_from_there(name: str) -> None:
         net.optimizer.load_state_dict(saved)
         net.train(3)
     _agree(*nets)
+
+
+def test_many_steps_of_which_one_has_another_rule() -> None:
+    """RAdam becomes adaptive in its sixth step: until then, and for that call, each step is a call of its own."""
+    x, y = torch.randn(8, 3), torch.randn(8, 1)
+
+    def losses(together: bool) -> list[float]:
+        torch.manual_seed(0)
+        model = nn.Linear(3, 1)
+        two = [{"params": [model.bias], "lr": 0.02}, {"params": [model.weight]}]
+        opt = torch.optim.RAdam(two, lr=0.01)
+
+        def step(x: Any, y: Any) -> Any:
+            opt.zero_grad()
+            loss = F.mse_loss(model(x), y)
+            loss.backward()
+            opt.step()
+            return loss
+
+        compiled = torch.compile(step)
+        if together:
+            found: list[float] = compiled.many(torch.stack([x] * 9), torch.stack([y] * 9)).tolist()
+        else:
+            found = [compiled(x, y).item() for _ in range(9)]
+        assert [state["step"] for state in opt.state.values()] == [9, 9]
+        return found
+
+    assert losses(True) == losses(False)
