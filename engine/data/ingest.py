@@ -118,7 +118,7 @@ def _decode_all(archive: zipfile.ZipFile, members: list[Member], work: Path, rep
     sizes: set[tuple[int, ...]] = set()
     with (work / "x.npy").open("wb") as file:
         file.write(bytes(_HEADER))
-        for i, (member, image) in enumerate(_decoded(archive, members)):
+        for i, (member, image) in enumerate(zip(members, _decoded(archive, members), strict=True)):
             progress(i, len(members))
             if isinstance(image, str):
                 report.refuse(member.info.filename, f"broken image: {image}"[:300])
@@ -177,22 +177,22 @@ _BROKEN = (
 )  # fmt: skip
 
 
-def _decoded(archive: zipfile.ZipFile, members: list[Member]) -> Iterator[tuple[Member, Pixels | str]]:
-    """Each member in order with its pixels, or with what is wrong with it; decoded by all cores, somewhat ahead of the one given."""
+def _decoded(archive: zipfile.ZipFile, members: list[Member]) -> Iterator[Pixels | str]:
+    """What is in each member, in order; decoded by all cores, somewhat ahead of the one given."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if sum(m.info.file_size for m in members) >= _LARGE * len(members):
-        yield from _by_threads(archive, members, cores)
-    elif sys.platform == "linux" and min(cores, len(members) // _MANY) > 1:  # threads would wait for Python's lock
-        yield from zip(members, _by_processes(archive, members, min(cores, len(members) // _MANY)), strict=True)
-    else:
-        yield from ((m, _decode(archive, m)) for m in members)
+        return _by_threads(archive, members, cores)
+    processes = min(cores, len(members) // _MANY)
+    if sys.platform == "linux" and processes > 1:  # threads would wait for Python's lock
+        return _by_processes(archive, members, processes)
+    return (_decode(archive, m) for m in members)
 
 
-def _by_threads(archive: zipfile.ZipFile, members: list[Member], n: int) -> Iterator[tuple[Member, Pixels | str]]:
-    ahead: collections.deque[Future[list[tuple[Member, Pixels | str]]]] = collections.deque()
+def _by_threads(archive: zipfile.ZipFile, members: list[Member], n: int) -> Iterator[Pixels | str]:
+    ahead: collections.deque[Future[list[Pixels | str]]] = collections.deque()
     with ThreadPoolExecutor(n, "epochline-decode") as pool:
         for at in range(0, len(members), _TOGETHER):
-            ahead.append(pool.submit(lambda some: [(m, _decode(archive, m)) for m in some], members[at : at + _TOGETHER]))
+            ahead.append(pool.submit(lambda some: [_decode(archive, m) for m in some], members[at : at + _TOGETHER]))
             if len(ahead) > n:
                 yield from ahead.popleft().result()
         while ahead:

@@ -108,7 +108,7 @@ def test_going_back_to_an_earlier_state_starts_from_there(name: str) -> None:
 
 
 def test_many_steps_of_which_one_has_another_rule() -> None:
-    """RAdam becomes adaptive in its sixth step: until then, and for that call, each step is a call of its own."""
+    """RAdam becomes adaptive in its sixth step: nine steps in one call are then made one by one, none of them counted twice."""
     x, y = torch.randn(8, 3), torch.randn(8, 1)
 
     def losses(together: bool) -> list[float]:

@@ -33,8 +33,11 @@ static inline void filter_back(const vf* u, vf* o, int step) {  // G^T u
     o[0] = 1 / (s1 * s2) * u[0] + s + p, o[step] = p1 * q + p2 * r, o[2 * step] = s1 * s + s2 * p + u[5];
 }
 
-// Frequencies lie this far apart more than they are long: a power of two apart, all 36 would meet in one set of the cache.
-constexpr i64 GAP = 48;
+// How far apart the frequencies of `count` tiles or filters lie: somewhat more than they are long, since a power of two apart all 36
+// would meet in one set of the cache. And the floats of all 36; of those in panels of NR channels.
+static i64 apart(i64 count, i64 channels) { return count * channels + 48; }
+static i64 transforms(i64 count, i64 channels) { return 36 * apart(count, channels); }
+static i64 panelled(i64 count, i64 channels) { return up(channels, NR) * transforms(count, NR); }
 
 // Forward, channels are added up in parts, and the parts then: rounding in long sums is what a result shows most, and layers add
 // it up. Gradients do not meet it layer after layer.
@@ -50,7 +53,7 @@ struct Weights {
 
 // An output panel's weights of the channels [low, high) at each of the 36 frequencies: (36, high - low, NR).
 static void filters(const Weights& weights, i64 low, i64 high, i64 to, i64 panel, float* u) {
-    i64 apart = (high - low) * NR + GAP;
+    i64 size = apart(high - low, NR);
     for (i64 j = 0; j < NR && panel * NR + j < to; j += VL)
         for (i64 i = low; i < high; i++) {
             const float* q = weights.w + i * weights.in + (panel * NR + j) * weights.out;
@@ -63,7 +66,7 @@ static void filters(const Weights& weights, i64 low, i64 high, i64 to, i64 panel
             for (int a = 0; a < 6; a++) {
                 vf line[3] = {t[0][a], t[1][a], t[2][a]};
                 filter(line, r, 1);
-                for (int b = 0; b < 6; b++) store(u + (a * 6 + b) * apart + (i - low) * NR + j, r[b]);
+                for (int b = 0; b < 6; b++) store(u + (a * 6 + b) * size + (i - low) * NR + j, r[b]);
             }
         }
 }
@@ -88,7 +91,7 @@ static void inputs(const float* x, i64 h, i64 w, i64 c, i64 ph, i64 pw, i64 th, 
                 }
                 for (int a = 0; a < 6; a++) {
                     input(m[a], r, 1);
-                    for (int b = 0; b < 6; b++) store(v + (a * 6 + b) * (count * c + GAP) + t * c + q, r[b]);
+                    for (int b = 0; b < 6; b++) store(v + (a * 6 + b) * apart(count, c) + t * c + q, r[b]);
                 }
             }
         }
@@ -97,17 +100,17 @@ static void inputs(const float* x, i64 h, i64 w, i64 c, i64 ph, i64 pw, i64 th, 
 
 // Products m (panels, 36, count, NR) to their panels [panel, end) of the channels of y.
 static void outputs(const float* m, i64 h, i64 w, i64 o, i64 th, i64 tw, i64 first, i64 count, i64 panel, i64 end, float* y, const gemm::Finish& f) {
-    i64 left = panel * NR, right = least(o, end * NR), apart = count * NR + GAP;
+    i64 left = panel * NR, right = least(o, end * NR), size = apart(count, NR);
     threads::ranges(count, 8, (double)count * (right - left) * 5, [&](i64 low, i64 high) {
         for (i64 t = low; t < high; t++) {
             i64 tile = first + t, n = tile / (th * tw), i0 = tile / tw % th * 4, j0 = tile % tw * 4;
             i64 ih = least(4, h - i0), jw = least(4, w - j0);
             for (i64 q = left; q < right; q += VL) {
-                const float* from = m + (q - left) / NR * 36 * apart + t * NR + q % NR;
+                const float* from = m + (q - left) / NR * 36 * size + t * NR + q % NR;
                 vf r[4][6], z[4], bias = f.bias ? load(f.bias + q) : vf{};
                 for (int b = 0; b < 6; b++) {
                     vf d[6];
-                    for (int a = 0; a < 6; a++) d[a] = load(from + (a * 6 + b) * apart);
+                    for (int a = 0; a < 6; a++) d[a] = load(from + (a * 6 + b) * size);
                     output(d, &r[0][b], 6);
                 }
                 for (i64 a = 0; a < ih; a++) {
@@ -128,14 +131,14 @@ static void outputs(const float* m, i64 h, i64 w, i64 o, i64 th, i64 tw, i64 fir
 
 // The transforms m (panels, 36, count, NR) of the panels [panel, end) of the channels of an output's gradient.
 static void outputs_back(const float* g, i64 h, i64 w, i64 o, i64 th, i64 tw, i64 first, i64 count, i64 panel, i64 end, float* m) {
-    i64 left = panel * NR, right = least(o, end * NR), apart = count * NR + GAP;
+    i64 left = panel * NR, right = least(o, end * NR), size = apart(count, NR);
     threads::ranges(count, 8, (double)count * (right - left) * 5, [&](i64 low, i64 high) {
         for (i64 t = low; t < high; t++) {
             i64 tile = first + t, n = tile / (th * tw), i0 = tile / tw % th * 4, j0 = tile % tw * 4;
             i64 ih = least(4, h - i0), jw = least(4, w - j0);
             const float* from = g + ((n * h + i0) * w + j0) * o;
             for (i64 q = left; q < right; q += VL) {
-                float* to = m + (q - left) / NR * 36 * apart + t * NR + q % NR;
+                float* to = m + (q - left) / NR * 36 * size + t * NR + q % NR;
                 vf r[6][4], z[6];
                 for (int b = 0; b < 4; b++) {
                     vf d[4];
@@ -144,7 +147,7 @@ static void outputs_back(const float* g, i64 h, i64 w, i64 o, i64 th, i64 tw, i6
                 }
                 for (int a = 0; a < 6; a++) {
                     output_back(r[a], z, 1);
-                    for (int b = 0; b < 6; b++) store(to + (a * 6 + b) * apart, z[b]);
+                    for (int b = 0; b < 6; b++) store(to + (a * 6 + b) * size, z[b]);
                 }
             }
         }
@@ -157,10 +160,6 @@ static i64 group(i64 c, i64 o, i64 tiles) {
     if (36 * c * o > (1 << 20) && 36 * tiles * (c + o) <= (1 << 22)) return tiles;
     return least(tiles, most(48, (3 << 18) / (36 * (c + o)) / 8 * 8));
 }
-
-// Floats of the transforms of `count` tiles or filters, and of those in panels of NR channels.
-static i64 transforms(i64 count, i64 channels) { return 36 * (count * channels + GAP); }
-static i64 panelled(i64 count, i64 channels) { return up(channels, NR) * transforms(count, NR); }
 
 // Into how many chains the sum over tiles is cut that is a weight's gradient: as many as cost little beside the transforms, each
 // being as large as the weight's own transform. Threads share the chains.
@@ -199,10 +198,10 @@ static void apply(const float* x, i64 n, i64 h, i64 w, i64 from, i64 ph, i64 pw,
                 int rows = (int)least(MR, count - t);
                 Segment s;
                 float* at[MR];
-                for (int i = 0; i < rows; i++) at[i] = m + q * (count * NR + GAP) + (t + i) * NR;
+                for (int i = 0; i < rows; i++) at[i] = m + q * apart(count, NR) + (t + i) * NR;
                 for (i64 k = low; k < high; k += piece) {
-                    for (int i = 0; i < rows; i++) s.a[i] = v + q * (count * from + GAP) + (t + i) * from + k;
-                    s.b = u + q * ((high - low) * NR + GAP) + (k - low) * NR, s.n = least(piece, high - k);
+                    for (int i = 0; i < rows; i++) s.a[i] = v + q * apart(count, from) + (t + i) * from + k;
+                    s.b = u + q * apart(high - low, NR) + (k - low) * NR, s.n = least(piece, high - k);
                     Finish sum;
                     sum.accumulate = k > 0;
                     product(rows, &s, 1, 1, NR, at, 0, width, sum);
@@ -282,8 +281,8 @@ static void weight(const conv::Shape& s, const float* x, const float* g, float* 
                 int rows = (int)least(MR, high - c);
                 Segment t;
                 float* at[MR];
-                for (int i = 0; i < rows; i++) t.a[i] = v + q * (count * s.c + GAP) + c + i, at[i] = u + q * ((high - low) * NR + GAP) + (c - low + i) * NR;
-                t.b = m + q * (count * NR + GAP), t.n = count;
+                for (int i = 0; i < rows; i++) t.a[i] = v + q * apart(count, s.c) + c + i, at[i] = u + q * apart(high - low, NR) + (c - low + i) * NR;
+                t.b = m + q * apart(count, NR), t.n = count;
                 Finish f;
                 f.accumulate = more;
                 product(rows, &t, 1, s.c, NR, at, 0, width, f);
@@ -297,7 +296,7 @@ static void weight(const conv::Shape& s, const float* x, const float* g, float* 
                 for (int b = 0; b < 6; b++) {
                     vf d[6];
                     for (int a = 0; a < 6; a++) {
-                        const float* at = u + (a * 6 + b) * ((high - low) * NR + GAP) + (c - low) * NR + o;
+                        const float* at = u + (a * 6 + b) * apart(high - low, NR) + (c - low) * NR + o;
                         d[a] = load(at);
                         for (i64 n = 1; n < sums; n++) d[a] += load(at + n * whole);
                     }
