@@ -227,6 +227,10 @@ def _view(op: Op, x: Array, attrs: dict[str, Any]) -> Array:
     return out
 
 
+class DevicesDiffer(RuntimeError):
+    """Arrays of several devices are inputs of one op."""
+
+
 def _common_device(op: Op, ins: Sequence[Array]) -> device:
     where: device | None = None
     for x in ins:
@@ -234,7 +238,7 @@ def _common_device(op: Op, ins: Sequence[Array]) -> device:
             continue
         here = device_of(x)
         if where is not None and here != where:
-            raise RuntimeError(
+            raise DevicesDiffer(
                 f"Expected all tensors to be on the same device, but found at least two devices, {where} and {here}! (in {op.name})"
             )
         where = here

@@ -11,8 +11,8 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from engine.backend import Array, full, quietly, shares_memory
-from engine.dispatch import Op, run
+from engine.backend import CPU, Array, full, quietly, shares_memory
+from engine.dispatch import DevicesDiffer, Op, run
 from engine.dtypes import FLOAT
 from engine.hooks import replaced
 from engine.modes import state
@@ -28,7 +28,11 @@ graded: list[Callable[[Tensor], None]] = []
 def apply(op: Op, *inputs: Any, **attrs: Any) -> Any:
     """Runs ``op`` on tensors (and NumPy scalars); records it where a gradient is wanted. A list of tensors for several results."""
     tensor = state.tensor
-    outs = run(op, [x._data if isinstance(x, tensor) else x for x in inputs], attrs)
+    try:
+        outs = run(op, [x._data if isinstance(x, tensor) else x for x in inputs], attrs)
+    except DevicesDiffer:
+        inputs = _together(inputs)
+        outs = run(op, [x._data if isinstance(x, tensor) else x for x in inputs], attrs)
     y = tensor._wrap(outs[0])
     tensors = [y] if len(outs) == 1 else [y, *map(tensor._wrap, outs[1:])]
     if op.view is not None and shares_memory(outs[0], inputs[0]._data):
@@ -41,6 +45,13 @@ def apply(op: Op, *inputs: Any, **attrs: Any) -> Any:
                 _record(op, inputs, attrs, outs, tensors)
                 break
     return y if len(tensors) == 1 else tensors
+
+
+def _together(inputs: Sequence[Any]) -> tuple[Any, ...]:
+    """The inputs of an op with numbers that lie on the CPU, as tensors of no dimensions, moved to where the others are."""
+    tensor = state.tensor
+    there = next(x.device for x in inputs if isinstance(x, tensor) and x.device is not CPU)
+    return tuple(x.to(there) if isinstance(x, tensor) and x.device is CPU and x.ndim == 0 else x for x in inputs)
 
 
 def _record(op: Op, inputs: Sequence[Any], attrs: dict[str, Any], outs: list[Array], tensors: list[Tensor]) -> None:

@@ -10,8 +10,6 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from engine import graph, hooks
 from engine.backend import Array, array_module, is_writeable
 from engine.dispatch import Op, launch, unseen
@@ -224,13 +222,23 @@ class History:
             self._grad_fn.outputs[0] = weakref.ref(self)
         return self
 
+    def _arrived(self: Any, value: Any, index: Any) -> Any:
+        """What is assigned, copied from another device as by ``copy_``. Raises RuntimeError where it goes to listed places: it has to be here."""
+        if not hasattr(value, "_data") or value.device == self.device:
+            return value
+        if value.ndim and not indexing.is_basic(index):
+            where = f"{self.device} and {value.device}"
+            raise RuntimeError(
+                f"Expected all tensors to be on the same device, but found at least two devices, {where}! (in an assignment)"
+            )
+        return value.to(self.device)
+
     def _write(self: Any, index: Any, value: Any) -> None:
         """``x[index] = value``, recorded where a gradient is wanted."""
         index = indexing.plain_index(index, self)
+        value = self._arrived(value, index)
         if not state.enabled or not (self.requires_grad or getattr(value, "requires_grad", False)):
             plain = value._data if isinstance(value, History) else value
-            if not isinstance(plain, np.ndarray) and hasattr(plain, "get") and isinstance(self._data, np.ndarray):
-                raise TypeError("a tensor on the CPU cannot be assigned elements of a CUDA tensor; move them with .cpu() first")
             unseen("an assignment to a part of a tensor")
             try:
                 self._data[index] = plain

@@ -231,8 +231,8 @@ class Tensor(History, Methods):
     def cpu(self) -> Tensor:
         return self.to("cpu")
 
-    def cuda(self, device: Int = 0) -> Tensor:
-        return self.to(f"cuda:{device}")
+    def cuda(self, device: Any = 0, non_blocking: Bool = False) -> Tensor:
+        return self.to(f"cuda:{device or 0}" if isinstance(device, int | None) else device)
 
     def pin_memory(self) -> Tensor:
         """A copy that a device reads faster; itself where there is none."""
@@ -315,7 +315,7 @@ class Tensor(History, Methods):
         return (self[i] for i in range(len(self)))
 
     def __contains__(self, value: Any) -> Bool:
-        return bool((self == value)._data.any())
+        return (self == value).any().item()
 
     def __setitem__(self, index: Any, value: Any) -> None:
         """Writes into the elements; recorded where a gradient is wanted."""

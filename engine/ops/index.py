@@ -81,8 +81,10 @@ def _plain(part: Any) -> Any:
     if isinstance(d, dtype):
         if d.category > INTEGER:
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+        if part.ndim == 0 and d.category == INTEGER:
+            return part.item()
         unseen("elements as an index", part._data)
-        return int(part._data) if part.ndim == 0 and d.category == INTEGER else part._data
+        return part._data
     return np.asarray(part, np.int64 if not len(part) else None) if isinstance(part, list) else part
 
 

@@ -63,7 +63,9 @@ def _limits(x: Tensor, atol: Any, rtol: Any) -> tuple[Any, Any]:
     """The tolerances below which a singular value counts as zero, as arrays or numbers."""
     absolute, relative = (v._data if hasattr(v, "_data") else v for v in (atol, rtol))
     if relative is None:
-        relative = 0.0 if absolute is not None and np.any(absolute > 0) else np.finfo(x.dtype.numpy).eps * max(x.shape[-2:])
+        relative = float(np.finfo(x.dtype.numpy).eps) * max(x.shape[-2:])
+        if absolute is not None:
+            relative = relative * (absolute <= 0)
     return 0.0 if absolute is None else absolute, relative
 
 

@@ -139,7 +139,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     unseen("a histogram (histc)")
     xp, values = array_module(input._data), input._data.reshape(-1)
     if min == max and values.size:
-        min, max = float(values.min()), float(values.max())
+        min, max = values.min().item(), values.max().item()
     if min == max:
         min, max = min - 1, max + 1
     if not (math.isfinite(min) and math.isfinite(max)):

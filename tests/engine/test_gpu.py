@@ -1,16 +1,12 @@
 """Every op sample on a device, beside NumPy: on CuPy where there is a GPU, and everywhere on a strict stand-in for it."""
 
-import sys
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 import engine as torch
-from engine import backend
 from engine.autograd import grad
-from tests.engine import standin
 from tests.engine.samples import COMPOSITES, SAMPLES, VALUES
 
 CASES = {
@@ -18,24 +14,6 @@ CASES = {
     **COMPOSITES,
     **{f"values of {n}": s for n, s in VALUES.items()},
 }
-HAS_GPU = backend.cuda_device_count() > 0
-
-
-@pytest.fixture(params=["standin", pytest.param("cupy", marks=pytest.mark.gpu)])
-def cuda(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A CUDA device: a real one, or what stands in for it."""
-    if request.param == "cupy":
-        if not HAS_GPU:
-            pytest.skip("no CUDA device, or CuPy is not installed")
-        yield
-        return
-    for cached in (backend.cupy, backend.cuda_device_count):
-        cached.cache_clear()
-    monkeypatch.setitem(sys.modules, "cupy", standin.cupy())
-    monkeypatch.setitem(sys.modules, "cupyx.scipy.special", standin.special())
-    yield
-    for cached in (backend.cupy, backend.cuda_device_count):
-        cached.cache_clear()
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -66,9 +44,36 @@ def test_devices_do_not_mix(cuda: None) -> None:
     x = torch.ones(2, device="cuda")
     with pytest.raises(RuntimeError, match="same device"):
         x + torch.ones(2)
+    with pytest.raises(RuntimeError, match="same device"):
+        torch.ones(()) + x + torch.ones(2)
     with pytest.raises(TypeError, match="cpu\\(\\)"):
         x.numpy()
     assert (x + 1).cpu().tolist() == [2, 2] and x.device.index == 0
+
+
+def test_numbers_on_the_cpu_meet_tensors_anywhere(cuda: None) -> None:
+    """A tensor of no dimensions does; its gradient comes back to it."""
+    x, n = torch.ones(2, device="cuda", requires_grad=True), torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+    y = n * x + x / n
+    assert y.device == x.device and y.dtype is torch.float32
+    y.sum().backward()
+    assert n.grad.device.type == "cpu" and n.grad.item() == pytest.approx(2 - 2 / 9)
+    assert x.grad.is_cuda and x.grad.tolist() == pytest.approx([3 + 1 / 3] * 2)
+    z = x.detach()
+    z.mul_(n.detach())
+    z[0] = torch.tensor(7.0)
+    z[[1]] = torch.tensor(3.0)
+    assert z.tolist() == [7, 3] and 7 in z and 5 not in z
+    here = torch.zeros(3)
+    here[:2] = z  # a copy, as copy_ makes
+    assert here.tolist() == [7, 3, 0]
+    with pytest.raises(RuntimeError, match="same device"):
+        here[[0, 1]] = z
+    assert torch.where(z > 5, z, torch.tensor(0.0)).tolist() == [7, 0]
+    p = torch.ones(2, device="cuda", requires_grad=True)
+    (p * 2).sum().backward()
+    torch.optim.SGD([p], lr=torch.tensor(0.25)).step()
+    assert p.tolist() == [0.5, 0.5]
 
 
 def test_training_stays_on_the_device(cuda: None) -> None:
