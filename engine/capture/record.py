@@ -192,7 +192,7 @@ class Recorder:
 
     def _refuse(self, what: str, array: Array) -> None:
         known = self._known.get(id(array))
-        if array is None or (known is not None and known.array is None):
+        if array is None or (known is not None and (known.array is None or any(known in call.writes for call in self.tape.calls))):
             raise NotCaptured(f"it needs {what}")
 
     def _graded(self, leaf: Tensor) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from engine.backend import Array, array_module
-from engine.dispatch import Call, Op, launch_each
+from engine.dispatch import Call, Op, launch_each, unseen
 from engine.hooks import Hooks, RemovableHandle, register, replaced
 from engine.modes import enable_grad, no_grad
 from engine.tensor import Tensor
@@ -132,6 +132,10 @@ class Optimizer:
         """Brings a parameter's numbers to its next step; what the rule is called with in that step."""
         if "step" in self.numbers:
             state["step"] = state.get("step", 0) + 1
+        rate = group.get("lr")
+        if isinstance(rate, Tensor):
+            unseen("a learning rate that the step computes", rate._data)
+            group = {**group, "lr": rate._data.item()}
         return self.hyperparameters(group, state)
 
     def pace(self, group: dict[str, Any], state: dict[str, Any]) -> list[Any]:

@@ -229,6 +229,15 @@ def test_indices_that_are_arguments_are_looked_up_each_time() -> None:
         assert compiled(torch.tensor([1.0, 2.0, 4.0]), torch.tensor(index)).tolist() == [[1.0, 2.0, 4.0][i] for i in index]
 
 
+@pytest.mark.parametrize("look", [lambda x, n: x[n], lambda x, n: x * 2 if 1 in n.reshape(1) else x], ids=["an index", "in"])
+def test_a_number_in_a_tensor_is_looked_up_each_time(look: Any) -> None:
+    x, n = torch.tensor([1.0, 2.0, 4.0]), torch.tensor(0)
+    compiled = torch.compile(lambda x: look(x, n))
+    for _ in range(3):
+        assert torch.equal(compiled(x), look(x, n))
+        n += 1
+
+
 def test_gradients_that_add_up_are_not_captured(caplog: pytest.LogCaptureFixture) -> None:
     WEIGHT.grad = None
     compiled = torch.compile(accumulates)

@@ -133,3 +133,26 @@ def test_many_steps_of_which_one_has_another_rule() -> None:
         return found
 
     assert losses(True) == losses(False)
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["between steps", "in the step"])
+def test_a_rate_may_be_a_tensor_that_changes(inside: bool) -> None:
+    ends = []
+    for captured in (False, True):
+        p, rate = torch.tensor([1.0, 2.0, 3.0], requires_grad=True), torch.tensor(0.125)
+        optimizer = torch.optim.SGD([p], lr=rate, momentum=0.5)
+
+        def step(p: Any = p, rate: Any = rate, optimizer: Any = optimizer) -> None:
+            optimizer.zero_grad()
+            if inside:
+                rate.mul_(0.5)
+            (p * p).sum().backward()
+            optimizer.step()
+
+        run = torch.compile(step) if captured else step
+        for _ in range(5):
+            run()
+            if not inside:
+                rate.mul_(0.5)
+        ends.append(p.tolist())
+    assert ends[0] == pytest.approx(ends[1], rel=1e-6)
