@@ -72,7 +72,8 @@ class Station:
         environment = {**self.place.environment(), "EPOCHLINE_WORKER": self.name, "EPOCHLINE_DEVICE": self.device.split(":")[0]}
         environment.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
         if self.device.startswith("cuda"):
-            environment["CUDA_VISIBLE_DEVICES"] = self.device.partition(":")[2] or "0"
+            index, visible = int(self.device.partition(":")[2] or 0), os.environ.get("CUDA_VISIBLE_DEVICES")
+            environment["CUDA_VISIBLE_DEVICES"] = visible.split(",")[index] if visible else str(index)
         return environment
 
     def _warm_up(self) -> None:
