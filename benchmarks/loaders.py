@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from benchmarks.pictures import SETS, Set, spec
+from worker.processes import die_with_parent
 
 BATCH = 64
 
@@ -68,6 +69,7 @@ def torch(s: Set, folder: Path, workers: int) -> Callable[[int], Iterator[Any]]:
 
 
 def main() -> None:
+    die_with_parent()
     side, name, n, folder, workers = sys.argv[1:]
     s = SETS[name]
     epoch = {"ours": ours, "torch": torch}[side](s, Path(folder), int(workers))

@@ -13,9 +13,11 @@ import time
 from pathlib import Path
 
 from benchmarks.sides import make
+from worker.processes import die_with_parent
 
 
 def main() -> None:
+    die_with_parent()
     side, workload, optimizer, threads, start = sys.argv[1:]
     made = make(side, workload, optimizer, int(threads), Path(start))
     print(json.dumps("ready"), flush=True)

@@ -94,7 +94,7 @@ def _steps(rows: list[dict[str, Any]]) -> list[str]:
 def _elsewhere(machine: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
     ratios = ", ".join(f"{r['id']} {r['optimizer']} {_bold(r['ratio'], r['reach'])}" for r in rows)
     return [
-        "An eager step of a small network is made of calls, PyTorch's in C++ and ours in Python, and how they compare depends on the processor more than products do. On an older one",
+        "An eager step of a small network is made of calls, PyTorch's in C++ and ours in Python, and how they compare depends on the processor more than products do. On a newer one",
         f"(sgemm {machine['sgemm_gflops']} GFLOP/s a core, Python {machine['python']}): {ratios}.",
     ]
 
@@ -145,12 +145,14 @@ def _agreement(rows: list[dict[str, Any]]) -> list[str]:
     lines = [
         "## Agreement", "",
         "Parameters after twenty steps and gradients of the first, as the greatest distance relative to the largest element of a tensor; elements whose gradient is zero but for rounding are left out.",
-        "Where a ReLU's input is within rounding of zero, its gradient is one or the other, and Adam makes whole steps of the smallest gradients: the deep networks are shown without kinks, too.",
+        "Where a ReLU's input is within rounding of zero, its gradient is one or the other, and Adam makes whole steps of the smallest gradients: the deep networks are shown without kinks, too,",
+        "and the last distance is that of our eager steps in float64 from PyTorch's in float64.",
         "`python -m benchmarks agree --peers torch`", "",
-        "| workload | fused from eager | fused from PyTorch | fused from float64 | PyTorch from float64 | unfused replay has eager's bits |", "|---|---|---|---|---|---|",
+        "| workload | fused from eager | fused from PyTorch | fused from float64 | PyTorch from float64 | both in float64 | unfused replay has eager's bits |", "|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     for r in rows:
-        cells = [f"{r[way]['parameters']:.0e} / {r[way]['gradients']:.0e}" for way in ("eager", "torch", "float64", "torch_from_float64")]
+        ways = (r.get(way) for way in ("eager", "torch", "float64", "torch_from_float64", "both_in_float64"))
+        cells = [f"{way['parameters']:.0e} / {way['gradients']:.0e}" if way else "-" for way in ways]
         lines.append(f"| {r['id']}: {r['title']} | {' | '.join(cells)} | {'yes' if r['bits'] else 'no'} |")
     return lines
 

@@ -123,6 +123,8 @@ def _smooth(layer: Layer) -> Layer:
     name, *n = layer
     if name == "residual":
         return (name, [_smooth(x) for x in n[0]], [_smooth(x) for x in n[1]], "tanh" if n[2] else False)
+    if name == "maxpool":
+        return ("avgpool", *n)
     return ("tanh",) if name == "relu" else (*layer, "gelu") if name == "encoder" else layer
 
 
@@ -136,7 +138,7 @@ SMOOTH = {
     )
     for i in ("W2b", "W4", "W5", "W6", "W7", "W8")
 }
-"""The deep ones with tanh or GELU for ReLU, where a rounding never makes a gradient another one."""
+"""The deep ones with tanh or GELU for ReLU and means for maxima, where a rounding never makes a gradient another one."""
 
 REACH = {"W1": 10.0, "W2": 1.5, "W2b": 1.1, "W3": 1.2, "W4": 1.4, "W5": 2.5, "W6": 1.5, "W7": 1.8, "W8": 1.2, "E": 1.5}
 """How many times faster than the best peer a step is to be."""
@@ -165,7 +167,7 @@ def module(lib: Any, layers: Sequence[Layer]) -> Any:
             return x.mean(self.dim)
 
     makers = {
-        "linear": nn.Linear, "relu": lambda: nn.ReLU(inplace=True), "tanh": nn.Tanh, "bn": nn.BatchNorm2d, "maxpool": nn.MaxPool2d, "gap": lambda: nn.AdaptiveAvgPool2d(1),
+        "linear": nn.Linear, "relu": lambda: nn.ReLU(inplace=True), "tanh": nn.Tanh, "bn": nn.BatchNorm2d, "maxpool": nn.MaxPool2d, "avgpool": nn.AvgPool2d, "gap": lambda: nn.AdaptiveAvgPool2d(1),
         "flatten": nn.Flatten, "residual": Residual, "mean": Mean, "conv": lambda i, o, k, s, p, b: nn.Conv2d(i, o, k, s, p, bias=b),
         "encoder": lambda d, h, f, a="relu": nn.TransformerEncoderLayer(d, h, f, dropout=0.0, activation=a, batch_first=True),
     }  # fmt: skip
