@@ -10,7 +10,9 @@ from worker.station import Station
 
 
 @pytest.mark.parametrize(("visible", "given"), [(None, "1"), ("4,6", "6"), ("GPU-aa,GPU-bb", "GPU-bb")])
-def test_a_training_process_sees_one_gpu(visible: str | None, given: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_process_sees_one_gpu(
+    visible: str | None, given: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The worker's second, of those that it is allowed itself."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible:
