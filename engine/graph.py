@@ -50,7 +50,7 @@ def apply(op: Op, *inputs: Any, **attrs: Any) -> Any:
 def _together(inputs: Sequence[Any]) -> tuple[Any, ...]:
     """The inputs of an op with numbers that lie on the CPU, as tensors of no dimensions, moved to where the others are."""
     tensor = state.tensor
-    there = next(x.device for x in inputs if isinstance(x, tensor) and x.device is not CPU)
+    there = next((x.device for x in inputs if isinstance(x, tensor) and x.device is not CPU), CPU)
     return tuple(x.to(there) if isinstance(x, tensor) and x.device is CPU and x.ndim == 0 else x for x in inputs)
 
 

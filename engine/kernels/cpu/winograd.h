@@ -41,7 +41,7 @@ static i64 panelled(i64 count, i64 channels) { return up(channels, NR) * transfo
 
 // Forward, channels are added up in parts, and the parts then: rounding in long sums is what a result shows most, and layers add
 // it up. Gradients do not meet it layer after layer.
-static i64 part(i64 channels) { return channels > 64 ? 16 : 8; }
+static i64 part(i64 channels) { return channels > 64 ? 32 : 8; }
 constexpr i64 SOME = 128;  // channels whose weights, at all frequencies of a panel, stay in the outer cache
 
 // `in` and `out` are the steps from channel to channel; `turned` for the data gradient: taps turned round.
