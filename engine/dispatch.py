@@ -228,7 +228,10 @@ def _view(op: Op, x: Array, attrs: dict[str, Any]) -> Array:
 
 
 class DevicesDiffer(RuntimeError):
-    """Arrays of several devices are inputs of one op."""
+    """What has to be on one device is on several."""
+
+    def __init__(self, one: device, other: device, where: str) -> None:
+        super().__init__(f"Expected all tensors to be on the same device, but found at least two devices, {one} and {other}! (in {where})")
 
 
 def _common_device(op: Op, ins: Sequence[Array]) -> device:
@@ -238,9 +241,7 @@ def _common_device(op: Op, ins: Sequence[Array]) -> device:
             continue
         here = device_of(x)
         if where is not None and here != where:
-            raise DevicesDiffer(
-                f"Expected all tensors to be on the same device, but found at least two devices, {where} and {here}! (in {op.name})"
-            )
+            raise DevicesDiffer(where, here, op.name)
         where = here
     assert where is not None, f"{op.name} needs an array to know where to compute"
     return where

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine import graph, hooks
 from engine.backend import Array, array_module, is_writeable
-from engine.dispatch import Op, launch, unseen
+from engine.dispatch import DevicesDiffer, Op, launch, unseen
 from engine.dtypes import FLOAT
 from engine.graph import apply
 from engine.hooks import RemovableHandle
@@ -223,14 +223,11 @@ class History:
         return self
 
     def _arrived(self: Any, value: Any, index: Any) -> Any:
-        """What is assigned, copied from another device as by ``copy_``. Raises RuntimeError where it goes to listed places: it has to be here."""
+        """What is assigned, copied from another device as by ``copy_``. Raises DevicesDiffer where it goes to listed places: it has to be here."""
         if not hasattr(value, "_data") or value.device == self.device:
             return value
         if value.ndim and not indexing.is_basic(index):
-            where = f"{self.device} and {value.device}"
-            raise RuntimeError(
-                f"Expected all tensors to be on the same device, but found at least two devices, {where}! (in an assignment)"
-            )
+            raise DevicesDiffer(self.device, value.device, "an assignment")
         return value.to(self.device)
 
     def _write(self: Any, index: Any, value: Any) -> None:

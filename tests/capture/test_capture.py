@@ -229,12 +229,11 @@ def test_indices_that_are_arguments_are_looked_up_each_time() -> None:
         assert compiled(torch.tensor([1.0, 2.0, 4.0]), torch.tensor(index)).tolist() == [[1.0, 2.0, 4.0][i] for i in index]
 
 
-@pytest.mark.parametrize("look", [lambda x, n: x[n], lambda x, n: x * 2 if 1 in n.reshape(1) else x], ids=["an index", "in"])
-def test_a_number_in_a_tensor_is_looked_up_each_time(look: Any) -> None:
+def test_an_index_that_is_a_number_in_a_tensor_is_looked_up_each_time() -> None:
     x, n = torch.tensor([1.0, 2.0, 4.0]), torch.tensor(0)
-    compiled = torch.compile(lambda x: look(x, n))
-    for _ in range(3):
-        assert torch.equal(compiled(x), look(x, n))
+    compiled = torch.compile(lambda x: x[n] * 2)
+    for expected in (2, 4, 8):
+        assert compiled(x).item() == expected
         n += 1
 
 
@@ -276,7 +275,7 @@ def test_a_target_that_is_no_class_changes_nothing() -> None:
 
 def test_a_network_is_one_native_call() -> None:
     if native() is None:
-        pytest.skip("no compiled kernels")
+        pytest.skip("no compiled kernels on this machine, or EPOCHLINE_KERNELS=numpy")
     for name in ("regression", "convolutions", "residual", "winograd", "bottleneck"):
         t = Training(name)
         step = torch.compile(t.step)

@@ -10,7 +10,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed; scripts/test --pe
 import engine
 from tests.conformance import modules, ops, optimizers
 
-pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]  # PyTorch warns of much that is compared here
 SAMPLES = 12
 """Of each op and dtype."""
 CASES = {

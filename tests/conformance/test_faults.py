@@ -16,7 +16,7 @@ from engine.ops.conv import conv_weight
 from engine.optim import SGD, Adam
 from tests.conformance import modules, ops, optimizers
 
-pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]  # PyTorch warns of much that is compared here
 
 
 def vjp(op: str, name: str, wrong: Callable[..., Any]) -> Callable[[pytest.MonkeyPatch], None]:

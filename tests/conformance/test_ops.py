@@ -8,7 +8,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed; scripts/test --pe
 
 from tests.conformance import ops
 
-pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]  # PyTorch warns of much that is compared here
 DATABASE: dict[str, Any] = ops.database()
 
 

@@ -41,7 +41,7 @@ def test_a_seed_means_the_same_numbers_on_every_device(cuda: None) -> None:
 
 
 def test_devices_do_not_mix(cuda: None) -> None:
-    x = torch.ones(2, device="cuda")
+    x = torch.ones(2).cuda(non_blocking=True)
     with pytest.raises(RuntimeError, match="same device"):
         x + torch.ones(2)
     with pytest.raises(RuntimeError, match="same device"):
@@ -74,6 +74,13 @@ def test_numbers_on_the_cpu_meet_tensors_anywhere(cuda: None) -> None:
     (p * 2).sum().backward()
     torch.optim.SGD([p], lr=torch.tensor(0.25)).step()
     assert p.tolist() == [0.5, 0.5]
+
+
+def test_tolerances_of_each_matrix(cuda: None) -> None:
+    """Where a matrix has an absolute one, there is no relative one by default, as in PyTorch."""
+    x = torch.diag(torch.tensor([1.0, 1e-20], dtype=torch.float64)).expand(2, 2, 2).cuda()
+    atol = torch.tensor([0.0, 1e-30], dtype=torch.float64, device="cuda")
+    assert torch.linalg.matrix_rank(x, atol=atol).tolist() == [1, 2]
 
 
 def test_training_stays_on_the_device(cuda: None) -> None:

@@ -12,7 +12,7 @@ import pytest
 import engine
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed; scripts/test --peers brings it")
-pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]  # PyTorch warns of much that is compared here
 RANDOM = np.random.default_rng(0)
 X, IMAGES, KERNEL = (RANDOM.normal(size=s).astype(np.float32) for s in ((6, 6), (2, 3, 8, 8), (4, 3, 3, 3)))
 CLASSES = np.array([0, 2, 1, 5, 3, 3])

@@ -8,7 +8,7 @@ import pytest
 import engine
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed; scripts/test --peers brings it")
-pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]  # PyTorch warns of much that is compared here
 SCORES = np.random.default_rng(0).normal(size=(9, 4, 6))
 CASES: dict[str, dict[str, Any]] = {
     "padded": {"targets": [[1, 2, 3], [4, 4, 0], [5, 1, 1], [2, 0, 0]], "steps": [9, 7, 9, 5], "lengths": [3, 2, 3, 1]},

@@ -9,7 +9,7 @@ import pytest
 import engine
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed; scripts/test --peers brings it")
-pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]  # PyTorch warns of much that is compared here
 RANDOM = np.random.default_rng(0)
 LOC, SCALE, OTHER = RANDOM.normal(size=(2, 3)), RANDOM.uniform(0.3, 2, (2, 3)), RANDOM.uniform(0.3, 2, (2, 3))
 P, LOGITS = RANDOM.dirichlet(np.ones(3), 2), RANDOM.normal(size=(2, 3))

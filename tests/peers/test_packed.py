@@ -8,7 +8,7 @@ import pytest
 import engine
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed; scripts/test --peers brings it")
-pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]  # PyTorch warns of much that is compared here
 LAYERS: list[tuple[str, dict[str, Any]]] = [
     ("RNN", {"nonlinearity": "relu"}), ("GRU", {"batch_first": True, "bias": False}), ("GRU", {"bidirectional": True}),
     ("LSTM", {"num_layers": 2, "bidirectional": True}), ("LSTM", {"proj_size": 3, "bidirectional": True, "batch_first": True}),

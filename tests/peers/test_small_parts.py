@@ -10,7 +10,7 @@ import pytest
 import engine
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed; scripts/test --peers brings it")
-pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]  # PyTorch warns of much that is compared here
 SCHEDULES = [
     "StepLR(o, 3)", "MultiStepLR(o, [2, 5], 0.3)", "ExponentialLR(o, 0.9)", "CosineAnnealingLR(o, 8, 0.01)", "LinearLR(o, 0.2, 0.9, 4)", "ConstantLR(o, 0.4, 4)",
     "PolynomialLR(o, 6, 2.0)", "LambdaLR(o, lambda e: 1 / (e + 1))", "MultiplicativeLR(o, lambda e: 0.95)", "CosineAnnealingWarmRestarts(o, 3, 2, 0.001)",

@@ -10,7 +10,7 @@ import engine
 from tests.peers.sides import both, values
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed; scripts/test --peers brings it")
-pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]  # PyTorch warns of much that is compared here
 
 
 WEIGHTS: list[tuple[str, str]] = [
