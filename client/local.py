@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from client.draw import picture, screen
+from engine.check import check_targets
 from engine.data import Rejected, Source, ingest, open_source
 from engine.data.source import sample_shape
 from engine.spec import Problem, SpecError, check
 from engine.state import save_file
-from engine.train import EpochEnd, Metrics, Run, check_targets
+from engine.train import EpochEnd, Metrics, Run
 
 _FORMATS = {".zip": "imagefolder", ".npz": "npz", ".csv": "csv"}
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from engine.data import Rejected, ingest
-from engine.data.ingest import FORMATS, Report
+from engine.data import FORMATS, Options, Rejected, Report, ingest
 from worker import doorbell, keys
 from worker.connection import Place, Redis
 from worker.jobs import now_ms
@@ -29,6 +29,7 @@ def get(redis: Redis, dataset_id: str) -> dict[str, Any] | None:
         return None
     record: dict[str, Any] = {k.decode(): v.decode() for k, v in raw.items()}
     record["report"] = json.loads(record["report"]) if record.get("report") else None
+    record["options"] = json.loads(record.get("options") or "{}")
     for name in ("size_bytes", "tries", "touched"):
         record[name] = int(record.get(name) or 0)
     record["created"] = int(record["created"]) / 1000
@@ -51,7 +52,9 @@ def _ring_id(dataset_id: str, tries: int) -> str:
     return f"{dataset_id}-{tries}"
 
 
-def register(redis: Redis, place: Place, upload: Path, dataset_id: str, name: str, form: str, size_bytes: int) -> bool:
+def register(
+    redis: Redis, place: Place, upload: Path, dataset_id: str, name: str, form: str, size_bytes: int, options: Options = Options()
+) -> bool:
     """Takes over a complete upload and has it validated; False if its content is here already."""
     assert form in FORMATS, form
     held = get(redis, dataset_id)
@@ -64,7 +67,7 @@ def register(redis: Redis, place: Place, upload: Path, dataset_id: str, name: st
     created = now_ms()
     record = {
         "id": dataset_id, "name": name, "format": form, "size_bytes": size_bytes, "created": created, "state": "validating", "report": "", "tries": 1,
-        "touched": created, "progress": 0,
+        "touched": created, "progress": 0, "options": json.dumps(asdict(options)),
     }  # fmt: skip
     with redis.pipeline(transaction=True) as pipe:
         doorbell.ring(redis, doorbell.DATA, ENTRY, dataset_id, f"{_ring_id(dataset_id, 1)}-{created}", pipe)
@@ -97,7 +100,7 @@ def validate(dataset_id: str) -> None:
 
     home = place.dataset(dataset_id)
     try:
-        report = ingest(home / UPLOAD, home / PREPARED, record["format"], progress)
+        report = ingest(home / UPLOAD, home / PREPARED, record["format"], progress, Options(**record["options"]))
     except Rejected as error:
         _finish(redis, dataset_id, "rejected", error.report)
         (home / UPLOAD).unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Datasets as users bring them (a zip of image folders, npz, csv) and as training reads them."""
 
-from engine.data.ingest import Rejected, Report, ingest
+from engine.data.ingest import FORMATS, ingest
+from engine.data.report import Options, Rejected, Report
 from engine.data.source import Source, open_source
 
-__all__ = ["Rejected", "Report", "Source", "ingest", "open_source"]
+__all__ = ["FORMATS", "Options", "Rejected", "Report", "Source", "ingest", "open_source"]

@@ -1,76 +1,22 @@
-"""From what a user uploads to what training reads: ``x.npy`` and ``y.npy``, memory-mapped, beside ``dataset.json``.
-
-Images of one size are decoded once, into uint8 pixels ``(N, C, H, W)``; images of several sizes are kept as files under ``files/``.
-"""
+"""From what a user uploads to what training reads: ``x.npy`` and ``y.npy``, memory-mapped, beside ``dataset.json``."""
 
 from __future__ import annotations
 
-import collections
-import copy
-import csv
-import io
-import itertools
 import json
-import math
 import os
 import shutil
-import sys
-import zipfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from PIL import Image, UnidentifiedImageError
+from engine.data.arrays import read_arrays
+from engine.data.images import read_images
+from engine.data.report import Options, Progress, Report
+from engine.data.tables import read_table
 
-from engine.data.archive import BadArchive, Member, inspect, open_archive
-from engine.ops.random import Generator
-from engine.utils.data import DataLoader, Dataset
-from engine.vision.io import FORMATS as IMAGE_FORMATS
-from engine.vision.io import Pixels, to_array
-
-FORMATS = ("imagefolder", "npz", "csv")
-MAX_LISTED = 1000
-Image.MAX_IMAGE_PIXELS = 64_000_000
+_READERS = {"imagefolder": read_images, "npz": read_arrays, "csv": read_table}
+FORMATS = tuple(_READERS)
 
 
-@dataclass
-class Report:
-    """What was found in an upload; ``shape`` is one sample's, None where images differ in size."""
-
-    format: str
-    samples: int = 0
-    shape: list[int] | None = None
-    classes: list[str] | None = None
-    counts: dict[str, int] = field(default_factory=dict)
-    refused: list[dict[str, str]] = field(default_factory=list)
-    refused_count: int = 0
-    reason: str | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def refuse(self, name: str, reason: str) -> None:
-        self.refused_count += 1
-        if len(self.refused) < MAX_LISTED:
-            self.refused.append({"file": name, "reason": reason})
-
-
-class Rejected(ValueError):
-    """An upload that cannot be trained on; ``report`` says why, file by file."""
-
-    def __init__(self, report: Report, reason: str) -> None:
-        super().__init__(reason)
-        report.reason = reason
-        self.report = report
-
-
-Progress = Callable[[int, int], None]
-
-
-def ingest(upload: Path, target: Path, form: str, progress: Progress = lambda done, total: None) -> Report:
+def ingest(upload: Path, target: Path, form: str, progress: Progress = lambda done, total: None, options: Options = Options()) -> Report:
     """Reads the file ``upload`` of format ``form`` into the folder ``target``, which appears only when it is complete.
 
     Raises Rejected, with the report, for a file that cannot be trained on.
@@ -80,244 +26,10 @@ def ingest(upload: Path, target: Path, form: str, progress: Progress = lambda do
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     try:
-        {"imagefolder": _images, "npz": _npz, "csv": _csv}[form](upload, work, report, progress)
+        _READERS[form](upload, work, report, options, progress)
         (work / "dataset.json").write_text(json.dumps(report.as_dict()))
         shutil.rmtree(target, ignore_errors=True)
         work.rename(target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return report
-
-
-def _images(upload: Path, work: Path, report: Report, progress: Progress) -> None:
-    try:
-        with open_archive(upload) as archive:
-            members, skipped = inspect(archive)
-            for name, reason in skipped:
-                report.refuse(name, reason)
-            found = _decode_all(archive, members, work, report, progress)
-    except BadArchive as error:
-        for name, reason in error.files:
-            report.refuse(name, reason)
-        raise Rejected(report, str(error)) from None
-    if not found:
-        raise Rejected(report, "no image could be read")
-    report.classes = sorted({m.class_name for m in members})
-    labels = {name: i for i, name in enumerate(report.classes)}
-    report.counts = {name: sum(m.class_name == name for m in found) for name in report.classes}
-    empty = [name for name, n in report.counts.items() if n == 0]
-    if empty:
-        raise Rejected(report, f"no image of class {', '.join(empty)} could be read")
-    report.samples = len(found)
-    np.save(work / "y.npy", np.array([labels[m.class_name] for m in found], np.int64))
-
-
-def _decode_all(archive: zipfile.ZipFile, members: list[Member], work: Path, report: Report, progress: Progress) -> list[Member]:
-    """Decodes every image; pixels to ``x.npy`` while all have one size, else the files to ``files/``."""
-    found: list[tuple[Member, int]] = []
-    sizes: set[tuple[int, ...]] = set()
-    with (work / "x.npy").open("wb") as file:
-        file.write(bytes(_HEADER))
-        for i, (member, image) in enumerate(zip(members, _decoded(archive, members), strict=True)):
-            progress(i, len(members))
-            if isinstance(image, str):
-                report.refuse(member.info.filename, f"broken image: {image}"[:300])
-                continue
-            found.append((member, len(image)))
-            sizes.add(image.shape[1:])
-            if len(sizes) == 1:
-                file.write(image.data)
-    progress(len(members), len(members))
-    channels = max((c for _, c in found), default=1)
-    if len(sizes) == 1:
-        height, width = next(iter(sizes))
-        if any(c != channels for _, c in found):
-            _in_colour(work / "x.npy", [c for _, c in found], height * width)
-        _put_header(work / "x.npy", (len(found), channels, height, width))
-        report.shape = [channels, height, width]
-    else:
-        (work / "x.npy").unlink()
-        names = []
-        for i, (member, _) in enumerate(found):
-            name = f"{i:08d}{Path(member.path).suffix.lower()}"
-            (work / "files").mkdir(exist_ok=True)
-            (work / "files" / name).write_bytes(archive.read(member.info))
-            names.append(name)
-        (work / "files.json").write_text(json.dumps({"mode": "L" if channels == 1 else "RGB", "names": names}))
-    return [member for member, _ in found]
-
-
-def _put_header(path: Path, shape: tuple[int, ...]) -> None:
-    """Makes a ``.npy`` file of uint8 numbers that lie after room for the header."""
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
-    assert len(header.getvalue()) == _HEADER
-    with path.open("r+b") as file:
-        file.write(header.getvalue())
-
-
-def _in_colour(path: Path, channels: list[int], plane: int) -> None:
-    """Grey images among coloured ones become three times the same plane."""
-    mixed = path.with_name("mixed")
-    path.rename(mixed)
-    with mixed.open("rb") as source, path.open("wb") as file:
-        file.write(source.read(_HEADER))
-        for n in channels:
-            file.write(source.read(n * plane) * (3 // n))
-    mixed.unlink()
-
-
-_HEADER = 128
-_TOGETHER = 16  # members that a thread decodes at a time
-_LARGE = 4096  # bytes of a file
-_PACKET = 256  # members that a process decodes at a time
-_MANY = 2000  # members for which a process is worth starting
-_BROKEN = (
-    OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError, zipfile.BadZipFile, EOFError, RuntimeError,
-)  # fmt: skip
-
-
-def _decoded(archive: zipfile.ZipFile, members: list[Member]) -> Iterator[Pixels | str]:
-    """What is in each member, in order; decoded by all cores, somewhat ahead of the one given."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if sum(m.info.file_size for m in members) >= _LARGE * len(members):
-        return _by_threads(archive, members, cores)
-    processes = min(cores, len(members) // _MANY)
-    if sys.platform == "linux" and processes > 1:  # threads would wait for Python's lock
-        return _by_processes(archive, members, processes)
-    return (_decode(archive, m) for m in members)
-
-
-def _by_threads(archive: zipfile.ZipFile, members: list[Member], n: int) -> Iterator[Pixels | str]:
-    ahead: collections.deque[Future[list[Pixels | str]]] = collections.deque()
-    with ThreadPoolExecutor(n, "epochline-decode") as pool:
-        for at in range(0, len(members), _TOGETHER):
-            ahead.append(pool.submit(lambda some: [_decode(archive, m) for m in some], members[at : at + _TOGETHER]))
-            if len(ahead) > n:
-                yield from ahead.popleft().result()
-        while ahead:
-            yield from ahead.popleft().result()
-
-
-class _Packets(Dataset):
-    """What is in the members of an archive, some at a time, for a process that was forked."""
-
-    def __init__(self, archive: zipfile.ZipFile, members: list[Member]) -> None:
-        self.archive, self.members, self.opened = archive, members, 0
-
-    def __len__(self) -> int:
-        return math.ceil(len(self.members) / _PACKET)
-
-    def __getitem__(self, i: int) -> list[Pixels | str]:
-        if self.opened != os.getpid():  # the same directory, but a place in the file of its own
-            self.archive = copy.copy(self.archive)
-            self.archive.fp = Path(str(self.archive.filename)).open("rb")  # noqa: SIM115 - for as long as the process lives
-            self.opened = os.getpid()
-        return [_decode(self.archive, m) for m in self.members[i * _PACKET : (i + 1) * _PACKET]]
-
-
-def _by_processes(archive: zipfile.ZipFile, members: list[Member], n: int) -> Iterator[Pixels | str]:
-    packets = _Packets(archive, members)
-    loader = DataLoader(
-        packets, batch_size=None, num_workers=n, collate_fn=lambda packet: packet, generator=Generator(), multiprocessing_context="fork"
-    )
-    return itertools.chain.from_iterable(loader)
-
-
-def _decode(archive: zipfile.ZipFile, member: Member) -> Pixels | str:
-    """The pixels ``(1 or 3, H, W)``, or what is wrong with them."""
-    try:
-        with Image.open(io.BytesIO(archive.read(member.info)), formats=IMAGE_FORMATS) as image:
-            image.load()
-            if image.mode in ("I", "I;16", "F"):
-                raise ValueError(f"pixels of type {image.mode}; 8 bits a channel are expected")
-            mode = "L" if image.mode in ("1", "L", "LA") else "RGB"
-            return to_array(image if image.mode == mode else image.convert(mode))
-    except _BROKEN as error:
-        return str(error)
-
-
-def _save_arrays(work: Path, report: Report, x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> None:
-    if len(x) != len(y):
-        raise Rejected(report, f"x has {len(x)} rows, y has {len(y)}: expected as many")
-    if len(x) < 2:
-        raise Rejected(report, f"expected at least 2 samples, got {len(x)}")
-    for name, a in (("x", x), ("y", y)):
-        if a.dtype.kind == "f" and not np.isfinite(a).all():
-            raise Rejected(report, f"{name} has NaN or infinite values, the first in row {int(np.argwhere(~np.isfinite(a))[0][0])}")
-    np.save(work / "x.npy", x if x.dtype == np.uint8 else x.astype(np.float32))
-    np.save(work / "y.npy", y.astype(np.int64) if y.dtype.kind in "iub" else y.astype(np.float32))
-    report.samples, report.shape = len(x), list(x.shape[1:])
-    if report.classes is None and y.dtype.kind in "iub" and y.ndim == 1 and int(y.min()) >= 0 and int(y.max()) < 100_000:
-        report.classes = [str(i) for i in range(int(y.max()) + 1)]
-    if report.classes is not None:
-        counts = np.bincount(y.astype(np.int64), minlength=len(report.classes))
-        report.counts = {name: int(n) for name, n in zip(report.classes, counts, strict=True)}
-
-
-def _npz(upload: Path, work: Path, report: Report, progress: Progress) -> None:
-    try:
-        with np.load(upload, allow_pickle=False) as arrays:
-            missing = [n for n in ("x", "y") if n not in arrays.files]
-            if missing:
-                raise Rejected(report, f"expected arrays named x and y, got {', '.join(arrays.files) or 'none'}")
-            x, y = arrays["x"], arrays["y"]
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
-        if isinstance(error, Rejected):
-            raise
-        raise Rejected(report, f"not an npz file that can be read: {error}") from None
-    for name, a in (("x", x), ("y", y)):
-        if a.dtype.kind not in "fiub" or a.ndim < 1:
-            raise Rejected(report, f"{name} must be a numeric array with a first dimension of samples, got {a.dtype} of shape {a.shape}")
-    _save_arrays(work, report, x[:, None] if x.ndim == 1 else x, y)
-
-
-def _csv(upload: Path, work: Path, report: Report, progress: Progress) -> None:
-    """A header line, then numbers; the last column, or the one named target, label, class or y, is the target."""
-    try:
-        with upload.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.reader(file)
-            header = next(rows, None)
-            if not header or len(header) < 2:
-                raise Rejected(report, "expected a header line with at least two columns")
-            at = next((i for i, n in enumerate(header) if n.strip().lower() in ("target", "label", "class", "y")), len(header) - 1)
-            features, targets = [], []
-            for row in rows:
-                if not row:
-                    continue
-                problem = _csv_fault(row, header, at)
-                if problem:
-                    report.refuse(f"line {rows.line_num}", problem)
-                    continue
-                targets.append(row[at].strip())
-                features.append([float(v) for i, v in enumerate(row) if i != at])
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise Rejected(report, f"not a CSV file in UTF-8: {error}") from None
-    if report.refused_count:
-        raise Rejected(report, f"{report.refused_count} line(s) could not be read")
-    numbers = [_number(t) for t in targets]
-    if any(n is None for n in numbers):
-        report.classes = sorted(set(targets))
-        labels = {name: i for i, name in enumerate(report.classes)}
-        y: np.ndarray[Any, Any] = np.array([labels[t] for t in targets], np.int64)
-    else:
-        y = np.array(numbers, np.float64)
-        y = y.astype(np.int64) if all(t.lstrip("+-").isdigit() for t in targets) else y[:, None]
-    _save_arrays(work, report, np.array(features, np.float32).reshape(len(features), len(header) - 1), y)
-
-
-def _csv_fault(row: list[str], header: list[str], at: int) -> str | None:
-    if len(row) != len(header):
-        return f"{len(row)} columns, expected {len(header)}"
-    for i, value in enumerate(row):
-        if i != at and _number(value) is None:
-            return f"column {header[i]!r}: expected a number, got {value!r:.60}"
-    return None
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from engine.backend import copied
 from engine.data.batches import Draws, Pipeline
 from engine.data.cache import PixelCache
-from engine.data.ingest import Report
+from engine.data.report import Report
 from engine.spec.problems import Problem, SpecError
 from engine.tensor import Tensor
 from engine.vision.io import Pixels, read_pil, to_array
 
+Kind = Literal["classes", "numbers"]
+"""How targets are read: ``classes`` are int64 numbers from 0 on, ``numbers`` are float32 with a last axis of their own."""
+
 
 class Source:
-    """The samples of a prepared dataset folder. Decoded and resized images are kept in its folder ``cache``, for other jobs too."""
+    """The samples of a prepared dataset folder. Decoded and resized images are kept in its folder ``cache``, for other jobs too.
+
+    The folder holds ``dataset.json`` (the report), the samples as ``x.npy`` or under ``files/``, the targets ``y.npy``, the same targets in their other
+    reading ``y_numbers.npy`` where there are two, and ``split.npy`` (the name of each sample's split) where the upload has splits of its own.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.report = Report(**json.loads((folder / "dataset.json").read_text()))
@@ -34,6 +42,21 @@ class Source:
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    @functools.cached_property
+    def splits(self) -> dict[str, np.ndarray[Any, Any]]:
+        """The indices of each split (``train``, ``val``, ``test``) where the upload has its own; else empty."""
+        if not (self._folder / "split.npy").exists():
+            return {}
+        names = np.load(self._folder / "split.npy")
+        return {str(name): np.flatnonzero(names == name) for name in np.unique(names)}
+
+    def targets_as(self, kind: Kind) -> np.ndarray[Any, Any] | None:
+        """The targets as a loss wants them; None where they cannot be read so."""
+        other = self._folder / "y_numbers.npy"
+        if kind == "numbers" and other.exists():
+            return np.load(other)
+        return self.targets if (self.targets.dtype.kind == "i") is (kind == "classes") else None
 
     @property
     def is_image(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from engine.data import Options
 from server.dependencies import Caller, Held
 from server.problems import ProblemError, not_found
 from worker import datasets
@@ -26,6 +28,12 @@ MAX_UPLOAD_BYTES = 64 << 30
 def shown(record: dict[str, Any]) -> dict[str, Any]:
     """What the API tells of a dataset."""
     return {k: record[k] for k in ("id", "name", "format", "state", "size_bytes", "created", "progress", "report")}
+
+
+def _dataset_id(form: str, content: str, options: Options) -> str:
+    """The name of a content (its SHA-256) read in this way."""
+    chosen = "".join(f":{k}={v}" for k, v in asdict(options).items() if v is not None)
+    return f"ds_{hashlib.sha256(f'{form}:{content}{chosen}'.encode()).hexdigest()[:24]}"
 
 
 class _Upload:
@@ -87,6 +95,8 @@ _UPLOAD_BODY = {
 async def upload(
     request: Request, response: Response, held: Held, caller: Caller, name: Annotated[str, Query(max_length=200, examples=["digits.zip"])] = "",
     format: Annotated[Format | None, Query(description="Left out: by the name's ending (.zip, .npz, .csv).")] = None,
+    target: Annotated[str | None, Query(max_length=1000, description="The column of a table to predict; left out: the one named target, label, class or y if there is just one, else the last.")] = None,
+    layout: Annotated[str | None, Query(max_length=40, description="How an archive of images is laid out; left out: as it is recognised.")] = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Stores the request's body and has a worker validate it. The id follows from the content: the same file again is the same dataset.
 
@@ -103,9 +113,10 @@ async def upload(
     if body.size == 0:
         body.discard()
         raise ProblemError(422, "the upload is empty: send the file as the request's body, with curl --data-binary @FILE")
-    dataset_id = f"ds_{hashlib.sha256(f'{form}:{content}'.encode()).hexdigest()[:24]}"
+    options = Options(layout, target)
+    dataset_id = _dataset_id(form, content, options)
     clean = re.sub(r"[\x00-\x1f]", "", name)
-    if not await run_in_threadpool(datasets.register, held.redis, held.place, body.path, dataset_id, clean, form, body.size):
+    if not await run_in_threadpool(datasets.register, held.redis, held.place, body.path, dataset_id, clean, form, body.size, options):
         response.status_code = 200
     response.headers["Location"] = f"/v1/datasets/{dataset_id}"
     record = await run_in_threadpool(datasets.get, held.redis, dataset_id)

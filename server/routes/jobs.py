@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Response
 
+from engine.check import check_targets
 from engine.data import open_source
 from engine.data.source import sample_shape
 from engine.spec import Problem, SpecError, check, json_schema, resolve_layers, summarize, variants
-from engine.train import check_targets
 from server.dependencies import Body, Caller, Held, Services
 from server.examples import SPEC
 from server.problems import ProblemError, not_found
