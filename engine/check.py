@@ -25,6 +25,12 @@ def takes_classes(spec: dict[str, Any]) -> bool:
     return spec["loss"]["type"] in ("CrossEntropyLoss", "NLLLoss")
 
 
+def targets_for(spec: dict[str, Any], source: Source) -> np.ndarray[Any, Any]:
+    """The dataset's targets in the reading that the spec's loss wants; as they are stored where they have no such reading."""
+    found = source.targets_as("classes" if takes_classes(spec) else "numbers")
+    return source.targets if found is None else found
+
+
 def check_targets(spec: dict[str, Any], source: Source, shape: tuple[int, ...]) -> list[Summary]:
     """The summary of every variant's model. Raises SpecError with all that is wrong between models, losses and targets."""
     problems: list[Problem] = []
@@ -59,7 +65,7 @@ def check_targets(spec: dict[str, Any], source: Source, shape: tuple[int, ...]) 
 
 
 def _target_problems(spec: dict[str, Any], at: str, output: tuple[int, ...], source: Source) -> list[Problem]:
-    targets, classes = source.targets, source.report.classes
+    targets, classes = targets_for(spec, source), source.report.classes
     loss = f"{at}/loss" if at else "/loss"
     if takes_classes(spec):
         if targets.dtype.kind != "i":

@@ -17,7 +17,7 @@ import numpy as np
 
 from engine.backend import resolve, transfer
 from engine.capture import compile
-from engine.check import check_targets, split_indices, takes_classes
+from engine.check import check_targets, split_indices, takes_classes, targets_for
 from engine.data.batches import Draws, Pipeline, ahead
 from engine.data.source import Source, sample_shape
 from engine.dtypes import BY_NAME
@@ -161,6 +161,7 @@ class _Variant:
         self.optimizer = build_optimizer(spec, self.model)
         self.scheduler = build_scheduler(spec, self.optimizer)
         self.pipeline = Pipeline(spec["data"]["transform"])
+        self.targets = targets_for(spec, run.source)
         self.train_indices, self.val_indices = split_indices(len(run.source), spec)
         self.progress = _Progress()
         self.final: dict[str, Any] = {}
@@ -171,7 +172,7 @@ class _Variant:
     def _read(self, indices: np.ndarray[Any, Any], epoch: int | None) -> tuple[Tensor, Any]:
         """A batch on the host: augmented for an epoch of training, plain for evaluation."""
         draws = None if epoch is None else Draws(self.spec["seed"], _AUGMENT << 56 | epoch << 32)
-        return self.run.source.batch(indices, self.pipeline, draws, self.run.shape), self.run.source.targets[indices]
+        return self.run.source.batch(indices, self.pipeline, draws, self.run.shape), self.targets[indices]
 
     def _loaded(self, batches: Iterable[np.ndarray[Any, Any]], epoch: int | None) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches on the device; images are read one batch ahead, while the one before is computed with."""
