@@ -10,17 +10,26 @@ from typing import Any
 import click
 import httpx
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Column, Table
+from rich.text import Text
 
 from client import local
 from client.api import ApiError, Client
 from client.draw import picture, screen
+from client.terminal import printable, replace_unencodable
 from engine.data import Rejected
 from engine.spec import SpecError, Summary
 from engine.train import Diverged
 
 PATH = click.Path(path_type=Path)
+
+
+def _complain(*lines: str) -> None:
+    """To standard error; what is in the lines may come from other users."""
+    for line in lines:
+        click.echo(printable(line), err=True)
 
 
 class _Commands(click.Group):
@@ -30,17 +39,15 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except SpecError as error:
-            click.echo(f"The spec has {len(error.problems)} problem{'s' if len(error.problems) > 1 else ''}:", err=True)
-            for p in error.problems:
-                click.echo(f"  {p}", err=True)
+            _complain(
+                f"The spec has {len(error.problems)} problem{'s' if len(error.problems) > 1 else ''}:", *(f"  {p}" for p in error.problems)
+            )
         except Rejected as error:
-            click.echo(f"The dataset was rejected: {error}", err=True)
-            for r in error.report.refused[:20]:
-                click.echo(f"  {r['file']}: {r['reason']}", err=True)
+            _complain(f"The dataset was rejected: {error}", *(f"  {r['file']}: {r['reason']}" for r in error.report.refused[:20]))
         except (ApiError, Diverged, TimeoutError, ValueError) as error:
-            click.echo(f"Error: {error}", err=True)
+            _complain(*f"Error: {error}".splitlines())
         except httpx.TransportError as error:
-            click.echo(f"Error: the server at {ctx.params.get('server')} cannot be reached: {error}", err=True)
+            _complain(f"Error: the server at {ctx.params.get('server')} cannot be reached: {error}")
         except KeyboardInterrupt:
             sys.exit(130)
         sys.exit(1)
@@ -53,11 +60,12 @@ class _Commands(click.Group):
 @click.pass_context
 def main(ctx: click.Context, server: str, key: str | None) -> None:
     """Trains neural networks described as JSON, here or on a server."""
+    replace_unencodable()
     ctx.obj = lambda: Client(server, key)
 
 
 def _hand_over(module: str, arguments: tuple[str, ...]) -> None:
-    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *arguments])
 
 
 def _passed_on(name: str, module: str, text: str) -> None:
@@ -97,7 +105,9 @@ def _table(summary: Summary) -> Table:
     ):
         table.add_column(name, justify=side)  # type: ignore[arg-type]  # side is a plain str to mypy
     for r in summary.layers:
-        table.add_row(r.name, r.type, "x".join(map(str, r.output)), f"{r.parameters:,}", f"{r.flops:,}", _bytes(r.activation_bytes))
+        table.add_row(
+            Text(printable(r.name)), r.type, "x".join(map(str, r.output)), f"{r.parameters:,}", f"{r.flops:,}", _bytes(r.activation_bytes)
+        )
     table.add_section()
     table.add_row("total", "", "", f"{summary.parameters:,}", f"{summary.flops:,}", _bytes(summary.activation_bytes))
     return table
@@ -151,7 +161,7 @@ def _upload(client: Client, path: Path) -> str:
         raise ValueError(f"{path} is not a file")
     columns = (TextColumn("uploading {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, transient=True, disable=not sys.stdout.isatty()) as progress:
-        task = progress.add_task(path.name, total=path.stat().st_size)
+        task = progress.add_task(escape(printable(path.name)), total=path.stat().st_size)
         record = client.upload(path, progress=lambda n: progress.advance(task, n))
     record = client.wait_ready(record["id"])
     report = record["report"]
@@ -172,7 +182,7 @@ def watch(ctx: click.Context, job_id: str, png: Path | None) -> None:
 
 def _watch(client: Client, job_id: str, png: Path | None) -> None:
     job = client.job(job_id)
-    title = job["name"] or job_id
+    title = printable(job["name"] or job_id)
     with screen(title) as s:
         for event in client.events(job_id):
             if event["type"] == "metrics":
@@ -190,7 +200,7 @@ def _watch(client: Client, job_id: str, png: Path | None) -> None:
         )
     for final in (job["results"] or {}).get("variants", []):
         values = "  ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in final.items() if k != "variant")
-        click.echo(f"{final['variant'] or 'final'}: {values}")
+        click.echo(f"{printable(final['variant'] or 'final')}: {values}")
 
 
 @main.command()
@@ -205,7 +215,7 @@ def jobs(ctx: click.Context, state: str | None, limit: int) -> None:
         Column("id", no_wrap=True), Column("name", overflow="ellipsis", no_wrap=True), "state", Column("progress", justify="right")
     )
     for r in rows:
-        table.add_row(r["id"], r["name"] or "", r["state"], f"{r['progress']['fraction']:.0%}" if r["progress"] else "")
+        table.add_row(r["id"], Text(printable(r["name"] or "")), r["state"], f"{r['progress']['fraction']:.0%}" if r["progress"] else "")
     Console().print(table)
 
 

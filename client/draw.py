@@ -14,6 +14,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from client.terminal import printable
+
 _COLOURS = ("cyan", "orange", "green", "magenta", "blue", "red", "yellow", "white")
 _SMOOTHING = 0.9
 
@@ -35,7 +37,8 @@ class History:
 
     def label(self, key: tuple[str | None, str]) -> str:
         variant, split = key
-        return split if variant is None else variant if split == "train" else f"{variant} {split}"
+        name = None if variant is None else printable(variant)
+        return split if name is None else name if split == "train" else f"{name} {split}"
 
 
 def smoothed(values: list[float], weight: float = _SMOOTHING) -> list[float]:
@@ -75,7 +78,7 @@ class Screen:
     """Draws a history while it grows: a live chart on a terminal, a line an epoch elsewhere."""
 
     def __init__(self, title: str) -> None:
-        self.title, self.history, self.state = title, History(), "queued"
+        self.title, self.history, self.state = printable(title), History(), "queued"
         self.console = Console(highlight=False)
         self.live: Live | None = None
 
@@ -94,11 +97,12 @@ class Screen:
         values = "  ".join(f"{n} {v:.4f}" for n, v in point["values"].items())
         train = self.history.curves.get((point.get("variant"), "train"))
         loss = f"train loss {smoothed(train[1])[-1]:.4f}  " if train else ""
-        name = f"{point['variant']}  " if point.get("variant") else ""
+        name = f"{printable(point['variant'])}  " if point.get("variant") else ""
         print(f"{name}epoch {point['epoch']:>3}  step {point['step']:>6}  {loss}{point['split']} {values}", flush=True)
 
     def say(self, text: str) -> None:
-        self.console.print(text) if self.live is not None else print(text, flush=True)
+        text = printable(text)
+        self.console.print(text, markup=False) if self.live is not None else print(text, flush=True)
 
 
 @contextmanager
@@ -108,7 +112,7 @@ def screen(title: str) -> Iterator[Screen]:
     if not sys.stdout.isatty():
         yield s
         if s.history.curves:
-            print(plotext.uncolorize(chart(s.history, title, 100, 22)))
+            print(plotext.uncolorize(chart(s.history, s.title, 100, 22)))
         return
     with Live(get_renderable=s._picture, console=s.console, refresh_per_second=8, transient=False) as live:
         s.live = live
@@ -122,18 +126,22 @@ def picture(history: History, title: str, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
-    for i, (key, (steps, losses)) in enumerate(history.curves.items()):
-        colour = f"C{i}"
-        if key[1] == "train":
-            axes.plot(steps, losses, color=colour, alpha=0.2, linewidth=0.8)
-            axes.plot(steps, smoothed(losses), color=colour, label=history.label(key), linewidth=1.6)
-        else:
-            axes.plot(steps, losses, color=colour, label=history.label(key), linewidth=1.6, marker="o", markersize=3)
-    axes.set(
-        title=title, xlabel="step", ylabel="loss", yscale="log" if all(v > 0 for _, c in history.curves.values() for v in c) else "linear"
-    )
-    axes.grid(alpha=0.25)
-    axes.legend()
-    figure.savefig(path, dpi=130)
-    pyplot.close(figure)
+    with pyplot.rc_context({"text.parse_math": False}):  # a name may have dollars in it
+        figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
+        for i, (key, (steps, losses)) in enumerate(history.curves.items()):
+            colour = f"C{i}"
+            if key[1] == "train":
+                axes.plot(steps, losses, color=colour, alpha=0.2, linewidth=0.8)
+                axes.plot(steps, smoothed(losses), color=colour, label=history.label(key), linewidth=1.6)
+            else:
+                axes.plot(steps, losses, color=colour, label=history.label(key), linewidth=1.6, marker="o", markersize=3)
+        axes.set(
+            title=printable(title),
+            xlabel="step",
+            ylabel="loss",
+            yscale="log" if all(v > 0 for _, c in history.curves.values() for v in c) else "linear",
+        )
+        axes.grid(alpha=0.25)
+        axes.legend()
+        figure.savefig(path, dpi=130)
+        pyplot.close(figure)
