@@ -9,6 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from redis.lock import Lock
+
 from engine.data import FORMATS, Options, Rejected, Report, ingest
 from worker import doorbell, keys
 from worker.connection import Place, Redis
@@ -52,34 +54,41 @@ def _ring_id(dataset_id: str, tries: int) -> str:
     return f"{dataset_id}-{tries}"
 
 
+def _files_locked(redis: Redis, dataset_id: str) -> Lock:
+    """Held while the record and the files of a dataset appear or go together: the same content may be uploaded and deleted at once."""
+    return redis.lock(keys.dataset_lock(dataset_id), timeout=60)
+
+
 def register(
     redis: Redis, place: Place, upload: Path, dataset_id: str, name: str, form: str, size_bytes: int, options: Options = Options()
 ) -> bool:
     """Takes over a complete upload and has it validated; False if its content is here already."""
     assert form in FORMATS, form
-    held = get(redis, dataset_id)
-    if held is not None and held["state"] != "rejected":
-        upload.unlink()
-        return False
-    home = place.dataset(dataset_id)
-    home.mkdir(parents=True, exist_ok=True)
-    upload.rename(home / UPLOAD)
-    created = now_ms()
-    record = {
-        "id": dataset_id, "name": name, "format": form, "size_bytes": size_bytes, "created": created, "state": "validating", "report": "", "tries": 1,
-        "touched": created, "progress": 0, "options": json.dumps(asdict(options)),
-    }  # fmt: skip
-    with redis.pipeline(transaction=True) as pipe:
-        doorbell.ring(redis, doorbell.DATA, ENTRY, dataset_id, f"{_ring_id(dataset_id, 1)}-{created}", pipe)
-        pipe.hset(keys.dataset(dataset_id), mapping=record)
-        pipe.zadd(keys.DATASETS, {dataset_id: created})
-        pipe.execute()
+    with _files_locked(redis, dataset_id):
+        held = get(redis, dataset_id)
+        if held is not None and held["state"] != "rejected":
+            upload.unlink()
+            return False
+        home = place.dataset(dataset_id)
+        home.mkdir(parents=True, exist_ok=True)
+        upload.rename(home / UPLOAD)
+        created = now_ms()
+        record = {
+            "id": dataset_id, "name": name, "format": form, "size_bytes": size_bytes, "created": created, "state": "validating", "report": "", "tries": 1,
+            "touched": created, "progress": 0, "options": json.dumps(asdict(options)),
+        }  # fmt: skip
+        with redis.pipeline(transaction=True) as pipe:
+            doorbell.ring(redis, doorbell.DATA, ENTRY, dataset_id, f"{_ring_id(dataset_id, 1)}-{created}", pipe)
+            pipe.hset(keys.dataset(dataset_id), mapping=record)
+            pipe.zadd(keys.DATASETS, {dataset_id: created})
+            pipe.execute()
     return True
 
 
 def _finish(redis: Redis, dataset_id: str, state: str, report: Report) -> None:
-    if redis.exists(keys.dataset(dataset_id)):
-        redis.hset(keys.dataset(dataset_id), mapping={"state": state, "report": json.dumps(report.as_dict()), "progress": 1})
+    with _files_locked(redis, dataset_id):
+        if redis.exists(keys.dataset(dataset_id)):
+            redis.hset(keys.dataset(dataset_id), mapping={"state": state, "report": json.dumps(report.as_dict()), "progress": 1})
 
 
 def validate(dataset_id: str) -> None:
@@ -108,8 +117,9 @@ def validate(dataset_id: str) -> None:
         _reject(redis, dataset_id, record["format"], "the dataset needs more memory than the worker has")
     else:
         _finish(redis, dataset_id, "ready", report)
-    if not redis.exists(keys.dataset(dataset_id)):  # deleted meanwhile
-        shutil.rmtree(home, ignore_errors=True)
+    with _files_locked(redis, dataset_id):
+        if not redis.exists(keys.dataset(dataset_id)):  # deleted meanwhile
+            shutil.rmtree(home, ignore_errors=True)
 
 
 def _reject(redis: Redis, dataset_id: str, form: str, reason: str) -> None:
@@ -137,9 +147,10 @@ def revive(redis: Redis) -> None:
 
 def delete(redis: Redis, place: Place, dataset_id: str) -> bool:
     """Removes a dataset, record first; jobs that still need it fail with that reason. False if there is none."""
-    with redis.pipeline(transaction=True) as pipe:
-        pipe.delete(keys.dataset(dataset_id))
-        pipe.zrem(keys.DATASETS, dataset_id)
-        found = bool(pipe.execute()[0])
-    shutil.rmtree(place.dataset(dataset_id), ignore_errors=True)
+    with _files_locked(redis, dataset_id):
+        with redis.pipeline(transaction=True) as pipe:
+            pipe.delete(keys.dataset(dataset_id))
+            pipe.zrem(keys.DATASETS, dataset_id)
+            found = bool(pipe.execute()[0])
+        shutil.rmtree(place.dataset(dataset_id), ignore_errors=True)
     return found

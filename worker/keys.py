@@ -28,6 +28,11 @@ def idempotency(owner: str, key: str) -> str:
     return f"idempotency:{owner}:{key}"
 
 
+def dataset_lock(dataset_id: str) -> str:
+    """String: held by the process that puts the files of a dataset in place or removes them."""
+    return f"lock:dataset:{dataset_id}"
+
+
 def dataset(dataset_id: str) -> str:
     """Hash: the record of a dataset."""
     return f"dataset:{dataset_id}"

@@ -80,6 +80,19 @@ class _Upload:
         self.path.unlink(missing_ok=True)
 
 
+def _refuse_wrapped(request: Request) -> None:
+    """A form or a compressed body would be stored with its wrapping. Raises ProblemError for one."""
+    kind, coding = request.headers.get("content-type", ""), request.headers.get("content-encoding", "identity")
+    if kind.lower().startswith("multipart/"):
+        raise ProblemError(
+            415, f"the body is a form ({kind:.60}): send the file itself as the body, with curl --data-binary @FILE instead of -F"
+        )
+    if coding.strip().lower() not in ("", "identity"):
+        raise ProblemError(
+            415, f"the body has Content-Encoding {coding:.40}: send the file as it is, without", headers={"Accept-Encoding": "identity"}
+        )
+
+
 _UPLOAD_BODY = {
     "requestBody": {
         "required": True,
@@ -102,6 +115,7 @@ async def upload(
 
     Answers at once, while the state is still `validating`; it becomes `ready` or `rejected`, with a report either way.
     """
+    _refuse_wrapped(request)
     form = format or _BY_SUFFIX.get(Path(name).suffix.lower())
     if form is None:
         raise ProblemError(

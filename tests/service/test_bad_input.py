@@ -1,5 +1,6 @@
 """Whatever is sent, the answer names the fault, is no 5xx, and the server goes on."""
 
+import gzip
 import io
 import json
 import os
@@ -8,6 +9,7 @@ import stat
 import struct
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -298,3 +300,34 @@ def test_the_server_is_well_after_all_this(service: Deployment) -> None:
         validator.validate(example(name, "ds_x"))
     with pytest.raises(jsonschema.ValidationError):
         validator.validate(example("digits-mlp", "ds_x", epochs="many"))
+
+
+def test_a_form_or_a_compressed_body_is_refused_with_what_to_send(service: Deployment) -> None:
+    table = b"a,b,y\n" + b"".join(b"%d,%d,%d\n" % (i, i + 1, i % 2) for i in range(12))
+    form = service.http.post("/v1/datasets", params={"name": "form.csv"}, files={"file": ("form.csv", table, "text/csv")})
+    packed = service.http.post(
+        "/v1/datasets", params={"name": "packed.csv"}, content=gzip.compress(table), headers={"Content-Encoding": "gzip"}
+    )
+    assert form.status_code == packed.status_code == 415
+    assert "--data-binary" in form.json()["detail"] and "Content-Encoding gzip" in packed.json()["detail"]
+    assert not list((service.data / "uploads").glob("*"))
+
+
+def test_uploads_and_deletions_of_the_same_content_at_once(service: Deployment) -> None:
+    """Whoever comes last is right: no error, no record without files."""
+    file = io.BytesIO()
+    np.savez(file, x=np.arange(8000.0).reshape(400, 20), y=np.arange(400) % 2)
+    content = file.getvalue()
+    dataset = service.upload(content, "same.npz")["id"]
+
+    def act(k: int) -> int:
+        if k % 2:
+            return service.http.delete(f"/v1/datasets/{dataset}").status_code
+        return service.http.post("/v1/datasets", params={"name": "same.npz"}, content=content).status_code
+
+    codes = set()
+    for _ in range(15):
+        with ThreadPoolExecutor(6) as pool:
+            codes |= set(pool.map(act, range(6)))
+    assert codes <= {200, 201, 204, 404}, codes
+    assert service.upload(content, "same.npz")["state"] == "ready"
