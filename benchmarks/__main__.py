@@ -12,6 +12,7 @@ from rich.console import Console
 from benchmarks import agreement
 from benchmarks import data as loading
 from benchmarks import memory as memories
+from benchmarks import service as services
 from benchmarks import start as starts
 from benchmarks import step as steps
 from benchmarks.machine import describe
@@ -90,6 +91,14 @@ def start(peers: list[str], only: list[str], rounds: int, path: Path | None) -> 
 def agree(peers: list[str], only: list[str], path: Path | None) -> None:
     """How far apart fused, unfused and eager training and PyTorch's end."""
     _keep(path, agreement.run(peers, only))
+
+
+@main.command()
+@click.option("--rounds", default=20, help="How many jobs.")
+@_json
+def service(rounds: int, path: Path | None) -> None:
+    """From POST to the first point of the loss history."""
+    _keep(path, services.run(rounds))
 
 
 @main.command()

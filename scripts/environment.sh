@@ -17,12 +17,31 @@ environment() { # environment [EXTRA...]
         rm -rf .venv-bootstrap
       }
     fi
-    echo "Installing epochline${extras:+ with $extras} and what it needs" >&2
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".${extras:+[$extras]}" || exit 1
+    echo "Installing epochline${extras:+ with $extras} and what it needs: one to three minutes the first time" >&2
+    .venv/bin/python -m pip install --disable-pip-version-check --no-compile --progress-bar off --editable ".${extras:+[$extras]}" | steps || exit 1
     touch "$stamp"
   fi
   export PATH="$root/.venv/bin:$PATH" VIRTUAL_ENV="$root/.venv"
   unset PYTHONHOME
+}
+
+steps() { # shows what pip does, with the seconds so far: a line that is written over on a terminal, else one line every 10 s
+  local began=$SECONDS shown=-10 now line
+  while IFS= read -r line; do
+    now=$((SECONDS - began))
+    case $line in
+      *Collecting* | *Downloading* | *Building* | *Preparing* | *Installing* | *Getting*) ;;
+      *) continue ;;
+    esac
+    if [ -t 2 ]; then
+      printf '\r\033[K%4d s  %.90s' "$now" "${line#"${line%%[![:space:]]*}"}" >&2
+    elif [ $((now - shown)) -ge 10 ]; then
+      printf '%4d s  %.90s\n' "$now" "${line#"${line%%[![:space:]]*}"}" >&2
+      shown=$now
+    fi
+  done
+  if [ -t 2 ]; then printf '\r\033[K' >&2; fi
+  printf '%4d s  done\n' "$((SECONDS - began))" >&2
 }
 
 suitable_python() {

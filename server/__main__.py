@@ -132,7 +132,8 @@ def main(redis_url: str | None, workers: int | None, data: Path, host: str, port
     if supervisor.failure is not None:
         raise click.ClickException(str(supervisor.failure))
     try:
-        listener = socket.create_server((host, port), reuse_port=False)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, reuse_port=False)
         address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         (data / "address").write_text(address)
         click.echo(f"Epochline is serving at {address}  (data in {data.resolve()})")

@@ -33,9 +33,12 @@ def die_with_parent(parent: int | None = None) -> None:
 
 
 def start(arguments: list[str], environment: dict[str, str], stdin: int | IO[Any] | None = None) -> subprocess.Popen[bytes]:
-    """A Python child, ``python -m ...``, in a session of its own so that Ctrl-C at the terminal reaches only its parent."""
+    """A Python child, ``python -P -m ...``, in a session of its own so that Ctrl-C at the terminal reaches only its parent.
+
+    ``-P``: the current folder is the user's, where a ``server.py`` or ``engine/`` of theirs may lie, and no place to import from.
+    """
     return subprocess.Popen(
-        [sys.executable, *arguments], env={**environment, _PARENT: str(os.getpid())}, stdin=stdin, start_new_session=True
+        [sys.executable, "-P", *arguments], env={**environment, _PARENT: str(os.getpid())}, stdin=stdin, start_new_session=True
     )
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from redis import Redis
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def wait_for(condition: Callable[[], Any], timeout_s: float = 20.0, what: str = "") -> Any:
+def wait_for(condition: Callable[[], Any], timeout_s: float = 60.0, what: str = "") -> Any:
     """What ``condition`` returns once it is true."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -32,16 +32,18 @@ def wait_for(condition: Callable[[], Any], timeout_s: float = 20.0, what: str = 
 
 
 class Deployment:
-    """``python -m server`` on a folder, with the embedded store and one worker."""
+    """``python -m server`` (or another ``command``) on a folder, with the embedded store and one worker."""
 
-    def __init__(self, data: Path, *options: str) -> None:
-        self.data, self.options = data, options
+    def __init__(
+        self, data: Path, *options: str, command: Sequence[str] = (sys.executable, "-m", "server"), cwd: Path | None = None
+    ) -> None:
+        self.data, self.options, self.command, self.cwd = data, options, command, cwd
         self.process: subprocess.Popen[bytes] | None = None
         self.http = httpx.Client(timeout=30)
 
     def start(self) -> "Deployment":
         (self.data / "address").unlink(missing_ok=True)
-        self.process = subprocess.Popen([sys.executable, "-m", "server", "--data", str(self.data), "--port", "0", *self.options])
+        self.process = subprocess.Popen([*self.command, "--data", str(self.data), "--port", "0", *self.options], cwd=self.cwd)
         address = wait_for(lambda: (self.data / "address").exists() and (self.data / "address").read_text(), what="the server's address")
         self.http.close()
         self.http = httpx.Client(base_url=address, timeout=30)

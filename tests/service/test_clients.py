@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -66,6 +67,7 @@ def test_submit_watch_jobs_pull_cancel(service: Deployment, tmp_path: Path) -> N
     assert "cannot be reached" in run("--server", "http://127.0.0.1:9", "jobs", code=1)
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_readmes_curl_flow_works_as_pasted(service: Deployment, tmp_path: Path) -> None:
     text = (ROOT / "README.md").read_text()
     flow = text.split("## Use it with curl")[1].split("```sh\n")[1].split("```")[0]
@@ -115,6 +117,34 @@ def test_two_servers_do_not_share_a_folder(service: Deployment) -> None:
     assert second.returncode == 1 and "another server is using" in second.stderr
 
 
+def test_a_users_own_modules_are_not_taken_for_ours(tmp_path: Path) -> None:
+    """The current folder has a ``server.py``, a ``worker.py`` and an ``engine/`` of the user's."""
+    for name in ("server.py", "worker.py", "client.py", "engine/__init__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("raise SystemExit('this is the user's own')")
+    deployment = Deployment(tmp_path / "data", command=[EPOCHLINE, "serve"], cwd=tmp_path).start()
+    try:
+        job = deployment.submit(example("digits-mlp", deployment.digits(), epochs=1))
+        assert deployment.wait_state(job["id"], "succeeded", "failed")["state"] == "succeeded"
+    finally:
+        deployment.stop()
+    assert "handwritten digits" not in run("check", str(EXAMPLES / "digits-mlp.json"), cwd=tmp_path)
+    assert "queue" in run("worker", "--help", cwd=tmp_path)
+
+
+def test_it_serves_on_an_ipv6_address(tmp_path: Path) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback address")
+    deployment = Deployment(tmp_path, "--host", "::1", "--workers", "0").start()
+    try:
+        assert str(deployment.http.base_url).startswith("http://[::1]:")
+        assert "id" in run("--server", str(deployment.http.base_url), "jobs")
+    finally:
+        deployment.stop()
+
+
 def chromium() -> str:
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
@@ -142,7 +172,7 @@ def test_the_page_lists_jobs_and_draws_the_loss(service: Deployment, digits: str
     dom = subprocess.run([*shared, "--dump-dom", address], capture_output=True, text=True, timeout=60).stdout
     assert "drawn in a browser" in dom and "u-legend" in dom and "succeeded" in dom and "step 276 of 276" in dom
     subprocess.run([*shared, f"--screenshot={picture}", address], capture_output=True, timeout=60)
-    wait_for(picture.exists, 10)
+    wait_for(picture.exists)
     time.sleep(0.2)
     with Image.open(picture) as image:
         blue = sum(

@@ -1,7 +1,6 @@
 """SIGKILL of each process during a job: the job finishes, and its history is that of a run nobody disturbed, bit for bit."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -110,9 +109,7 @@ def test_a_server_told_to_stop_gives_its_job_back(
     d = deployment
     job = d.submit(example("digits-cnn", d.digits(), epochs=EPOCHS))["id"]
     d.wait_checkpoint(job)
-    began = time.monotonic()
     d.stop()
-    assert time.monotonic() - began < 10
     d.start()
     done = d.wait_state(job, "succeeded", "failed")
     assert done["attempt"] == 2 and "told to stop" in str(done["history"])

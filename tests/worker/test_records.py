@@ -74,7 +74,7 @@ def test_only_one_of_many_starts_a_job(redis: Any, store: Store) -> None:
     assert won.count(True) == 1 and record(redis)["state"] == "starting"
     jobs.request(redis, "job_1", "cancel")
     jobs.lost(redis, "job_1", 1, "over")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not left and time.monotonic() < deadline:  # the winner hears that it has lost the job, and leaves
         time.sleep(0.05)
     assert left == [5]
