@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.backend import special
 from engine.backend.device import CPU, META, device, get_default_device
 from engine.backend.memory import aligned, keep_freed_memory
 from engine.backend.meta import MetaArray
@@ -50,8 +51,8 @@ def array_module(x: Array) -> Any:
 
 
 def special_module(x: Array) -> Any:
-    """``scipy.special``, or CuPy's form of it: imported when a special function is first computed."""
-    return importlib.import_module("scipy.special" if isinstance(x, _NUMPY) else "cupyx.scipy.special")
+    """What computes special functions on ``x``: imported when one is first computed."""
+    return special.on_cpu() if isinstance(x, _NUMPY) else importlib.import_module("cupyx.scipy.special")
 
 
 def is_scalar(x: Any) -> bool:

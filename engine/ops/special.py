@@ -1,4 +1,4 @@
-"""Special functions, computed by SciPy (or CuPy's copy of it): error functions, gamma functions, Bessel functions (``torch.special``)."""
+"""Special functions (``torch.special``): error functions, gamma functions, Bessel functions, computed as ``engine/backend/special.py`` says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine.graph import apply
 from engine.ops.elementwise import elementwise, promoted, where
 from engine.ops.mathematics import exp2, logit, sinc, xlogy
 from engine.ops.reduce import logsumexp
-from engine.ops.unary import Function, exp, expm1, function, log, log1p, round, sign
+from engine.ops.unary import Function, exp, expm1, function, log, log1p, round, sigmoid, sign
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -41,7 +41,7 @@ i1: Function = _special("i1", lambda g, x, y: g * where(x == 0, 0.5, i0(x) - y /
 i1e: Function = _special("i1e", lambda g, x, y: g * where(x == 0, 0.5, i0e(x) - y * (sign(x) + 1 / where(x == 0, 1, x))))
 entr: Function = _special("entr", lambda g, x: g * (-log(x) - 1))
 bessel_j0, bessel_j1, bessel_y0, bessel_y1 = (_special(f"bessel_{name}") for name in ("j0", "j1", "y0", "y1"))
-expit = function(elementwise("expit", "x", lambda m, x: special_module(x).expit(x), x=lambda g, y: g * y * (1 - y)))
+expit: Function = sigmoid
 
 _polygamma: Op = elementwise(
     "polygamma", "x", lambda m, x, n: special_module(x).polygamma(n, x), x=lambda g, x, n: g * apply(_polygamma, x, n=n + 1)
