@@ -3,11 +3,23 @@
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 assert "numpy" not in sys.modules, "the number of threads is read when NumPy is imported"
 os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[Any]:
+    """Skips what computes a special function where SciPy, an extra, is not installed."""
+    from engine.backend.special import NeedsSciPy
+
+    try:
+        return (yield)
+    except NeedsSciPy as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(params=["standin", pytest.param("cupy", marks=pytest.mark.gpu)])

@@ -54,6 +54,13 @@ def _erfinv(y: float) -> float:
     return x
 
 
+class NeedsSciPy(RuntimeError):
+    """A special function that the standard library does not have."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the special function {name!r} is computed by SciPy, which is not installed: pip install 'epochline[special]'")
+
+
 class _Standard:
     """The functions of ``scipy.special`` that Python's standard library has."""
 
@@ -65,7 +72,7 @@ class _Standard:
     ndtri = staticmethod(_elementwise(_ndtri))
 
     def __getattr__(self, name: str) -> Any:
-        raise RuntimeError(f"the special function {name!r} is computed by SciPy, which is not installed: pip install 'epochline[special]'")
+        raise NeedsSciPy(name)
 
 
 @functools.cache
