@@ -1,0 +1,59 @@
+"""A data folder that version 0.1.0 left behind, killed in the middle of things, opens with today's server.
+
+``tests/fixtures/store-0.1.0.zip`` holds it, with ``expected.json``: the jobs' states and events as that version's API gave them.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.service.deployment import Deployment
+from worker.events import canonical
+
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "store-0.1.0.zip"
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deployment, dict[str, Any]]]:
+    folder = tmp_path_factory.mktemp("old")
+    with zipfile.ZipFile(FIXTURE) as archive:
+        archive.extractall(folder)
+    deployment = Deployment(folder).start()
+    yield deployment, json.loads((folder / "expected.json").read_text())
+    deployment.stop()
+
+
+def test_jobs_and_datasets_are_as_they_were(opened: tuple[Deployment, dict[str, Any]]) -> None:
+    d, expected = opened
+    datasets = expected.pop("datasets")
+    assert {r["id"]: {"name": r["name"], "state": r["state"]} for r in d.get("/v1/datasets")["data"]} == datasets
+    assert {r["id"] for r in d.get("/v1/jobs")["data"]} == {e["id"] for e in expected.values()}
+    for name in ("done", "compared", "failed", "cancelled", "running"):
+        record = d.job(expected[name]["id"])
+        assert record["state"] == expected[name]["state"] and record["points"] == expected[name]["points"]
+        assert d.events(record["id"]) == expected[name]["events"]
+    best = d.http.get(f"/v1/jobs/{expected['done']['id']}/checkpoints/best")
+    assert best.status_code == 200 and len(best.content) > 500
+
+
+def test_what_had_not_ended_goes_on(opened: tuple[Deployment, dict[str, Any]]) -> None:
+    d, expected = opened
+    assert d.wait_state(expected["queued"]["id"], "succeeded", "failed")["state"] == "succeeded"
+    paused = expected["paused"]
+    assert d.http.post(f"/v1/jobs/{paused['id']}/resume").status_code == 202
+    assert d.wait_state(paused["id"], "succeeded", "failed")["state"] == "succeeded"
+    events = d.events(paused["id"])
+    assert events[: len(paused["events"])] == paused["events"]
+    points = [{k: e[k] for k in ("step", "epoch", "split", "values", "variant") if k in e} for e in events if e["type"] == "metrics"]
+    crc = 0
+    for point in points:
+        crc = zlib.crc32(canonical(point), crc)
+    assert events[-1]["type"] == "done" and (events[-1]["points"], events[-1]["checksum"]) == (len(points), f"{crc:08x}")
+    assert [p["step"] for p in points if p["split"] == "train"] == list(range(1, 4 * 40 + 1))
