@@ -12,7 +12,7 @@ import stamina
 from httpx_sse import connect_sse
 
 _CHUNK = 1 << 20
-_FORMATS = {".zip": "imagefolder", ".npz": "npz", ".csv": "csv"}
+_FORMATS = {".zip": "imagefolder", ".npz": "npz", ".csv": "csv", ".tsv": "csv"}
 
 
 class ApiError(Exception):

@@ -19,7 +19,7 @@ from engine.spec import Problem, SpecError, check
 from engine.state import save_file
 from engine.train import EpochEnd, Metrics, Run
 
-_FORMATS = {".zip": "imagefolder", ".npz": "npz", ".csv": "csv"}
+_FORMATS = {".zip": "imagefolder", ".npz": "npz", ".csv": "csv", ".tsv": "csv"}
 
 
 def read_spec(path: Path) -> Any:

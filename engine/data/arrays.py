@@ -1,29 +1,194 @@
-"""Files of NumPy arrays: ``x`` and ``y`` in an ``.npz``."""
+"""Files of NumPy arrays: ``x`` and ``y`` in an ``.npz``, and ``x_val`` .. ``y_test`` where it has splits of its own."""
 
 from __future__ import annotations
 
+import math
+import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
-from engine.data.report import Options, Progress, Rejected, Report
-from engine.data.samples import save_arrays
+from engine.data.labels import read_labels
+from engine.data.report import Options, Progress, Rejected, Report, listed
+from engine.data.roles import SPLITS
+from engine.data.samples import describe_samples, save_splits
+
+Array = np.ndarray[Any, Any]
+_CHANNELS = (1, 3, 4)
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+_SPLIT = "|".join(SPLITS)
+_NAME = re.compile(rf"(?:({_SPLIT})_)?(?:(x|images)|(y|labels))(?:_({_SPLIT}))?", re.IGNORECASE)
+_PIECE_BYTES = 1 << 26
 
 
 def read_arrays(upload: Path, work: Path, report: Report, options: Options, progress: Progress) -> None:
     """Reads an ``.npz`` file into the folder ``work``. Raises Rejected."""
+    parts = _parts(upload, report)
+    xs, ys = [x for x, _ in parts.values()], [y for _, y in parts.values()]
+    for split, (x, y) in parts.items():
+        _check_pair(report, "" if len(parts) == 1 else f"_{split}", x, y)
+    if len({(x.shape[1:], y.shape[1:]) for x, y in parts.values()}) > 1:
+        raise Rejected(
+            report,
+            f"the splits differ in the shape of a sample: {', '.join(f'x_{s} {x.shape}, y_{s} {y.shape}' for s, (x, y) in parts.items())}",
+        )
+    n = sum(map(len, xs))
+    if n < 2:
+        raise Rejected(report, f"expected at least 2 samples, got {n}")
+    xs = [_channels_first(x, report if i == 0 else None) for i, x in enumerate(xs)]
+    _save(work / "x.npy", xs, report, progress)
+    splits = np.repeat(list(parts), [len(x) for x in xs]) if len(parts) > 1 else None
+    targets, chosen = read_labels(np.concatenate(ys), xs[0].shape, report)
+    save_splits(work, report, splits)
+    describe_samples(work, report, splits, progress)
+    targets.save(work, report, "y", chosen)
+
+
+def _parts(upload: Path, report: Report) -> dict[str, tuple[Array, Array]]:
+    """``x`` and ``y`` of each split, ``train`` first."""
+    with upload.open("rb") as file:
+        start = file.read(6)
+    if start == b"\x93NUMPY":
+        raise Rejected(report, "not an npz file but one array (.npy): save both with numpy.savez(file, x=x, y=y)")
+    if not zipfile.is_zipfile(upload):
+        raise Rejected(report, "not an npz file that can be read: it is no zip archive, or only a part of one")
+    with zipfile.ZipFile(upload) as archive:
+        members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+        places: dict[tuple[str, str], str] = {}
+        for name in members:
+            found = _NAME.fullmatch(name)
+            if found and not (found[1] and found[4]):
+                split = SPLITS[(found[1] or found[4] or "train").lower()]
+                places.setdefault((split, "x" if found[2] else "y"), name)
+        splits = [s for s in ("train", "val", "test") if (s, "x") in places or (s, "y") in places]
+        missing = [f"{a}_{s}" for s in splits for a in "xy" if (s, a) not in places]
+        named = {places.get(("train", a), "").lower() for a in "xy"}
+        if "train" not in splits or missing or (len(splits) == 1 and named not in ({"x", "y"}, {"images", "labels"})):
+            raise Rejected(
+                report,
+                f"expected arrays named x and y (of a file with splits x_train and y_train, beside x_val or x_test), got {', '.join(members) or 'none'}",
+            )
+        unused = [name for name in members if name not in places.values()]
+        if unused:
+            report.warnings.append(f"arrays that are not used: {listed(unused)}")
+        return {s: (_load(archive, members, places[s, "x"], report), _load(archive, members, places[s, "y"], report)) for s in splits}
+
+
+def _load(archive: zipfile.ZipFile, members: dict[str, str], name: str, report: Report) -> Array:
+    """One array, of which the header is looked at first. Raises Rejected."""
     try:
-        with np.load(upload, allow_pickle=False) as arrays:
-            missing = [n for n in ("x", "y") if n not in arrays.files]
-            if missing:
-                raise Rejected(report, f"expected arrays named x and y, got {', '.join(arrays.files) or 'none'}")
-            x, y = arrays["x"], arrays["y"]
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
-        if isinstance(error, Rejected):
-            raise
-        raise Rejected(report, f"not an npz file that can be read: {error}") from None
-    for name, a in (("x", x), ("y", y)):
-        if a.dtype.kind not in "fiub" or a.ndim < 1:
-            raise Rejected(report, f"{name} must be a numeric array with a first dimension of samples, got {a.dtype} of shape {a.shape}")
-    save_arrays(work, report, x[:, None] if x.ndim == 1 else x, y)
+        size = archive.getinfo(members[name]).file_size
+        with archive.open(members[name]) as file:
+            shape, dtype = _header(file)
+            if dtype.kind in "fiub" and file.tell() + math.prod(shape) * dtype.itemsize != size:
+                raise ValueError(f"an array of shape {shape} of {dtype} does not have {size} bytes")
+        if dtype.kind in "fiub":
+            with archive.open(members[name]) as file:
+                return np.lib.format.read_array(file, allow_pickle=False)
+    except (MemoryError, Rejected):
+        raise
+    except Exception as error:  # zlib, struct, tokenize ..: whatever damaged bytes bring about in three decoders
+        raise Rejected(report, f"not an npz file that can be read: array {name!r} is damaged ({error or type(error).__name__})") from None
+    raise Rejected(report, f"{name} must be a numeric array, got {_words(dtype)} in the npz file")
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file) if version == (1, 0) else np.lib.format.read_array_header_2_0(file)
+    return shape, dtype
+
+
+def _words(dtype: np.dtype[Any]) -> str:
+    """A dtype that cannot be trained on, and what to do."""
+    return {
+        "O": "Python objects (dtype=object): make rows of one length and save them as numbers",
+        "U": "text: number the classes 0, 1, ..", "S": "text: number the classes 0, 1, ..",
+        "c": "complex numbers: save the real and the imaginary part as two columns",
+        "M": "dates: save them as numbers", "m": "time spans: save them as numbers",
+    }.get(dtype.kind, f"{dtype}: save it as float32")  # fmt: skip
+
+
+def _check_pair(report: Report, suffix: str, x: Array, y: Array) -> None:
+    for name, a in ((f"x{suffix}", x), (f"y{suffix}", y)):
+        if a.ndim < 1:
+            raise Rejected(report, f"{name} must have a first dimension of samples, got a single number")
+        if len(a) and a.size == 0:
+            raise Rejected(report, f"{name} has no values: its shape is {a.shape}")
+        if a.dtype.kind == "f":
+            _check_range(report, name, a)
+    if len(x) != len(y):
+        raise Rejected(report, f"x{suffix} has {len(x)} rows, y{suffix} has {len(y)}: expected as many")
+
+
+def _pieces(a: Array) -> Iterator[tuple[int, Array]]:
+    step = max(1, _PIECE_BYTES // max(1, a[:1].nbytes))
+    for start in range(0, len(a), step):
+        yield start, a[start : start + step]
+
+
+def _check_range(report: Report, name: str, a: Array) -> None:
+    for start, piece in _pieces(a):
+        if not np.isfinite(piece).all():
+            raise Rejected(
+                report, f"{name} has NaN or infinite values, the first in row {start + int(np.argwhere(~np.isfinite(piece))[0][0])}"
+            )
+        if a.dtype.itemsize > 4 and np.abs(piece).max() > _FLOAT32_MAX:
+            at = np.argwhere(np.abs(piece) > _FLOAT32_MAX)[0]
+            raise Rejected(report, f"{name} has a number beyond float32 ({piece[tuple(at)]:.6g}) in row {start + int(at[0])}")
+
+
+def _channels_first(x: Array, report: Report | None) -> Array:
+    """``x`` with a second axis: images ``(N, H, W, C)`` of 1, 3 or 4 channels become ``(N, C, H, W)``.
+
+    Where both ends could be channels, or the maps are small, square images decide: ``(N, 16, 4, 4)`` are 16 maps of 4x4, ``(N, 4, 4, 1)`` one.
+    """
+    if x.ndim == 1:
+        return x[:, None]
+    if x.ndim < 4 or x.shape[-1] not in _CHANNELS:
+        return x
+    first, square_last, square_first = x.shape[1] in _CHANNELS, x.shape[1] == x.shape[2], x.shape[-2] == x.shape[-1]
+    if first and square_first == square_last and report is not None:
+        report.warnings.append(f"x of shape {x.shape} is taken to have its channels first: {x.shape[1]}")
+    if square_first or (first and not square_last):
+        return x
+    moved = np.moveaxis(x, -1, 1)
+    if report is not None:
+        report.converted.append(f"x has its channels last, {x.shape}: they were moved to the second axis, {moved.shape}")
+    return moved
+
+
+def _save(path: Path, xs: list[Array], report: Report, progress: Progress) -> None:
+    """Writes ``x.npy``: pixels as bytes, all else as float32, and tells of it."""
+    dtype, top = xs[0].dtype, max(int(x.max()) for x in xs) if xs[0].dtype.kind in "iub" else 0
+    shape = (sum(map(len, xs)), *xs[0].shape[1:])
+    pixels = all(x.dtype == np.uint8 for x in xs) and xs[0].ndim > 2 and top > 1
+    if pixels:
+        report.scale = 255.0
+        report.converted.append("x is uint8 with more than two axes: pixels, divided by 255 when they are read")
+    elif dtype != np.float32:
+        report.converted.append(
+            f"x: {'' if dtype.isnative else 'big-endian '}{dtype.name} became float32"
+            + (", values as they are" if dtype == np.uint8 else "")
+        )
+    if len(shape) == 3 and pixels:
+        report.warnings.append(f"x has no axis of channels, {shape}: convolutions of images take (N, 1, {shape[1]}, {shape[2]})")
+    out = np.lib.format.open_memmap(path, "w+", np.uint8 if pixels else np.float32, shape)
+    at, inexact, whole = 0, False, True
+    for x in xs:
+        for start, piece in _pieces(x):
+            out[at + start : at + start + len(piece)] = piece
+            if piece.dtype.kind in "iu" and piece.dtype.itemsize > 2:
+                inexact = inexact or bool((piece.astype(np.float32).astype(np.float64) != piece).any())
+            whole = whole and len(shape) > 3 and not pixels and bool(((piece == np.floor(piece)) & (piece >= 0)).all())
+            progress(at + start, 2 * shape[0])
+        at += len(x)
+    if inexact:
+        report.warnings.append("x has whole numbers beyond 2**24 = 16777216, which float32 rounds")
+    if whole and 1 < out.max() <= 255:
+        report.warnings.append(
+            f"x looks like pixels from 0 to 255, but is {dtype.name}: it was not scaled; save it as uint8 to have it divided by 255"
+        )
+    out.flush()

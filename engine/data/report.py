@@ -15,6 +15,7 @@ class Report:
 
     Sizes: ``shape`` is one sample's, None where images differ in size; then ``sizes`` has the smallest and largest ``[height, width]`` there
     are, ``{"min": [8, 8], "max": [32, 40]}`` (each axis by itself). ``mean`` and ``std`` are for each channel or column, of the numbers that training sees.
+    ``scale``: what stored samples are divided by when they are read, 255 for pixels.
 
     Recognised: ``layout`` names how the upload was read. ``splits`` counts the samples of each split where the upload has its own
     (``train``, ``val``, ``test``). ``target`` says what is predicted: ``{"name", "chosen", "kinds"}``, where ``kinds`` are the readings that a
@@ -39,6 +40,7 @@ class Report:
     sizes: dict[str, list[int]] | None = None
     mean: list[float] | None = None
     std: list[float] | None = None
+    scale: float | None = None
     duplicates: dict[str, Any] | None = None
     converted: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -70,6 +72,11 @@ class Options:
 
     layout: str | None = None
     target: str | None = None
+
+
+def listed(names: list[str]) -> str:
+    """The first ten of some names, for a sentence."""
+    return ", ".join(map(repr, names[:10])) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
 Progress = Callable[[int, int], None]

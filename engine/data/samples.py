@@ -1,29 +1,80 @@
-"""Samples and targets that are arrays, on their way to disk."""
+"""What is said of samples that are arrays: mean and standard deviation as training sees them, those that stand there twice, the splits."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from engine.data.report import Rejected, Report
+from engine.data.report import Progress, Report
+
+_PIECE_BYTES = 1 << 24
+_MAX_GROUPS = 20
+Splits = np.ndarray[Any, Any] | None
 
 
-def save_arrays(work: Path, report: Report, x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> None:
-    """Writes ``x.npy`` and ``y.npy`` and describes them in the report. Raises Rejected for arrays that do not go together."""
-    if len(x) != len(y):
-        raise Rejected(report, f"x has {len(x)} rows, y has {len(y)}: expected as many")
-    if len(x) < 2:
-        raise Rejected(report, f"expected at least 2 samples, got {len(x)}")
-    for name, a in (("x", x), ("y", y)):
-        if a.dtype.kind == "f" and not np.isfinite(a).all():
-            raise Rejected(report, f"{name} has NaN or infinite values, the first in row {int(np.argwhere(~np.isfinite(a))[0][0])}")
-    np.save(work / "x.npy", x if x.dtype == np.uint8 else x.astype(np.float32))
-    np.save(work / "y.npy", y.astype(np.int64) if y.dtype.kind in "iub" else y.astype(np.float32))
+class Moments:
+    """Mean and standard deviation along the first axis of arrays ``(n, C)`` that come piece by piece."""
+
+    def __init__(self) -> None:
+        self.n, self.mean, self._squares = 0, np.zeros(1), np.zeros(1)
+
+    def add(self, piece: np.ndarray[Any, Any]) -> None:
+        n, mean = len(piece), piece.mean(axis=0, dtype=np.float64)
+        away = mean - self.mean
+        total = self.n + n
+        self._squares = self._squares + np.square(piece - mean).sum(axis=0, dtype=np.float64) + away**2 * self.n * n / total
+        self.mean = self.mean + away * n / total
+        self.n = total
+
+    def rounded(self, scale: float = 1.0) -> tuple[list[float], list[float]]:
+        """Six digits of both, of numbers divided by ``scale``."""
+        std = np.sqrt(self._squares / max(1, self.n))
+        return [float(f"{v / scale:.6g}") for v in self.mean], [float(f"{v / scale:.6g}") for v in std]
+
+
+def by_channel(piece: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Samples ``(n, C, ..)`` as rows of what is described by itself: columns of a table, channels of images; else one number."""
+    if piece.ndim == 2:
+        return piece
+    return np.moveaxis(piece, 1, -1).reshape(-1, piece.shape[1]) if piece.ndim > 3 else piece.reshape(-1, 1)
+
+
+def describe_samples(work: Path, report: Report, splits: Splits, progress: Progress = lambda done, total: None) -> None:
+    """Reads ``x.npy`` once more and describes it: size, shape, mean and standard deviation, samples that stand there twice."""
+    x = np.load(work / "x.npy", mmap_mode="r")
     report.samples, report.shape = len(x), list(x.shape[1:])
-    if report.classes is None and y.dtype.kind in "iub" and y.ndim == 1 and int(y.min()) >= 0 and int(y.max()) < 100_000:
-        report.classes = [str(i) for i in range(int(y.max()) + 1)]
-    if report.classes is not None:
-        counts = np.bincount(y.astype(np.int64), minlength=len(report.classes))
-        report.counts = {name: int(n) for name, n in zip(report.classes, counts, strict=True)}
+    moments, hashes = Moments(), []
+    size = x[0].nbytes
+    step = max(1, _PIECE_BYTES // size)
+    for start in range(0, len(x), step):
+        piece = np.ascontiguousarray(x[start : start + step])
+        moments.add(by_channel(piece))
+        data = piece.tobytes()
+        hashes += [hash(data[at : at + size]) for at in range(0, len(data), size)]
+        progress(start + step, len(x) + step)
+    report.mean, report.std = moments.rounded(report.scale or 1.0)
+    describe_duplicates(report, hashes, splits)
+
+
+def describe_duplicates(report: Report, hashes: list[int], splits: Splits) -> None:
+    """``duplicates``: how many samples are ``exact`` copies of an earlier one, ``groups`` of their numbers (the first 20), and how many groups are in two splits."""
+    groups: dict[int, list[int]] = defaultdict(list)
+    for i, key in enumerate(hashes):
+        groups[key].append(i)
+    repeated = [group for group in groups.values() if len(group) > 1]
+    report.duplicates = {"exact": sum(len(g) - 1 for g in repeated), "groups": repeated[:_MAX_GROUPS]}
+    if splits is not None:
+        leaks = sum(len({splits[i] for i in group}) > 1 for group in repeated)
+        report.duplicates["across_splits"] = leaks
+        if leaks:
+            report.warnings.append(f"{leaks} sample(s) stand in two splits: what is measured on one that was trained on says too much")
+
+
+def save_splits(work: Path, report: Report, splits: Splits) -> None:
+    """Writes the name of each sample's split and counts them."""
+    if splits is not None:
+        np.save(work / "split.npy", splits)
+        report.splits = {name: int((splits == name).sum()) for name in ("train", "val", "test") if (splits == name).any()}

@@ -36,6 +36,8 @@ class Source:
         self._caches: dict[str, PixelCache | None] = {}
         if (folder / "x.npy").exists():
             self.arrays = np.load(folder / "x.npy", mmap_mode="r").view(np.ndarray)  # indexing a memmap costs more
+            pixels = self.arrays.dtype == np.uint8  # all that was stored as bytes before reports had a scale
+            self._scale = self.report.scale or (255.0 if pixels else None)
         else:
             listed = json.loads((folder / "files.json").read_text())
             self._mode, self._files = listed["mode"], [folder / "files" / n for n in listed["names"]]
@@ -52,11 +54,23 @@ class Source:
         return {str(name): np.flatnonzero(names == name) for name in np.unique(names)}
 
     def targets_as(self, kind: Kind) -> np.ndarray[Any, Any] | None:
-        """The targets as a loss wants them; None where they cannot be read so."""
+        """The targets as a loss wants them; None where they cannot be read so.
+
+        Numbers of whole-number targets: ``y_numbers.npy`` where the upload's reader wrote it, two classes as 0 and 1 of shape ``(N, 1)``,
+        and arrays of several whole numbers a sample (several labels, tokens, maps) as they are.
+        """
+        whole = self.targets.dtype.kind == "i"
+        if kind == "classes":
+            return self.targets if whole else None
         other = self._folder / "y_numbers.npy"
-        if kind == "numbers" and other.exists():
+        if other.exists():
             return np.load(other)
-        return self.targets if (self.targets.dtype.kind == "i") is (kind == "classes") else None
+        if not whole:
+            return self.targets if self.targets.ndim > 1 else self.targets[:, None]
+        if self.targets.ndim > 1:
+            return self.targets.astype(np.float32)
+        classes = self.report.classes
+        return self.targets.astype(np.float32)[:, None] if classes is not None and len(classes) == 2 else None
 
     @property
     def is_image(self) -> bool:
@@ -77,8 +91,8 @@ class Source:
         if self.arrays is not None and pipeline.is_empty:
             rows = self.arrays[indices]
             numbers = copied(rows, np.float32)
-            if rows.dtype == np.uint8:
-                numbers /= np.float32(255)
+            if self._scale:
+                numbers /= np.float32(self._scale)
             return Tensor._wrap(numbers)
         compiled = pipeline.compiled(draws is not None, shape[0]) if self.is_image else None
         if compiled is not None:

@@ -1,67 +1,174 @@
-"""Tables: a header line, then numbers, in a CSV file."""
+"""Tables: CSV files and their kin, read in two passes, so that memory holds some thousand rows of text and no more."""
 
 from __future__ import annotations
 
 import csv
-import math
+import json
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from engine.data.report import Options, Progress, Rejected, Report
-from engine.data.samples import save_arrays
+from engine.data.columns import Column, Floats
+from engine.data.dialect import Dialect, NotATable, Row, recognise
+from engine.data.encoding import read_target, save_features
+from engine.data.profile import Profile, ambiguous_dates, decide, mixed
+from engine.data.report import MAX_LISTED, Options, Progress, Rejected, Report
+from engine.data.roles import SPLITS, NoTarget, choose_target, mark_rows, unique_names
+
+MAX_REFUSED_SHARE = 0.05
+"""More refused rows than this mean that the table was misread, so that all of it is rejected."""
+_ROWS = 8192
+_CELLS = "cells.f8"
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def read_table(upload: Path, work: Path, report: Report, options: Options, progress: Progress) -> None:
-    """A header line, then numbers; the last column, or the one named target, label, class or y, is the target.
-
-    Raises Rejected.
-    """
+    """Reads a table into ``x.npy``, ``y.npy`` and the file ``columns.json``, which says how to encode another row. Raises Rejected."""
     try:
-        with upload.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.reader(file)
-            header = next(rows, None)
-            if not header or len(header) < 2:
-                raise Rejected(report, "expected a header line with at least two columns")
-            at = next((i for i, n in enumerate(header) if n.strip().lower() in ("target", "label", "class", "y")), len(header) - 1)
-            features, targets = [], []
-            for row in rows:
-                if not row:
-                    continue
-                problem = _csv_fault(row, header, at)
-                if problem:
-                    report.refuse(f"line {rows.line_num}", problem)
-                    continue
-                targets.append(row[at].strip())
-                features.append([float(v) for i, v in enumerate(row) if i != at])
-    except (UnicodeDecodeError, csv.Error) as error:
+        dialect = recognise(upload)
+        _Table(upload, work, report, dialect, progress).read(options.target)
+    except NotATable as error:
+        raise Rejected(report, str(error)) from None
+    except (UnicodeError, csv.Error) as error:
         raise Rejected(report, f"not a CSV file in UTF-8: {error}") from None
-    if report.refused_count:
-        raise Rejected(report, f"{report.refused_count} line(s) could not be read")
-    numbers = [_number(t) for t in targets]
-    if any(n is None for n in numbers):
-        report.classes = sorted(set(targets))
-        labels = {name: i for i, name in enumerate(report.classes)}
-        y: np.ndarray[Any, Any] = np.array([labels[t] for t in targets], np.int64)
-    else:
-        y = np.array(numbers, np.float64)
-        y = y.astype(np.int64) if all(t.lstrip("+-").isdigit() for t in targets) else y[:, None]
-    save_arrays(work, report, np.array(features, np.float32).reshape(len(features), len(header) - 1), y)
+    except NoTarget as error:
+        raise Rejected(report, str(error)) from None
 
 
-def _csv_fault(row: list[str], header: list[str], at: int) -> str | None:
-    if len(row) != len(header):
-        return f"{len(row)} columns, expected {len(header)}"
-    for i, value in enumerate(row):
-        if i != at and _number(value) is None:
-            return f"column {header[i]!r}: expected a number, got {value!r:.60}"
-    return None
+class _Table:
+    def __init__(self, upload: Path, work: Path, report: Report, dialect: Dialect, progress: Progress) -> None:
+        self.upload, self.work, self.report, self.dialect, self.progress = upload, work, report, dialect, progress
+        self.names, said = unique_names(dialect.names)
+        report.layout = f"table: {len(self.names)} columns, {'with' if dialect.header else 'without'} a header line"
+        report.converted += dialect.said
+        report.warnings += said
+        self.lines = np.empty(0, np.int64)
 
+    def read(self, wanted: str | None) -> None:
+        columns = self._columns()
+        raw = self._values(columns)
+        if len(raw) < 2:
+            self._reject_if_misread(0)
+            raise Rejected(self.report, f"expected at least 2 samples, got {len(raw)} rows below the header line")
+        given = self.dialect.names
+        self.report.warnings += mark_rows(columns, given, self.dialect.header, raw, self.report.refused_count)
+        at, chosen = choose_target(columns, given, wanted)
+        columns[at].role = "target"
+        if columns[at].type == "text":
+            raise NoTarget(f"column {columns[at].name!r} has too many different texts to be the target: name another one with ?target=NAME")
+        raw = self._with_target(raw, columns[at], at)
+        targets = read_target(columns[at], raw[:, at], self.report)
+        splits = self._splits(columns, raw)
+        save_features(self.work, self.report, columns, raw, splits, self.progress)
+        targets.save(self.work, self.report, columns[at].name, chosen)
+        del raw
+        (self.work / _CELLS).unlink(missing_ok=True)
+        (self.work / "columns.json").write_text(json.dumps([c.saved() for c in columns]))
+        self.report.columns = [c.described() for c in columns[:MAX_LISTED]]
 
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+    def _pieces(self) -> Iterator[list[Row]]:
+        rows = self.dialect.rows(self.upload)
+        while piece := list(islice(rows, _ROWS)):
+            yield piece
+
+    def _columns(self) -> list[Column]:
+        """The first pass: what the columns are."""
+        profiles = self._profiled(frozenset())
+        commas = any(p.needs_commas for p in profiles)
+        careful = frozenset(i for i, p in enumerate(profiles) if p.unseen and (p.is_text or (commas and p.may_be_grouped)))
+        if careful:  # plain numbers at first, which turn out to be categories, or 1.250 beside 1.250,50
+            again = self._profiled(careful)
+            profiles = [again[i] if i in careful else p for i, p in enumerate(profiles)]
+        columns = [decide(name, p, commas, self.dialect.delimiter) for name, p in zip(self.names, profiles, strict=True)]
+        for column, profile in zip(columns, profiles):
+            if ambiguous_dates(column, profile):
+                self.report.warnings.append(
+                    f"the dates of column {column.name!r} can be read in two ways; read as {column.reading}: write them as 2024-12-31 to be sure"
+                )
+            if n := mixed(column, profile):
+                self.report.warnings.append(
+                    f"{n} of {profile.present} values of column {column.name!r} are numbers, but not all: taken as categories"
+                )
+        return columns
+
+    def _profiled(self, careful: frozenset[int]) -> list[Profile]:
+        profiles = [Profile(i in careful) for i in range(len(self.names))]
+        total, done = 0, 0
+        for piece in self._pieces():
+            size = sum(len(c) for _, row in piece[:100] for c in row) * len(piece) / min(100, len(piece)) + len(piece) * len(profiles)
+            total, done = self.upload.stat().st_size, done + int(size)
+            self.progress(min(done, total), 3 * total)
+            rows = [row for _, row in piece if len(row) == len(profiles)]
+            for profile, cells in zip(profiles, zip(*rows)):
+                if not careful or profile.careful:
+                    profile.add(cells)
+        self._rows = sum(p.total for p in profiles[:1])
+        return profiles
+
+    def _values(self, columns: list[Column]) -> Floats:
+        """The second pass: the numbers of all cells ``(rows, columns)``, in a file; rows that do not fit are refused."""
+        readers = [c.reader() for c in columns]
+        lines: list[np.ndarray[Any, np.dtype[np.int64]]] = []
+        seen, raw = 0, self.work / _CELLS
+        with raw.open("wb") as file:
+            for piece in self._pieces():
+                numbered = self._of_one_width(piece, seen)
+                seen += len(piece)
+                self.progress(self._rows + 2 * seen, 3 * max(self._rows, seen))
+                if not numbered:
+                    continue
+                cells = list(zip(*(row for _, _, row in numbered)))
+                values = np.stack([c.read(cells[i], readers[i]) for i, c in enumerate(columns)], axis=1)
+                good = ~((np.abs(values) > _FLOAT32_MAX).any(axis=1))
+                for i in np.flatnonzero(~good):
+                    self._refuse(columns, values[i], *numbered[i])
+                file.write(np.ascontiguousarray(values[good]).tobytes())
+                lines.append(np.array([line for line, _, _ in numbered], np.int64)[good])
+        self.lines = np.concatenate(lines) if lines else self.lines
+        self._reject_if_misread(len(self.lines))
+        shape = (len(self.lines), len(columns))
+        return np.memmap(raw, np.float64, "r", shape=shape).view(np.ndarray) if shape[0] else np.empty(shape)
+
+    def _of_one_width(self, piece: list[Row], before: int) -> list[tuple[int, int, list[str]]]:
+        """The rows with one cell a column, with line and number; the others are refused."""
+        width = len(self.names)
+        for line, row in piece:
+            if len(row) != width:
+                self.report.refuse(f"line {line}", f"{len(row)} columns, expected {width}")
+        return [(line, before + i, row) for i, (line, row) in enumerate(piece) if len(row) == width]
+
+    def _refuse(self, columns: list[Column], values: Floats, line: int, number: int, row: Sequence[str]) -> None:
+        at = int(np.argmax(np.abs(values) > _FLOAT32_MAX))
+        column, cell = columns[at], row[at]
+        if np.isfinite(values[at]):
+            self.report.refuse(f"line {line}", f"column {column.name!r}: {cell.strip()} is beyond float32 (row {number}, counted from 0)")
+        else:
+            expected = column.type if column.reading in (None, "number") else f"{column.type} ({column.reading})"
+            self.report.refuse(f"line {line}", f"column {column.name!r}: expected a {expected} as in most of the rows, got {cell!r:.60}")
+
+    def _reject_if_misread(self, kept: int) -> None:
+        refused = self.report.refused_count
+        if refused > MAX_REFUSED_SHARE * (kept + refused):
+            first = self.report.refused[0]
+            raise Rejected(self.report, f"{refused} line(s) could not be read, the first: {first['file']}: {first['reason']}")
+
+    def _with_target(self, raw: Floats, column: Column, at: int) -> Floats:
+        """The rows that have a target; the others are refused."""
+        absent = np.isnan(raw[:, at])
+        if not absent.any():
+            return raw
+        for line in self.lines[absent]:
+            self.report.refuse(f"line {line}", f"column {column.name!r}: the target is missing")
+        self._reject_if_misread(int((~absent).sum()))
+        column.done.append(f"{int(absent.sum())} row(s) without a target were left out")
+        return np.ascontiguousarray(raw[~absent])
+
+    def _splits(self, columns: list[Column], raw: Floats) -> np.ndarray[Any, Any] | None:
+        """The name of each row's split, where a column says it."""
+        at = next((i for i, c in enumerate(columns) if c.role == "split"), None)
+        if at is None:
+            return None
+        return np.array([SPLITS[name.lower()] for name in columns[at].categories])[raw[:, at].astype(np.int64)]

@@ -7,7 +7,7 @@ import re
 import secrets
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -20,7 +20,7 @@ from worker import datasets
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 Format = Literal["imagefolder", "npz", "csv"]
-_BY_SUFFIX: dict[str, Format] = {".zip": "imagefolder", ".npz": "npz", ".csv": "csv"}
+_BY_SUFFIX: dict[str, Format] = {".zip": "imagefolder", ".npz": "npz", ".csv": "csv", ".tsv": "csv"}
 _CHUNK = 1 << 20
 MAX_UPLOAD_BYTES = 64 << 30
 
@@ -98,7 +98,8 @@ _UPLOAD_BODY = {
         "required": True,
         "description": "The file itself, not a form.",
         "content": {
-            t: {"schema": {"type": "string", "format": "binary"}} for t in ("application/zip", "application/octet-stream", "text/csv")
+            t: {"schema": {"type": "string", "format": "binary"}}
+            for t in ("application/zip", "application/octet-stream", "text/csv", "text/tab-separated-values")
         },
     }
 }
@@ -107,7 +108,7 @@ _UPLOAD_BODY = {
 @router.post("", status_code=201, openapi_extra=_UPLOAD_BODY, summary="Upload a dataset")
 async def upload(
     request: Request, response: Response, held: Held, caller: Caller, name: Annotated[str, Query(max_length=200, examples=["digits.zip"])] = "",
-    format: Annotated[Format | None, Query(description="Left out: by the name's ending (.zip, .npz, .csv).")] = None,
+    format: Annotated[Format | None, Query(description="Left out: by the name's ending (.zip, .npz, .csv, .tsv).")] = None,
     target: Annotated[str | None, Query(max_length=1000, description="The column of a table to predict; left out: the one named target, label, class or y if there is just one, else the last.")] = None,
     layout: Annotated[str | None, Query(max_length=40, description="How an archive of images is laid out; left out: as it is recognised.")] = None,
 ) -> dict[str, Any]:  # fmt: skip
@@ -120,7 +121,7 @@ async def upload(
     if form is None:
         raise ProblemError(
             422,
-            f"the format is missing: expected ?format= as one of {', '.join(_BY_SUFFIX.values())}, or a ?name= that ends in {', '.join(_BY_SUFFIX)}",
+            f"the format is missing: expected ?format= as one of {', '.join(get_args(Format))}, or a ?name= that ends in {', '.join(_BY_SUFFIX)}",
         )
     body = _Upload(held.place.data / "uploads")
     content = await body.receive(request)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Header, Query, Response
 
 from engine.check import check_targets
-from engine.data import open_source
+from engine.data import Report, open_source
 from engine.data.source import sample_shape
 from engine.spec import Problem, SpecError, check, json_schema, resolve_layers, summarize, variants
 from server.dependencies import Body, Caller, Held, Services
@@ -117,8 +117,8 @@ def _dataset(held: Services, spec: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def _checked(held: Services, body: Any) -> tuple[dict[str, Any], tuple[int, ...], list[Any]]:
-    """A spec checked against its dataset: resolved, with the shape of a sample and every variant's summary."""
+def _checked(held: Services, body: Any) -> tuple[dict[str, Any], tuple[int, ...], list[Any], Report]:
+    """A spec checked against its dataset: resolved, with the shape of a sample, every variant's summary, and the dataset's report."""
     spec = check(body)
     record = _dataset(held, spec)
     try:
@@ -126,7 +126,7 @@ def _checked(held: Services, body: Any) -> tuple[dict[str, Any], tuple[int, ...]
     except FileNotFoundError:
         raise ProblemError(409, f"the files of dataset {record['id']} are not on this server's storage") from None
     shape = sample_shape(source, spec)
-    return spec, shape, check_targets(spec, source, shape)
+    return spec, shape, check_targets(spec, source, shape), source.report
 
 
 @router.get("/schema", summary="JSON Schema of the spec")
@@ -144,17 +144,18 @@ def validate(
         Query(pattern=r"^\d+(x\d+)*$", examples=["1x8x8"], description="The shape of a sample, where the spec names no dataset."),
     ] = None,
 ) -> dict[str, Any]:
-    """The spec with every default and every size filled in, the per-layer table, and what training takes."""
+    """The spec with every default and every size filled in, the per-layer table, what training takes, and what the dataset's report says was converted or is odd."""
     if input is not None:
-        spec, shape = check(body), tuple(int(n) for n in input.split("x"))
+        spec, shape, told = check(body), tuple(int(n) for n in input.split("x")), list[str]()
         summaries = [summarize(s, shape) for _, s in variants(spec)]
     else:
-        spec, shape, summaries = _checked(held, body)
+        spec, shape, summaries, report = _checked(held, body)
+        told = [*report.converted, *report.warnings]
     memory = max((w["memory_bytes"] for w in station.live(held.redis) if w["queue"] != doorbell.DATA), default=0)
     resolved = {**spec, "model": resolve_layers(spec, shape)}
     return {
         "spec": resolved, "input": list(shape), **summaries[0].as_dict(), "worker_memory_bytes": memory,
-        "largest_batch": min(s.largest_batch(memory) for s in summaries) if memory else None,
+        "largest_batch": min(s.largest_batch(memory) for s in summaries) if memory else None, "dataset_notes": told,
     }  # fmt: skip
 
 
@@ -164,7 +165,7 @@ def submit(
     idempotency_key: Annotated[str | None, Header(max_length=200, description="The same key within 24 h is the same job.")] = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Checks the spec against its dataset and queues the job. Everything that is wrong comes back at once, as 422."""
-    spec, _, _ = _checked(held, body)
+    spec, *_ = _checked(held, body)
     device = spec["device"]
     if device == "auto":
         device = doorbell.CUDA if any(w["queue"] == doorbell.CUDA for w in station.live(held.redis)) else doorbell.CPU

@@ -1,0 +1,191 @@
+"""How a table is written: its encoding, the delimiter, and whether its first line names the columns."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from engine.data.cells import CLOCK, COMMA, DATES, MISSING, POINT, is_missing, readings
+
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
+_SAMPLE_ROWS = 200
+_SAMPLE_CHARS = 1 << 20
+_TYPED = frozenset((POINT, COMMA, CLOCK, *DATES))
+csv.field_size_limit(1 << 24)
+
+Row = tuple[int, list[str]]
+"""The line on which a row ends, and its cells."""
+
+
+class NotATable(ValueError):
+    """A file that cannot be read as a table."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a table is written.
+
+    ``skipped`` lines stand above the table. ``names`` are the columns' as they are written, empty ones too; ``header`` says whether the file has them, else they are all
+    empty. ``said`` tells in sentences what is not as usual.
+    """
+
+    encoding: str
+    delimiter: str
+    skipped: int
+    header: bool
+    names: list[str]
+    said: list[str]
+
+    def rows(self, path: Path) -> Iterator[Row]:
+        """The rows below the header, each with one cell a column where it can: empty cells at the end are cut off. Blank lines are left out."""
+        width = len(self.names)
+        for line, row in islice(_rows(path, self.encoding, self.delimiter), self.skipped + self.header, None):
+            while len(row) > width and not row[-1].strip():
+                row.pop()
+            yield line, row
+
+
+def _rows(path: Path, encoding: str, delimiter: str) -> Iterator[Row]:
+    with path.open(newline="", encoding=encoding) as file:
+        hint = file.readline(7).lower().startswith("sep=")  # Excel's line for itself, "sep=;"
+        if not hint:
+            file.seek(0)
+        table = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
+        for row in table:
+            if any(row) and (row[0].strip() or any(c.strip() for c in row)):
+                yield table.line_num + hint, row
+
+
+def recognise(path: Path) -> Dialect:
+    """How the table in a file is written. Raises NotATable, UnicodeDecodeError and csv.Error."""
+    encoding, said = _encoding(path)
+    with path.open(newline="", encoding=encoding) as file:
+        sample = file.read(_SAMPLE_CHARS)
+    if not sample.strip():
+        raise NotATable("expected a header line with at least two columns, got an empty file")
+    delimiter = _delimiter(sample)
+    rows = [row for _, row in islice(_rows(path, encoding, delimiter), _SAMPLE_ROWS)]
+    width = _usual(map(_width, rows[1:] or rows))
+    skipped = 0
+    while len(rows) - skipped > 2 and width > 1 and _width(rows[skipped]) == 1 and _width(rows[skipped + 1]) in (1, width):
+        said.append(f"left out above the table: {rows[skipped][0].strip()[:80]!r}")
+        skipped += 1
+    names, *below = rows[skipped:]
+    header = _is_header(names, below)
+    if max(width, len(names)) < 2:
+        raise NotATable("expected a header line with at least two columns, got one column")
+    if delimiter != ",":
+        said.append(f"cells are parted by a {DELIMITERS[delimiter]}")
+    if not header:
+        width = _usual(map(len, rows[skipped:]))
+        said.append(f"no header line: the first line is a row like the others; the columns are named column_1 to column_{width}")
+        return Dialect(encoding, delimiter, skipped, False, [""] * width, said)
+    names = [n.strip() for n in names]
+    if names[0].startswith("#"):  # as NumPy's savetxt comments its header
+        names[0] = names[0][1:].strip()
+    if len(names) == width - 1 and below:
+        names.insert(0, "")  # R leaves the name of the row names out
+    return Dialect(encoding, delimiter, skipped, True, names, said)
+
+
+def _usual(widths: Iterable[int]) -> int:
+    return Counter(widths).most_common(1)[0][0]
+
+
+def _width(row: list[str]) -> int:
+    """The number of cells up to the last that is not empty."""
+    return next((i for i in range(len(row), 0, -1) if row[i - 1].strip()), 0)
+
+
+def _encoding(path: Path) -> tuple[str, list[str]]:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as file:
+        start = file.read(4)
+        for mark, name in _MARKS:
+            if start.startswith(mark):
+                return name, [] if name == "utf-8-sig" else [f"decoded from {name.upper()}"]
+        if start.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+            raise NotATable("this is an Excel workbook or an archive, not a CSV file: save the sheet as CSV")
+        file.seek(0)
+        at = 0
+        utf8 = True
+        while piece := file.read(1 << 20):
+            if b"\0" in piece:
+                raise NotATable(f"not a CSV file in UTF-8: byte {at + piece.index(0)} is zero")
+            if utf8:
+                try:
+                    decoder.decode(piece)
+                except UnicodeDecodeError as error:
+                    utf8, wrong, offset = False, error.object[error.start], at + error.start
+            at += len(piece)
+    if utf8:
+        return "utf-8", []
+    return "cp1252" if _decodes(path, "cp1252") else "latin-1", [f"not UTF-8 (byte {offset} is 0x{wrong:02X}): decoded as Windows-1252"]
+
+
+def _decodes(path: Path, encoding: str) -> bool:
+    try:
+        with path.open(encoding=encoding) as file:
+            while file.read(1 << 20):
+                pass
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _delimiter(sample: str) -> str:
+    first = sample.lstrip("\ufeff").splitlines()[0]
+    if first.lower().startswith("sep=") and first[4:5] in DELIMITERS:
+        return first[4]
+    return max(DELIMITERS, key=lambda d: _fitness(sample, d))
+
+
+def _fitness(sample: str, delimiter: str) -> tuple[float, int]:
+    """How well a delimiter explains a sample: rows of one width, of cells that are values or at least hold no other delimiter; then by width."""
+    table = csv.reader(sample.splitlines(keepends=True), delimiter=delimiter, skipinitialspace=True)
+    try:
+        rows = [row for row in islice(table, _SAMPLE_ROWS) if any(c.strip() for c in row)]
+    except csv.Error:
+        return 0.0, 0
+    width = _usual(map(len, rows)) if rows else 0
+    if width < 2:
+        return 0.0, 0
+    same = sum(len(row) == width for row in rows) / len(rows)
+    cells = [cell for row in rows for cell in row]
+    others = "".join(d for d in DELIMITERS if d != delimiter)
+    clean = sum(not any(d in cell for d in others) or bool(readings(cell)) for cell in cells) / len(cells)
+    return round(same + clean, 2), width
+
+
+def _is_header(first: list[str], below: list[list[str]]) -> bool:
+    """Whether the first line names columns: it is unlike the rows below where these are numbers or dates, or its words are none of theirs.
+
+    A line whose cells are all like those below is data.
+    """
+    if not below:
+        return not any(_TYPED & readings(cell) for cell in first)
+    alike, novel = False, False
+    for i, cell in enumerate(first):
+        column = [row[i] for row in below if i < len(row) and not is_missing(row[i])]
+        typed = sum(bool(_TYPED & readings(c)) for c in column)
+        if is_missing(cell) or not column:
+            continue
+        if typed >= max(1, 0.8 * len(column)):
+            if not _TYPED & readings(cell):
+                return True
+            alike = True
+        elif cell.strip() not in (values := {c.strip() for c in column}):
+            novel = novel or len(values) <= len(column) / 2
+        elif len(values) <= len(column) / 2:
+            return False
+    names = [cell.strip() for cell in first]
+    distinct = len(set(names)) == len(names)
+    if alike:
+        return novel and distinct and all(MISSING not in readings(n) and (not _TYPED & readings(n) or n.isdigit()) for n in names)
+    return distinct and all(name not in {row[i].strip() for row in below if i < len(row)} for i, name in enumerate(names))
