@@ -55,26 +55,35 @@ def _parts(upload: Path, report: Report) -> dict[str, tuple[Array, Array]]:
         raise Rejected(report, "not an npz file but one array (.npy): save both with numpy.savez(file, x=x, y=y)")
     if not zipfile.is_zipfile(upload):
         raise Rejected(report, "not an npz file that can be read: it is no zip archive, or only a part of one")
-    with zipfile.ZipFile(upload) as archive:
+    try:
+        archive = zipfile.ZipFile(upload)
+    except Exception as error:  # whatever damaged bytes bring about
+        raise Rejected(report, f"not an npz file that can be read: {error or type(error).__name__}") from None
+    with archive:
         members = {name.removesuffix(".npy"): name for name in archive.namelist()}
-        places: dict[tuple[str, str], str] = {}
-        for name in members:
-            found = _NAME.fullmatch(name)
-            if found and not (found[1] and found[4]):
-                split = SPLITS[(found[1] or found[4] or "train").lower()]
-                places.setdefault((split, "x" if found[2] else "y"), name)
-        splits = [s for s in ("train", "val", "test") if (s, "x") in places or (s, "y") in places]
-        missing = [f"{a}_{s}" for s in splits for a in "xy" if (s, a) not in places]
-        named = {places.get(("train", a), "").lower() for a in "xy"}
-        if "train" not in splits or missing or (len(splits) == 1 and named not in ({"x", "y"}, {"images", "labels"})):
-            raise Rejected(
-                report,
-                f"expected arrays named x and y (of a file with splits x_train and y_train, beside x_val or x_test), got {', '.join(members) or 'none'}",
-            )
-        unused = [name for name in members if name not in places.values()]
-        if unused:
-            report.warnings.append(f"arrays that are not used: {listed(unused)}")
-        return {s: (_load(archive, members, places[s, "x"], report), _load(archive, members, places[s, "y"], report)) for s in splits}
+        places = _places(list(members), report)
+        return {s: (_load(archive, members, x, report), _load(archive, members, y, report)) for s, (x, y) in places.items()}
+
+
+def _places(names: list[str], report: Report) -> dict[str, tuple[str, str]]:
+    """The names of ``x`` and ``y`` of each split. Raises Rejected where one is missing."""
+    places: dict[tuple[str, str], str] = {}
+    for name in names:
+        found = _NAME.fullmatch(name)
+        if found and not (found[1] and found[4]):
+            split = SPLITS[(found[1] or found[4] or "train").lower()]
+            places.setdefault((split, "x" if found[2] else "y"), name)
+    splits = [s for s in ("train", "val", "test") if (s, "x") in places or (s, "y") in places]
+    complete = "train" in splits and all((s, a) in places for s in splits for a in "xy")
+    if not complete or (len(splits) == 1 and "_" in places["train", "x"] + places["train", "y"]):
+        raise Rejected(
+            report,
+            f"expected arrays named x and y (of a file with splits x_train and y_train, beside x_val or x_test), got {', '.join(names) or 'none'}",
+        )
+    unused = [name for name in names if name not in places.values()]
+    if unused:
+        report.warnings.append(f"arrays that are not used: {listed(unused)}")
+    return {s: (places[s, "x"], places[s, "y"]) for s in splits}
 
 
 def _load(archive: zipfile.ZipFile, members: dict[str, str], name: str, report: Report) -> Array:
@@ -92,7 +101,7 @@ def _load(archive: zipfile.ZipFile, members: dict[str, str], name: str, report: 
         raise
     except Exception as error:  # zlib, struct, tokenize ..: whatever damaged bytes bring about in three decoders
         raise Rejected(report, f"not an npz file that can be read: array {name!r} is damaged ({error or type(error).__name__})") from None
-    raise Rejected(report, f"{name} must be a numeric array, got {_words(dtype)} in the npz file")
+    raise Rejected(report, f"{name} in the npz file must be a numeric array, got {_words(dtype)}")
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -25,7 +25,7 @@ YMD, DMY, MDY, NAMED, CLOCK = "year-month-day", "day-month-year", "month-day-yea
 TRUTH = "true or false"
 PLAIN = "plain"
 """The cell is a number in Python's own spelling; not a reading of its own."""
-MONEY, GROUPED, GROUPED_COMMA = "currency sign", "thousands separator", "thousands separator, decimal comma"
+MONEY, BRACKETS, GROUPED, GROUPED_COMMA = "currency sign", "brackets", "thousands separator", "thousands separator, decimal comma"
 """What was found in a number beside its digits; the separators as they are read with a decimal point, and with a decimal comma."""
 
 NUMBERS = (POINT, COMMA, POINT_PERCENT, COMMA_PERCENT)
@@ -166,6 +166,8 @@ def readings(cell: str) -> frozenset[str]:
     found = {reading for reading, mark in zip(NUMBERS[2:] if percent else NUMBERS[:2], ".,") if _number(text, mark) is not None}
     if not found:
         return frozenset(reading for reading in (*DATES, CLOCK) if _VALUES[reading](cell) is not None)
+    if cell.strip().startswith("("):
+        found.add(BRACKETS)
     if money:
         found.add(MONEY)
     elif POINT in found and _plain(cell):

@@ -71,6 +71,8 @@ def recognise(path: Path) -> Dialect:
         raise NotATable("expected a header line with at least two columns, got an empty file")
     delimiter = _delimiter(sample)
     rows = [row for _, row in islice(_rows(path, encoding, delimiter), _SAMPLE_ROWS)]
+    if not rows:
+        raise NotATable("expected a header line with at least two columns, got none but empty cells")
     width = _usual(map(_width, rows[1:] or rows))
     skipped = 0
     while len(rows) - skipped > 2 and width > 1 and _width(rows[skipped]) == 1 and _width(rows[skipped + 1]) in (1, width):

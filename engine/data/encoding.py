@@ -97,7 +97,7 @@ def _encode_category(column: Column, gaps: bool) -> None:
     named = [*column.categories, "(missing)"] if gaps else column.categories
     if len(column.categories) <= MAX_ONE_HOT:
         column.encoding, column.outputs = "one-hot", [f"{column.name}={c}" for c in named]
-        column.done.append(f"one-hot in {len(named)} columns")
+        column.done.append(f"one-hot in {len(named)} column{'s' * (len(named) > 1)}")
     else:
         column.encoding, column.outputs = "index", [column.name]
         column.done.append(f"became the index of the category, 0 to {len(named) - 1}, as Embedding takes it")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from engine.data.cells import (
+    BRACKETS,
     CLOCK,
     COMMA,
     COMMA_PERCENT,
@@ -142,6 +143,7 @@ def _spelling(profile: Profile, reading: str) -> list[str]:
     commas = reading in (COMMA, COMMA_PERCENT)
     return [
         *(["decimal commas"] if commas and profile.count(reading) > profile.count(reading, PLAIN) else []),
+        *(["brackets for negative amounts"] if profile.count(reading, BRACKETS) else []),
         *(["currency signs"] if profile.count(reading, MONEY) else []),
         *(["thousands separators"] if profile.count(reading, GROUPED_COMMA if commas else GROUPED) else []),
     ]

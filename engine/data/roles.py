@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 
 from engine.data.columns import Column, Floats
+from engine.data.report import listed
 
 TARGET_NAMES = ("target", "label", "class", "y")
 _INDEX_NAMES = ("", "#", "id", "idx", "index", "row", "row_id", "rowid", "rownames", "no", "nr", "unnamed: 0")
@@ -68,8 +69,8 @@ def counts_rows(values: Floats, gaps: int) -> bool:
     return bool((values == np.floor(values)).all() and (np.diff(values) >= 1).all() and values[-1] <= len(values) + gaps)
 
 
-def choose_target(columns: list[Column], given: list[str], wanted: str | None) -> tuple[int, str]:
-    """The place of the column to predict, and how it was chosen: as ``wanted``; the one that is called so; the last with values. Raises NoTarget."""
+def choose_target(columns: list[Column], given: list[str], wanted: str | None) -> tuple[int, str, list[str]]:
+    """The place of the column to predict, how it was chosen (as ``wanted``; the one that is called so; the last with values), and warnings. Raises NoTarget."""
     if wanted is not None:
         found = [i for i, column in enumerate(columns) if wanted in (column.name, given[i])]
         if len(found) != 1:
@@ -78,7 +79,7 @@ def choose_target(columns: list[Column], given: list[str], wanted: str | None) -
             raise NoTarget(f"{problem} named {wanted!r}, the target that was asked for; the columns are {there}")
         if columns[found[0]].type == "empty":
             raise NoTarget(f"the target {wanted!r} has no values")
-        return found[0], "as asked for"
+        return found[0], "as asked for", []
     able = [i for i, c in enumerate(columns) if c.role == "feature" or (c.role == "left out" and c.type == "text")]
     if not able:
         raise NoTarget("no column to predict: all are empty or count the rows")
@@ -87,8 +88,10 @@ def choose_target(columns: list[Column], given: list[str], wanted: str | None) -
     if "x" in names:
         called = [i for i in called if given[i].lower() != "y"]  # y beside x is a coordinate
     if len(called) == 1:
-        return called[0], f"the column called {given[called[0]]}"
+        return called[0], f"the column called {given[called[0]]}", []
     if len(called) > 1 and len({given[i] for i in called}) == 1:
         raise NoTarget(f"{len(called)} columns are named {given[called[0]]!r}: rename one, or choose the target with ?target=NAME")
-    why = "several could be the target by their names" if called else "none is called target, label or class"
-    return able[-1], f"the last column with values ({why})"
+    if not called:
+        return able[-1], "the last column with values (none is called target, label or class)", []
+    several = f"several columns could be the target ({listed([given[i] for i in called])}): the last one with values was taken; choose it with ?target=NAME"
+    return able[-1], "the last column with values (several could be the target by their names)", [several]

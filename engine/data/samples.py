@@ -43,7 +43,7 @@ def by_channel(piece: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def describe_samples(work: Path, report: Report, splits: Splits, progress: Progress = lambda done, total: None) -> None:
-    """Reads ``x.npy`` once more and describes it: size, shape, mean and standard deviation, samples that stand there twice."""
+    """Reads ``x.npy`` once more and describes it: size, shape, mean and standard deviation (of the training split, where there is one), samples that stand there twice."""
     x = np.load(work / "x.npy", mmap_mode="r")
     report.samples, report.shape = len(x), list(x.shape[1:])
     moments, hashes = Moments(), []
@@ -51,7 +51,9 @@ def describe_samples(work: Path, report: Report, splits: Splits, progress: Progr
     step = max(1, _PIECE_BYTES // size)
     for start in range(0, len(x), step):
         piece = np.ascontiguousarray(x[start : start + step])
-        moments.add(by_channel(piece))
+        train = piece if splits is None else piece[splits[start : start + step] == "train"]
+        if len(train):
+            moments.add(by_channel(train))
         data = piece.tobytes()
         hashes += [hash(data[at : at + size]) for at in range(0, len(data), size)]
         progress(start + step, len(x) + step)

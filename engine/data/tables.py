@@ -55,7 +55,10 @@ class _Table:
             raise Rejected(self.report, f"expected at least 2 samples, got {len(raw)} rows below the header line")
         given = self.dialect.names
         self.report.warnings += mark_rows(columns, given, self.dialect.header, raw, self.report.refused_count)
-        at, chosen = choose_target(columns, given, wanted)
+        at, chosen, warnings = choose_target(columns, given, wanted)
+        self.report.warnings += warnings
+        if columns[at].role != "feature":
+            columns[at].done.clear()
         columns[at].role = "target"
         if columns[at].type == "text":
             raise NoTarget(f"column {columns[at].name!r} has too many different texts to be the target: name another one with ?target=NAME")
