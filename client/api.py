@@ -50,8 +50,13 @@ class Client:
 
     # -- datasets
 
-    def upload(self, path: str | Path, name: str | None = None, progress: Callable[[int], None] = lambda n: None) -> dict[str, Any]:
-        """Sends a .zip, .npz or .csv file; ``progress`` is told the bytes of each piece. The dataset's record."""
+    def upload(
+        self, path: str | Path, name: str | None = None, progress: Callable[[int], None] = lambda n: None, target: str | None = None
+    ) -> dict[str, Any]:
+        """Sends a .zip, .npz, .csv or .tsv file; ``progress`` is told the bytes of each piece. The dataset's record.
+
+        ``target`` names the column of a table to predict, where it is not the one called target, label, class or y, nor the last.
+        """
         path = Path(path)
         form = _FORMATS.get(path.suffix.lower())
         if form is None:
@@ -64,9 +69,8 @@ class Client:
                     yield piece
 
         headers = {"Content-Length": str(path.stat().st_size), "Content-Type": "application/octet-stream"}
-        return self.request(
-            "POST", "/v1/datasets", params={"name": name or path.name, "format": form}, content=pieces(), headers=headers, timeout=None
-        )
+        params = {"name": name or path.name, "format": form, **({} if target is None else {"target": target})}
+        return self.request("POST", "/v1/datasets", params=params, content=pieces(), headers=headers, timeout=None)
 
     def wait_ready(self, dataset_id: str, timeout_s: float = 3600.0) -> dict[str, Any]:
         """Waits until a dataset is validated. Raises ApiError, with the refused files, if it was rejected."""

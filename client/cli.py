@@ -19,7 +19,7 @@ from client import local
 from client.api import ApiError, Client
 from client.draw import picture, screen
 from client.terminal import printable, replace_unencodable
-from engine.data import Rejected
+from engine.data import Options, Rejected
 from engine.spec import SpecError, Summary
 from engine.train import Diverged
 
@@ -82,14 +82,20 @@ _passed_on("worker", "worker", "Takes jobs from a queue and trains them (--help 
 _passed_on("keys", "server.keys", "Makes and lists API keys (--help for options).")
 
 
+_TARGET = click.option(
+    "--target", help="The column of a table to predict; by default the one called target, label, class or y, else the last."
+)
+
+
 @main.command()
 @click.argument("spec", type=PATH)
+@_TARGET
 @click.option("--data", type=PATH, help="A zip, npz or csv file, or a folder of image folders; else what the spec names, relative to it.")
 @click.option("--out", type=PATH, help="Folder for the model, the history and the picture; runs/NAME by default.")
 @click.option("--device", help="cpu or cuda:N; by default what the spec says.")
-def train(spec: Path, data: Path | None, out: Path | None, device: str | None) -> None:
+def train(spec: Path, target: str | None, data: Path | None, out: Path | None, device: str | None) -> None:
     """Trains SPEC on this machine, without a server."""
-    folder = local.train(spec, data, out, device)
+    folder = local.train(spec, data, out, device, Options(target=target))
     click.echo(f"Saved in {folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}")
 
 
@@ -123,10 +129,11 @@ def _bytes(n: float) -> str:
 
 @main.command()
 @click.argument("spec", type=PATH)
+@_TARGET
 @click.option("--data", type=PATH, help="The data to check against; else what the spec names, relative to it.")
-def check(spec: Path, data: Path | None) -> None:
-    """Checks SPEC against its data: every problem, or the table of its layers."""
-    _, report, summaries = local.examine(spec, data)
+def check(spec: Path, target: str | None, data: Path | None) -> None:
+    """Checks SPEC against its data: every problem, or the table of its layers, and what was done with the data."""
+    _, report, summaries = local.examine(spec, data, Options(target=target))
     console = Console()
     summary = summaries[0]
     console.print(_table(summary))
@@ -134,35 +141,38 @@ def check(spec: Path, data: Path | None) -> None:
     console.print(
         f"{report.samples:,} samples{classes}; about {_bytes(summary.peak_bytes)} for training with batches of {summary.batch_size} (sizes and FLOPs are for one sample, forward)"
     )
+    for note in (*report.converted, *(f"warning: {w}" for w in report.warnings)):
+        console.print(Text(printable(note)))
 
 
 @main.command()
 @click.argument("spec", type=PATH)
+@_TARGET
 @click.option("--data", type=PATH, help="A zip, npz or csv file to upload; else the spec's dataset, which may be an id.")
 @click.option("--watch", "watching", is_flag=True, help="Draw the loss until the job is done.")
 @click.option("--picture", "png", type=PATH, help="With --watch: save the curves as a PNG.")
 @click.pass_context
-def submit(ctx: click.Context, spec: Path, data: Path | None, watching: bool, png: Path | None) -> None:
+def submit(ctx: click.Context, spec: Path, target: str | None, data: Path | None, watching: bool, png: Path | None) -> None:
     """Uploads the data if need be, and queues SPEC."""
     body = local.read_spec(spec)
     named = body.get("data", {}).get("dataset") if isinstance(body, dict) and isinstance(body.get("data", {}), dict) else None
     if data is None and isinstance(named, str) and not named.startswith("ds_"):
         data = spec.parent / named
     with ctx.obj() as client:
-        dataset_id = _upload(client, data) if data is not None else None
+        dataset_id = _upload(client, data, target) if data is not None else None
         job = client.submit(body, dataset_id)
         click.echo(f"job {job['id']} is {job['state']}")
         if watching:
             _watch(client, job["id"], png)
 
 
-def _upload(client: Client, path: Path) -> str:
+def _upload(client: Client, path: Path, target: str | None) -> str:
     if not path.is_file():
         raise ValueError(f"{path} is not a file")
     columns = (TextColumn("uploading {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, transient=True, disable=not sys.stdout.isatty()) as progress:
         task = progress.add_task(escape(printable(path.name)), total=path.stat().st_size)
-        record = client.upload(path, progress=lambda n: progress.advance(task, n))
+        record = client.upload(path, progress=lambda n: progress.advance(task, n), target=target)
     record = client.wait_ready(record["id"])
     report = record["report"]
     refused = f", {report['refused_count']} files refused" if report["refused_count"] else ""

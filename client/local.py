@@ -13,7 +13,7 @@ from typing import Any
 
 from client.draw import picture, screen
 from engine.check import check_targets
-from engine.data import Rejected, Source, ingest, open_source
+from engine.data import Options, Rejected, Source, ingest, open_source
 from engine.data.source import sample_shape
 from engine.spec import Problem, SpecError, check
 from engine.state import save_file
@@ -43,10 +43,10 @@ def find_data(spec: dict[str, Any], spec_path: Path, data: Path | None) -> Path:
     return found
 
 
-def prepare(path: Path, target: Path) -> Source:
-    """A zip, npz or csv file, or a folder of image folders, as a source of samples. Raises Rejected."""
+def prepare(path: Path, folder: Path, options: Options = Options()) -> Source:
+    """A zip, npz, csv or tsv file, or a folder of image folders, as a source of samples in ``folder``. Raises Rejected."""
     if path.is_dir():
-        packed = target.with_suffix(".zip")
+        packed = folder.with_suffix(".zip")
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
             for file in sorted(p for p in path.rglob("*") if p.is_file()):
                 archive.write(file, file.relative_to(path))
@@ -64,26 +64,26 @@ def prepare(path: Path, target: Path) -> Source:
                 )
             ]
         )
-    ingest(path, target, form)
-    return open_source(target)
+    ingest(path, folder, form, options=options)
+    return open_source(folder)
 
 
-def examine(spec_path: Path, data: Path | None) -> tuple[dict[str, Any], Any, Any]:
+def examine(spec_path: Path, data: Path | None, options: Options = Options()) -> tuple[dict[str, Any], Any, Any]:
     """A spec checked against its data: resolved, with the data's report and the summary of every variant."""
     spec = check(read_spec(spec_path))
     with tempfile.TemporaryDirectory() as folder:
-        source = prepare(find_data(spec, spec_path, data), Path(folder) / "dataset")
+        source = prepare(find_data(spec, spec_path, data), Path(folder) / "dataset", options)
         return spec, source.report, check_targets(spec, source, sample_shape(source, spec))
 
 
-def train(spec_path: Path, data: Path | None, out: Path | None, device: str | None) -> Path:
+def train(spec_path: Path, data: Path | None, out: Path | None, device: str | None, options: Options = Options()) -> Path:
     """Trains a spec; the folder with ``model.safetensors``, ``history.csv``, ``results.json`` and ``loss.png``."""
     spec = check(read_spec(spec_path))
     title = spec["name"] or spec_path.stem
     out = out or Path("runs") / (re.sub(r"[^\w.-]+", "-", title).strip("-") or "run")
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, screen(title) as s:
-        source = prepare(find_data(spec, spec_path, data), Path(folder) / "dataset")
+        source = prepare(find_data(spec, spec_path, data), Path(folder) / "dataset", options)
         run = Run(spec, source, device or ("cpu" if spec["device"] == "auto" else spec["device"]))
         s.state = "training"
         points: list[dict[str, Any]] = []

@@ -63,7 +63,7 @@ def _bare(cell: str) -> tuple[str, bool, bool]:
 
 
 def _number(text: str, mark: str) -> float | None:
-    """The value of a number whose decimal mark is ``mark``; the other one, spaces and apostrophes may part thousands."""
+    """The value of a number whose decimal mark is ``mark``; the other one, spaces and apostrophes may group thousands."""
     if not _NUMBER[mark].fullmatch(text):
         return None
     text = _SPACES.sub("", text).replace("," if mark == "." else ".", "")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 
 from engine.data.cells import CLOCK, COMMA, DATES, MISSING, POINT, is_missing, readings
@@ -19,8 +20,23 @@ _SAMPLE_CHARS = 1 << 20
 _TYPED = frozenset((POINT, COMMA, CLOCK, *DATES))
 csv.field_size_limit(1 << 24)
 
-Row = tuple[int, list[str]]
-"""The line on which a row ends, and its cells."""
+
+@dataclass
+class Piece:
+    """Some rows of a table that follow each other, without blank lines: the line on which each ends, its cells; and how many bytes were read so far."""
+
+    lines: list[int]
+    rows: list[list[str]]
+    offset: int
+
+    @property
+    def size(self) -> int:
+        return len(self.rows)
+
+    def keep(self, which: list[int]) -> None:
+        """Leaves out all other rows."""
+        if len(which) < len(self.rows):
+            self.lines, self.rows = [self.lines[i] for i in which], [self.rows[i] for i in which]
 
 
 class NotATable(ValueError):
@@ -42,24 +58,42 @@ class Dialect:
     names: list[str]
     said: list[str]
 
-    def rows(self, path: Path) -> Iterator[Row]:
-        """The rows below the header, each with one cell a column where it can: empty cells at the end are cut off. Blank lines are left out."""
-        width = len(self.names)
-        for line, row in islice(_rows(path, self.encoding, self.delimiter), self.skipped + self.header, None):
-            while len(row) > width and not row[-1].strip():
-                row.pop()
-            yield line, row
+    def pieces(self, path: Path, size: int) -> Iterator[Piece]:
+        """The rows below the header, each with one cell a column where it can: empty cells at the end are cut off."""
+        width, drop = len(self.names), self.skipped + self.header
+        for piece in _pieces(path, self.encoding, self.delimiter, size):
+            skipped = min(drop, piece.size)
+            piece.keep([*range(skipped, piece.size)])
+            drop -= skipped
+            for row in piece.rows:
+                while len(row) > width and not row[-1].strip():
+                    row.pop()
+            if piece.rows:
+                yield piece
 
 
-def _rows(path: Path, encoding: str, delimiter: str) -> Iterator[Row]:
-    with path.open(newline="", encoding=encoding) as file:
+def _pieces(path: Path, encoding: str, delimiter: str, size: int) -> Iterator[Piece]:
+    with path.open("rb") as content, io.TextIOWrapper(content, encoding, newline="") as file:
         hint = file.readline(7).lower().startswith("sep=")  # Excel's line for itself, "sep=;"
         if not hint:
             file.seek(0)
         table = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
-        for row in table:
-            if any(row) and (row[0].strip() or any(c.strip() for c in row)):
-                yield table.line_num + hint, row
+        last = 0
+        while rows := list(islice(table, size)):
+            piece = Piece(_lines(rows, last, table.line_num, hint), rows, content.tell())
+            last = table.line_num
+            if not all(row and row[0].strip() for row in rows):
+                piece.keep([i for i, row in enumerate(rows) if any(c.strip() for c in row)])
+            yield piece
+
+
+def _lines(rows: list[list[str]], last: int, end: int, hint: bool) -> list[int]:
+    """The lines on which rows end, those of a piece between ``last`` and ``end``; longer ones have breaks in quotes."""
+    if end - last == len(rows):
+        return [*range(last + hint + 1, end + hint + 1)]
+    return [
+        *accumulate((1 + sum(c.replace("\r\n", "\n").replace("\r", "\n").count("\n") for c in row) for row in rows), initial=last + hint)
+    ][1:]
 
 
 def recognise(path: Path) -> Dialect:
@@ -70,7 +104,7 @@ def recognise(path: Path) -> Dialect:
     if not sample.strip():
         raise NotATable("expected a header line with at least two columns, got an empty file")
     delimiter = _delimiter(sample)
-    rows = [row for _, row in islice(_rows(path, encoding, delimiter), _SAMPLE_ROWS)]
+    rows = next((piece.rows for piece in _pieces(path, encoding, delimiter, _SAMPLE_ROWS) if piece.rows), [])
     if not rows:
         raise NotATable("expected a header line with at least two columns, got none but empty cells")
     width = _usual(map(_width, rows[1:] or rows))
@@ -83,7 +117,7 @@ def recognise(path: Path) -> Dialect:
     if max(width, len(names)) < 2:
         raise NotATable("expected a header line with at least two columns, got one column")
     if delimiter != ",":
-        said.append(f"cells are parted by a {DELIMITERS[delimiter]}")
+        said.append(f"the delimiter is a {DELIMITERS[delimiter]}")
     if not header:
         width = _usual(map(len, rows[skipped:]))
         said.append(f"no header line: the first line is a row like the others; the columns are named column_1 to column_{width}")

@@ -1,4 +1,4 @@
-"""What is said of samples that are arrays: mean and standard deviation as training sees them, those that stand there twice, the splits."""
+"""What is said of samples that are arrays: mean and standard deviation as training sees them, duplicates, the splits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.data.report import Progress, Report
 
-_PIECE_BYTES = 1 << 24
+_PIECE_BYTES = 1 << 22
 _MAX_GROUPS = 20
 Splits = np.ndarray[Any, Any] | None
 
@@ -43,10 +43,10 @@ def by_channel(piece: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def describe_samples(work: Path, report: Report, splits: Splits, progress: Progress = lambda done, total: None) -> None:
-    """Reads ``x.npy`` once more and describes it: size, shape, mean and standard deviation (of the training split, where there is one), samples that stand there twice."""
+    """Reads ``x.npy`` once more and describes it: size, shape, mean and standard deviation (of the training split, where there is one), duplicates."""
     x = np.load(work / "x.npy", mmap_mode="r")
     report.samples, report.shape = len(x), list(x.shape[1:])
-    moments, hashes = Moments(), []
+    moments, hashes = Moments(), np.empty(len(x), np.int64)
     size = x[0].nbytes
     step = max(1, _PIECE_BYTES // size)
     for start in range(0, len(x), step):
@@ -55,24 +55,26 @@ def describe_samples(work: Path, report: Report, splits: Splits, progress: Progr
         if len(train):
             moments.add(by_channel(train))
         data = piece.tobytes()
-        hashes += [hash(data[at : at + size]) for at in range(0, len(data), size)]
+        hashes[start : start + step] = [hash(data[at : at + size]) for at in range(0, len(data), size)]
         progress(start + step, len(x) + step)
     report.mean, report.std = moments.rounded(report.scale or 1.0)
     describe_duplicates(report, hashes, splits)
 
 
-def describe_duplicates(report: Report, hashes: list[int], splits: Splits) -> None:
+def describe_duplicates(report: Report, hashes: np.ndarray[Any, np.dtype[np.int64]], splits: Splits) -> None:
     """``duplicates``: how many samples are ``exact`` copies of an earlier one, ``groups`` of their numbers (the first 20), and how many groups are in two splits."""
+    found, counts = np.unique(hashes, return_counts=True)
+    copied = np.flatnonzero(np.isin(hashes, found[counts > 1]))
     groups: dict[int, list[int]] = defaultdict(list)
-    for i, key in enumerate(hashes):
-        groups[key].append(i)
-    repeated = [group for group in groups.values() if len(group) > 1]
-    report.duplicates = {"exact": sum(len(g) - 1 for g in repeated), "groups": repeated[:_MAX_GROUPS]}
+    for i in copied:
+        groups[int(hashes[i])].append(int(i))
+    repeated = list(groups.values())
+    report.duplicates = {"exact": len(copied) - len(repeated), "groups": repeated[:_MAX_GROUPS]}
     if splits is not None:
         leaks = sum(len({splits[i] for i in group}) > 1 for group in repeated)
         report.duplicates["across_splits"] = leaks
         if leaks:
-            report.warnings.append(f"{leaks} sample(s) stand in two splits: what is measured on one that was trained on says too much")
+            report.warnings.append(f"{leaks} sample(s) occur in more than one split: a score on samples that were trained on is too good")
 
 
 def save_splits(work: Path, report: Report, splits: Splits) -> None:

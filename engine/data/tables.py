@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from engine.data.columns import Column, Floats
-from engine.data.dialect import Dialect, NotATable, Row, recognise
+from engine.data.dialect import Dialect, NotATable, Piece, recognise
 from engine.data.encoding import read_target, save_features
 from engine.data.profile import Profile, ambiguous_dates, decide, mixed
 from engine.data.report import MAX_LISTED, Options, Progress, Rejected, Report
@@ -46,6 +45,7 @@ class _Table:
         report.converted += dialect.said
         report.warnings += said
         self.lines = np.empty(0, np.int64)
+        self.size = upload.stat().st_size
 
     def read(self, wanted: str | None) -> None:
         columns = self._columns()
@@ -72,11 +72,6 @@ class _Table:
         (self.work / "columns.json").write_text(json.dumps([c.saved() for c in columns]))
         self.report.columns = [c.described() for c in columns[:MAX_LISTED]]
 
-    def _pieces(self) -> Iterator[list[Row]]:
-        rows = self.dialect.rows(self.upload)
-        while piece := list(islice(rows, _ROWS)):
-            yield piece
-
     def _columns(self) -> list[Column]:
         """The first pass: what the columns are."""
         profiles = self._profiled(frozenset())
@@ -99,49 +94,48 @@ class _Table:
 
     def _profiled(self, careful: frozenset[int]) -> list[Profile]:
         profiles = [Profile(i in careful) for i in range(len(self.names))]
-        total, done = 0, 0
-        for piece in self._pieces():
-            size = sum(len(c) for _, row in piece[:100] for c in row) * len(piece) / min(100, len(piece)) + len(piece) * len(profiles)
-            total, done = self.upload.stat().st_size, done + int(size)
-            self.progress(min(done, total), 3 * total)
-            rows = [row for _, row in piece if len(row) == len(profiles)]
-            for profile, cells in zip(profiles, zip(*rows)):
+        for piece in self.dialect.pieces(self.upload, _ROWS):
+            self.progress(piece.offset, 3 * self.size)
+            piece.keep([i for i, row in enumerate(piece.rows) if len(row) == len(profiles)])
+            for profile, cells in zip(profiles, zip(*piece.rows)):
                 if not careful or profile.careful:
                     profile.add(cells)
-        self._rows = sum(p.total for p in profiles[:1])
         return profiles
 
     def _values(self, columns: list[Column]) -> Floats:
         """The second pass: the numbers of all cells ``(rows, columns)``, in a file; rows that do not fit are refused."""
         readers = [c.reader() for c in columns]
         lines: list[np.ndarray[Any, np.dtype[np.int64]]] = []
-        seen, raw = 0, self.work / _CELLS
+        raw, seen = self.work / _CELLS, 0
         with raw.open("wb") as file:
-            for piece in self._pieces():
-                numbered = self._of_one_width(piece, seen)
-                seen += len(piece)
-                self.progress(self._rows + 2 * seen, 3 * max(self._rows, seen))
-                if not numbered:
+            for piece in self.dialect.pieces(self.upload, _ROWS):
+                self.progress(self.size + piece.offset, 3 * self.size)
+                before, seen = seen, seen + piece.size
+                numbers = [before + i for i in self._of_one_width(piece)]
+                if not piece.rows:
                     continue
-                cells = list(zip(*(row for _, _, row in numbered)))
+                cells = list(zip(*piece.rows))
                 values = np.stack([c.read(cells[i], readers[i]) for i, c in enumerate(columns)], axis=1)
                 good = ~((np.abs(values) > _FLOAT32_MAX).any(axis=1))
                 for i in np.flatnonzero(~good):
-                    self._refuse(columns, values[i], *numbered[i])
-                file.write(np.ascontiguousarray(values[good]).tobytes())
-                lines.append(np.array([line for line, _, _ in numbered], np.int64)[good])
+                    self._refuse(columns, values[i], piece.lines[i], numbers[i], piece.rows[i])
+                file.write((values if good.all() else values[good]).tobytes())
+                lines.append(np.array(piece.lines, np.int64)[good])
         self.lines = np.concatenate(lines) if lines else self.lines
         self._reject_if_misread(len(self.lines))
         shape = (len(self.lines), len(columns))
         return np.memmap(raw, np.float64, "r", shape=shape).view(np.ndarray) if shape[0] else np.empty(shape)
 
-    def _of_one_width(self, piece: list[Row], before: int) -> list[tuple[int, int, list[str]]]:
-        """The rows with one cell a column, with line and number; the others are refused."""
+    def _of_one_width(self, piece: Piece) -> list[int]:
+        """Keeps the rows with one cell a column; their places in the piece. The others are refused."""
         width = len(self.names)
-        for line, row in piece:
-            if len(row) != width:
-                self.report.refuse(f"line {line}", f"{len(row)} columns, expected {width}")
-        return [(line, before + i, row) for i, (line, row) in enumerate(piece) if len(row) == width]
+        kept = [i for i, row in enumerate(piece.rows) if len(row) == width]
+        if len(kept) < piece.size:
+            for line, row in zip(piece.lines, piece.rows):
+                if len(row) != width:
+                    self.report.refuse(f"line {line}", f"{len(row)} columns, expected {width}")
+        piece.keep(kept)
+        return kept
 
     def _refuse(self, columns: list[Column], values: Floats, line: int, number: int, row: Sequence[str]) -> None:
         at = int(np.argmax(np.abs(values) > _FLOAT32_MAX))
