@@ -78,6 +78,6 @@ def is_whole(values: Array) -> bool:
 
 
 def are_few(values: Array) -> bool:
-    """Whether numbers have so few different values that they may be classes: each stands there twice on average, and no more than 1000 are different."""
+    """Whether numbers have so few different values that they may be classes: at most 1000, each twice on average; or up to 20 of which any is there twice."""
     distinct = len(np.unique(values))
-    return distinct <= 1000 and 2 * distinct <= values.size
+    return distinct <= 1000 and (2 * distinct <= values.size or (distinct <= 20 and distinct < values.size))

@@ -80,9 +80,9 @@ def test_many_categories_are_an_index(tmp_path: Path) -> None:
 
 def test_words_after_pages_of_numbers_are_categories(tmp_path: Path) -> None:
     """The first pieces of a column are numbers, which are not looked at one by one; their words must be known all the same."""
-    cells = [str(i % 7) for i in range(9000)] + ["K1"] * 1000
+    cells = [str(7 + i % 3) for i in range(8000)] + [str(i % 7) for i in range(8000)] + ["K1"] * 2000
     source = read("code,y\n" + "".join(f"{c},{i % 2}\n" for i, c in enumerate(cells)), tmp_path)
-    assert source.report.columns[0]["categories"] == [*"0123456", "K1"] and source.report.samples == 10_000
+    assert source.report.columns[0]["categories"] == [*"0123456789", "K1"] and source.report.samples == 18_000
 
 
 def test_points_of_thousands_after_pages_of_numbers(tmp_path: Path) -> None:
@@ -100,6 +100,23 @@ def test_two_classes_are_numbers_too(labels: tuple[Any, Any], tmp_path: Path) ->
     if not isinstance(labels[0], str):
         assert numbers[:2, 0].tolist() == [float(v) for v in labels]
     assert source.report.target is not None and source.report.target["kinds"] == ["classes", "numbers"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "kinds"),
+    [
+        ([0, 1, 2, 3, 4, 0], ["classes", "numbers"]),
+        ([0, 1, 2, 3, 4, 5], ["numbers"]),
+        ([0.5, 1, 2, 3, 4, 0.5], ["numbers"]),
+        ([3 * i % 1001 for i in range(3003)], ["numbers"]),
+        ([3 * i % 1000 for i in range(3000)], ["classes", "numbers"]),
+        ([i % 30 for i in range(59)], ["numbers"]),
+        ([i % 30 for i in range(60)], ["classes", "numbers"]),
+    ],
+)
+def test_whole_numbers_of_few_values_are_classes_too(labels: list[float], kinds: list[str], tmp_path: Path) -> None:
+    source = read("a,y\n" + "".join(f"{i},{label}\n" for i, label in enumerate(labels)), tmp_path)
+    assert source.report.target is not None and source.report.target["kinds"] == kinds
 
 
 def test_three_words_are_no_numbers(tmp_path: Path) -> None:
