@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,28 +26,28 @@ _PIECE_BYTES = 1 << 26
 
 def read_arrays(upload: Path, work: Path, report: Report, options: Options, progress: Progress) -> None:
     """Reads an ``.npz`` file into the folder ``work``. Raises Rejected."""
-    parts = _parts(upload, report)
-    xs, ys = [x for x, _ in parts.values()], [y for _, y in parts.values()]
+    parts = _parts(upload, report, progress)
     for split, (x, y) in parts.items():
         _check_pair(report, "" if len(parts) == 1 else f"_{split}", x, y)
-    if len({(x.shape[1:], y.shape[1:]) for x, y in parts.values()}) > 1:
-        raise Rejected(
-            report,
-            f"the splits differ in the shape of a sample: {', '.join(f'x_{s} {x.shape}, y_{s} {y.shape}' for s, (x, y) in parts.items())}",
-        )
-    n = sum(map(len, xs))
-    if n < 2:
-        raise Rejected(report, f"expected at least 2 samples, got {n}")
+    empty = [split for split, (x, _) in parts.items() if split != "train" and not len(x)]
+    report.warnings += [f"x_{split} has no samples: it was left out" for split in empty]
+    parts = {split: pair for split, pair in parts.items() if split not in empty}
+    xs, ys = [x for x, _ in parts.values()], [y for _, y in parts.values()]
+    if len({(x.shape[1:], x.dtype == np.uint8, y.shape[1:]) for x, y in parts.values()}) > 1:
+        shapes = ", ".join(f"x_{s} {x.dtype} {x.shape}, y_{s} {y.shape}" for s, (x, y) in parts.items())
+        raise Rejected(report, f"the splits differ in the shape of a sample, or some are uint8: {shapes}")
+    if len(xs[0]) < 2:
+        raise Rejected(report, f"expected at least 2 samples, got {len(xs[0])}")
     xs = [_channels_first(x, report if i == 0 else None) for i, x in enumerate(xs)]
     _save(work / "x.npy", xs, report, progress)
     splits = np.repeat(list(parts), [len(x) for x in xs]) if len(parts) > 1 else None
     targets, chosen = read_labels(np.concatenate(ys), xs[0].shape, report)
     save_splits(work, report, splits)
-    describe_samples(work, report, splits, progress)
+    describe_samples(work, report, splits, lambda done, total: progress(2 * total + done, 3 * total))
     targets.save(work, report, "y", chosen)
 
 
-def _parts(upload: Path, report: Report) -> dict[str, tuple[Array, Array]]:
+def _parts(upload: Path, report: Report, progress: Progress) -> dict[str, tuple[Array, Array]]:
     """``x`` and ``y`` of each split, ``train`` first."""
     with upload.open("rb") as file:
         start = file.read(6)
@@ -62,7 +62,15 @@ def _parts(upload: Path, report: Report) -> dict[str, tuple[Array, Array]]:
     with archive:
         members = {name.removesuffix(".npy"): name for name in archive.namelist()}
         places = _places(list(members), report)
-        return {s: (_load(archive, members, x, report), _load(archive, members, y, report)) for s, (x, y) in places.items()}
+        total = 3 * sum(info.file_size for info in archive.infolist())
+        done = 0
+
+        def load(name: str) -> Array:
+            nonlocal done
+            before, done = done, done + archive.getinfo(members[name]).file_size
+            return _load(archive, members[name], name, report, lambda n: progress(before + n, total))
+
+        return {split: (load(x), load(y)) for split, (x, y) in places.items()}
 
 
 def _places(names: list[str], report: Report) -> dict[str, tuple[str, str]]:
@@ -86,18 +94,30 @@ def _places(names: list[str], report: Report) -> dict[str, tuple[str, str]]:
     return {s: (places[s, "x"], places[s, "y"]) for s in splits}
 
 
-def _load(archive: zipfile.ZipFile, members: dict[str, str], name: str, report: Report) -> Array:
+class _Counted:
+    """A file that tells how far it was read, as decompressing may take long."""
+
+    def __init__(self, file: IO[bytes], tell: Callable[[int], None]) -> None:
+        self._file, self._tell = file, tell
+
+    def read(self, size: int = -1) -> bytes:
+        found = self._file.read(size)
+        self._tell(self._file.tell())
+        return found
+
+
+def _load(archive: zipfile.ZipFile, member: str, name: str, report: Report, tell: Callable[[int], None]) -> Array:
     """One array, of which the header is looked at first. Raises Rejected."""
     try:
-        size = archive.getinfo(members[name]).file_size
-        with archive.open(members[name]) as file:
+        with archive.open(member) as file:
             shape, dtype = _header(file)
-            if dtype.kind in "fiub" and file.tell() + math.prod(shape) * dtype.itemsize != size:
-                raise ValueError(f"an array of shape {shape} of {dtype} does not have {size} bytes")
+            size, at = archive.getinfo(member).file_size, file.tell()
         if dtype.kind in "fiub":
-            with archive.open(members[name]) as file:
-                return np.lib.format.read_array(file, allow_pickle=False)
-    except (MemoryError, Rejected):
+            if at + math.prod(shape) * dtype.itemsize != size:
+                raise ValueError(f"an array of shape {shape} of {dtype} does not have {size} bytes")
+            with archive.open(member) as file:
+                return np.lib.format.read_array(_Counted(file, tell), allow_pickle=False)
+    except MemoryError:
         raise
     except Exception as error:  # zlib, struct, tokenize ..: whatever damaged bytes bring about in three decoders
         raise Rejected(report, f"not an npz file that can be read: array {name!r} is damaged ({error or type(error).__name__})") from None
@@ -192,7 +212,7 @@ def _save(path: Path, xs: list[Array], report: Report, progress: Progress) -> No
             if piece.dtype.kind in "iu" and piece.dtype.itemsize > 2:
                 inexact = inexact or bool((piece.astype(np.float32).astype(np.float64) != piece).any())
             whole = whole and len(shape) > 3 and not pixels and bool(((piece == np.floor(piece)) & (piece >= 0)).all())
-            progress(at + start, 2 * shape[0])
+            progress(shape[0] + at + start, 3 * shape[0])
         at += len(x)
     if inexact:
         report.warnings.append("x has whole numbers beyond 2**24 = 16777216, which float32 rounds")

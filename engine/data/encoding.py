@@ -66,10 +66,10 @@ def save_features(work: Path, report: Report, columns: list[Column], raw: Floats
     x = np.lib.format.open_memmap(work / "x.npy", "w+", np.float32, (len(raw), width))
     for start, piece in _pieces(raw):
         x[start : start + len(piece)] = np.hstack([columns[i].encode(piece[:, i]) for i in features])
-        progress(2 * len(raw) + start, 3 * len(raw))
+        progress(4 * len(raw) + start, 6 * len(raw))
     x.flush()
     save_splits(work, report, splits)
-    describe_samples(work, report, splits, progress)
+    describe_samples(work, report, splits, lambda done, total: progress(5 * total + done, 6 * total))
 
 
 def _describe(column: Column, stats: _Stats, i: int, gaps: bool) -> None:

@@ -94,6 +94,8 @@ CASES: dict[str, bytes] = {
     "splits of MedMNIST": npz(
         train_images=PIXELS.reshape(N, 6, 5, 3), train_labels=Y[:, None], val_images=PIXELS[:180].reshape(2, 6, 5, 3) + 9, val_labels=Y[:2, None]
     ),
+    "an empty split": npz(x=X, y=Y, x_val=X[:0], y_val=Y[:0], x_test=X[:2] + 50, y_test=Y[:2]),
+    "bytes beside floats": npz(x=PIXELS.reshape(N, 3, 6, 5), y=Y, x_test=PIXELS.reshape(N, 3, 6, 5) / 255, y_test=Y),
     "arrays beside x and y": npz(x=X, y=Y, names=np.array(["a"])),
     # what cannot be trained on
     "beyond float32": npz(x=HUGE, y=Y),
@@ -217,6 +219,19 @@ def test_two_classes_of_images_are_numbers_and_three_are_not(tmp_path: Path) -> 
     assert numbers is not None and numbers.tolist() == Y[:, None].tolist()
     source.report.classes = ["a", "b", "c"]
     assert source.targets_as("numbers") is None
+
+
+@pytest.mark.parametrize(
+    ("form", "content"),
+    [("npz", packed(x=np.tile(X, (20_000, 1)), y=np.tile(Y, 20_000))), ("csv", b"a,y\n" + b"1.5,0\n2,1\n" * 40_000)],
+    ids=["npz", "csv"],
+)
+def test_progress_never_goes_back(form: str, content: bytes, tmp_path: Path) -> None:
+    """It is also the sign of life of a validation: reading, converting and describing all give it."""
+    (tmp_path / "upload").write_bytes(content)
+    told: list[float] = []
+    ingest(tmp_path / "upload", tmp_path / "dataset", form, lambda done, total: told.append(done / total))
+    assert len(told) > 9 and told == sorted(told) and told[0] < 0.4 and 0.6 < told[-1] <= 1.1
 
 
 @settings(max_examples=150, deadline=None)
