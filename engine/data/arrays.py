@@ -26,6 +26,8 @@ _PIECE_BYTES = 1 << 26
 
 def read_arrays(upload: Path, work: Path, report: Report, options: Options, progress: Progress) -> None:
     """Reads an ``.npz`` file into the folder ``work``. Raises Rejected."""
+    if options.target is not None:
+        raise Rejected(report, f"a target is a column of a table, got {options.target!r}: what an npz file predicts is its array y")
     parts = _parts(upload, report, progress)
     for split, (x, y) in parts.items():
         _check_pair(report, "" if len(parts) == 1 else f"_{split}", x, y)

@@ -47,6 +47,8 @@ def mark_rows(columns: list[Column], given: list[str], header: bool, raw: Floats
                 column.done.append("left out: an index that counts the rows")
             else:
                 warnings.append(f"column {column.name!r} counts the rows: if it is an index, leave it out or name it id")
+        elif indexes and column.type == "number" and len(np.unique(raw[:, i])) == len(raw):
+            warnings.append(f"column {column.name!r} is another number in each row: if it only names the rows, leave it out")
         elif indexes and column.type == "category" and column.distinct == len(raw) and name in ("", "rownames", "unnamed: 0"):
             column.role = "index"
             column.done.append("left out: an index that names the rows")

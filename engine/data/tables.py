@@ -26,6 +26,8 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 def read_table(upload: Path, work: Path, report: Report, options: Options, progress: Progress) -> None:
     """Reads a table into ``x.npy``, ``y.npy`` and the file ``columns.json``, which says how to encode another row. Raises Rejected."""
+    if options.layout is not None:
+        raise Rejected(report, f"a layout is that of an archive of images, got {options.layout!r} for a table")
     try:
         dialect = recognise(upload)
         _Table(upload, work, report, dialect, progress).read(options.target)

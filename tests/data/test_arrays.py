@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.data import Rejected, Source, ingest, open_source
+from engine.data import Options, Rejected, Source, ingest, open_source
 from engine.data.batches import Pipeline
 from tests.data.reports import expected, report_of, write
 
@@ -219,6 +219,15 @@ def test_two_classes_of_images_are_numbers_and_three_are_not(tmp_path: Path) -> 
     assert numbers is not None and numbers.tolist() == Y[:, None].tolist()
     source.report.classes = ["a", "b", "c"]
     assert source.targets_as("numbers") is None
+
+
+def test_a_target_is_for_tables_and_a_layout_for_images(tmp_path: Path) -> None:
+    (tmp_path / "upload").write_bytes(npz(x=X, y=Y))
+    with pytest.raises(Rejected, match="a target is a column of a table, got 'y'"):
+        ingest(tmp_path / "upload", tmp_path / "dataset", "npz", options=Options(target="y"))
+    (tmp_path / "upload").write_text("a,y\n1,0\n2,1\n")
+    with pytest.raises(Rejected, match="a layout is that of an archive of images, got 'flat' for a table"):
+        ingest(tmp_path / "upload", tmp_path / "dataset", "csv", options=Options(layout="flat"))
 
 
 @pytest.mark.parametrize(
