@@ -31,7 +31,7 @@ def read_labels(y: Array, x_shape: tuple[int, ...], report: Report) -> tuple[Tar
     if is_map and is_whole(y):
         return _of_map(y, report), "the array y, a map of classes"
     numbers = y.astype(np.float32)
-    if y.dtype.kind == "f":
+    if y.dtype.kind == "f" or int(y.max()) >= 1 << 31:
         return Targets(None, numbers), "the array y"
     return Targets(y.astype(np.int64), numbers), "the array y"
 

@@ -74,7 +74,7 @@ def _range(names: list[str]) -> str:
 
 
 def is_whole(values: Array) -> bool:
-    return values.dtype.kind in "iub" or bool((values == np.floor(values)).all() and np.abs(values).max(initial=0) < 2**53)
+    return values.dtype.kind in "iub" or (bool((values == np.floor(values)).all()) and float(np.abs(values).max(initial=0)) < 2**53)
 
 
 def are_few(values: Array) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tempfile
 import zipfile
 from pathlib import Path
@@ -255,6 +256,40 @@ def test_damaged_files_are_rejected_at_once(begin: int, length: int, content: by
             ingest(upload, Path(folder) / "dataset", "npz")
         except Rejected as error:
             assert error.report.reason
+
+
+shapes = st.sampled_from([(), (0,), (6,), (6, 1), (6, 3), (6, 4, 4), (6, 1, 4, 4), (6, 4, 4, 1), (6, 2, 4, 4), (6, 1, 1), (6, 0), (5, 2)])
+kinds = st.sampled_from(["?", "u1", "i1", "u2", "i4", "i8", "u8", "f2", "f4", "f8", ">f8", ">u2", "g", "c8", "U3"])
+
+
+@settings(max_examples=200, deadline=None)
+@given(shapes, kinds, shapes, kinds, st.sampled_from([0, 1, 2, 200, 2**40, -1, 1e30, 0.5]), st.integers(1, 12))
+def test_all_shapes_and_dtypes_are_read_or_rejected(
+    x_shape: tuple[int, ...], x_kind: str, y_shape: tuple[int, ...], y_kind: str, step: float, distinct: int
+) -> None:
+    def filled(shape: tuple[int, ...], kind: str) -> np.ndarray[Any, Any]:
+        with np.errstate(all="ignore"):
+            return (np.arange(np.prod(shape, dtype=int)).reshape(shape) % distinct * step).astype(kind)
+
+    x, y = filled(x_shape, x_kind), filled(y_shape, y_kind)
+    with tempfile.TemporaryDirectory() as folder:
+        report = report_of(npz(x=x, y=y), None, Path(folder), "npz")
+        json.dumps(report, allow_nan=False)
+        if "reason" in report:
+            return
+        source = open_source(Path(folder) / "dataset")
+        assert len(source) == report["samples"] == len(x) and np.isfinite(batch(source)).all()
+        classes, numbers = source.targets_as("classes"), source.targets_as("numbers")
+        assert classes is not None or numbers is not None
+        if numbers is not None:
+            assert numbers.dtype == np.float32 and numbers.ndim > 1 and len(numbers) == len(y) and np.isfinite(numbers).all()
+            np.testing.assert_array_equal(
+                numbers.reshape(-1), y.astype(np.float32).reshape(-1) / (255 if "map of 0 and 255" in str(report) else 1)
+            )
+        if classes is not None:
+            assert classes.dtype == np.int64 and len(classes) == len(y)
+            if names := report.get("classes"):
+                assert classes.min() >= 0 and classes.max() < len(names)
 
 
 if __name__ == "__main__":
