@@ -17,6 +17,18 @@ _DTYPES = np.dtype(np.float32), np.dtype(np.int64)
 Floats = np.ndarray[Any, Any]
 
 
+def _with_elements(kernel: Any, plain: Any) -> Any:
+    """``kernel``, but the array code where an array has no elements: what a kernel divides by is never 0, and nothing is computed slowly."""
+
+    def run(outs: Any, *ins: Any, **attrs: Any) -> None:
+        for a in (*(outs if isinstance(outs, list) else (outs,)), *ins):
+            if a is not None and not a.size:
+                return plain(outs, *ins, **attrs)
+        return kernel(outs, *ins, **attrs)
+
+    return run
+
+
 def _are_plain(*arrays: Floats) -> bool:
     return all(type(a) is np.ndarray and a.dtype == np.float32 and a.flags.c_contiguous for a in arrays)
 
@@ -24,7 +36,7 @@ def _are_plain(*arrays: Floats) -> bool:
 def _linear(kernels: Native, plain: Any) -> Any:
     def kernel(out: Floats, x: Floats, w: Floats, b: Floats | None = None) -> None:
         n, k = w.shape
-        m = out.size // n if n else 0
+        m = out.size // n
         if not _SMALL < m * n * k < _LARGE or not _are_plain(out, x, w) or (b is not None and not _are_plain(b)):
             plain(out, x, w) if b is None else plain(out, x, w, b)
             return
@@ -37,7 +49,7 @@ def _linear(kernels: Native, plain: Any) -> Any:
 def _linear_weight(kernels: Native, plain: Any) -> Any:
     def kernel(out: Floats, v: Floats, x: Floats) -> None:
         n, k = out.shape
-        m = v.size // n if n else 0
+        m = v.size // n
         if not _SMALL < m * n * k < _LARGE or not _are_plain(out, v, x):
             plain(out, v, x)
             return
@@ -48,7 +60,7 @@ def _linear_weight(kernels: Native, plain: Any) -> Any:
 
 def _cross_entropy(kernels: Native, plain: Any) -> Any:
     def kernel(outs: list[Floats], x: Floats, target: Floats, ignore_index: int, mean: bool) -> None:
-        fits = x.size and _are_plain(x) and target.dtype == np.int64 and target.flags.c_contiguous
+        fits = _are_plain(x) and target.dtype == np.int64 and target.flags.c_contiguous
         wrong = not fits or kernels.call(
             "cross_entropy", address(x), address(target), *x.shape, ignore_index, int(mean), *map(address, outs), 0
         )
@@ -60,7 +72,7 @@ def _cross_entropy(kernels: Native, plain: Any) -> Any:
 
 def _cross_entropy_data(kernels: Native, plain: Any) -> Any:
     def kernel(out: Floats, g: Floats, x: Floats, target: Floats, counted: Floats, ignore_index: int, mean: bool) -> None:
-        if not x.size or not _are_plain(g, x, counted) or target.dtype != np.int64 or not target.flags.c_contiguous:
+        if not _are_plain(g, x, counted) or target.dtype != np.int64 or not target.flags.c_contiguous:
             return plain(out, g, x, target, counted, ignore_index=ignore_index, mean=mean)
         kernels.call(
             "cross_entropy_gradient",
@@ -100,7 +112,7 @@ def _embedding_weight(kernels: Native, plain: Any) -> Any:
 
 def _uniform(kernels: Native, plain: Any) -> Any:
     def kernel(out: Floats, x: Floats, seed: int, stream: int, start: int) -> None:
-        if _are_plain(out) and out.size:
+        if _are_plain(out):
             kernels.call("uniform", out.size, *(int(np.uint64(n).astype(np.int64)) for n in (seed, stream, start)), address(out))
         else:
             plain(out, x, seed=seed, stream=stream, start=start)
@@ -112,7 +124,7 @@ def _recurrent(name: str) -> Any:
     def make(kernels: Native, plain: Any) -> Any:
         def kernel(outs: Any, *ins: Floats, **attrs: Any) -> None:
             results = outs if isinstance(outs, list) else [outs]
-            if not all(type(a) is np.ndarray and a.dtype == np.float32 and a.size for a in (*results, *ins)):
+            if not all(type(a) is np.ndarray and a.dtype == np.float32 for a in (*results, *ins)):
                 return plain(outs, *ins, **attrs)
             given = [np.ascontiguousarray(a) for a in ins]
             which, numbers = arguments(name, ins[0].shape, ins[1].shape[1], attrs, [*map(address, given)], [*map(address, results)])
@@ -132,7 +144,7 @@ def _by_program(name: str, least: int = 0) -> Any:
 
         def kernel(outs: Any, *ins: Floats, **attrs: Any) -> None:
             results = outs if isinstance(outs, list) else [outs]
-            fits = results[0].size > least and all(type(a) is np.ndarray and a.dtype in _DTYPES and a.size for a in (*results, *ins))
+            fits = results[0].size > least and all(type(a) is np.ndarray and a.dtype in _DTYPES for a in (*results, *ins))
             given = [np.ascontiguousarray(a) for a in ins] if fits else ins
             found = program(kernels, op, results, given, attrs) if fits else None
             if found is None:
@@ -164,4 +176,5 @@ def install() -> None:
     kernels = native()
     if kernels is not None:
         for name, make in _KERNELS.items():
-            OPS[name].overrides.setdefault("numpy", make(kernels, OPS[name].kernel))
+            plain = OPS[name].kernel
+            OPS[name].overrides.setdefault("numpy", _with_elements(make(kernels, plain), plain))

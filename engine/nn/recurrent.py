@@ -153,6 +153,8 @@ class RNNBase(_Recurrent):
             raise ValueError(f"{name}: Expected input to be 2D or 3D, got {input.ndim}D instead")
         if input.shape[-1] != self.input_size:
             raise RuntimeError(f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.shape[-1]}")
+        if input.shape[0 if input.ndim == 2 or not self.batch_first else 1] == 0:
+            raise RuntimeError(f"Expected sequence length to be larger than 0 in RNN, got an input of size {list(input.shape)}")
         if hx is None:
             return
         given = hx if isinstance(hx, tuple) else (hx,)

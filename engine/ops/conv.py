@@ -52,13 +52,14 @@ def _columns(x: Array, kernel: Ints, out: Ints, stride: Ints, padding: Ints, dil
 def _rows(g: Array, groups: int) -> Array:
     """Output gradients ``(N, O, *out)`` as ``(groups, O/groups, N * prod(out))``."""
     n, o = g.shape[:2]
-    return g.reshape(n, groups, o // groups, -1).transpose(1, 2, 0, 3).reshape(groups, o // groups, -1)
+    places = count(g.shape[2:])
+    return g.reshape(n, groups, o // groups, places).transpose(1, 2, 0, 3).reshape(groups, o // groups, n * places)
 
 
 def _conv_kernel(out: Array, x: Array, w: Array, b: Array = None, *, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> None:
     n, o = out.shape[:2]
     columns = _columns(x, w.shape[2:], out.shape[2:], stride, padding, dilation, groups)
-    product = array_module(out).matmul(w.reshape(groups, o // groups, -1), columns)
+    product = array_module(out).matmul(w.reshape(groups, o // groups, count(w.shape[1:])), columns)
     out[...] = product.reshape(groups, o // groups, n, *out.shape[2:]).swapaxes(1, 2).swapaxes(0, 1).reshape(out.shape)
     if b is not None:
         out += b.reshape(-1, *(1,) * (out.ndim - 2))
@@ -69,7 +70,7 @@ def _data_kernel(out: Array, g: Array, w: Array, stride: Ints, padding: Ints, di
     xp = array_module(out)
     n, c = out.shape[:2]
     kernel = w.shape[2:]
-    weight = w.reshape(groups, w.shape[0] // groups, -1).swapaxes(1, 2)
+    weight = w.reshape(groups, w.shape[0] // groups, count(w.shape[1:])).swapaxes(1, 2)
     columns = xp.matmul(weight, _rows(g, groups)).reshape(groups, c // groups, *kernel, n, *g.shape[2:])
     padded = xp.zeros((n, c, *(s + 2 * p for s, p in zip(size, padding, strict=True))), out.dtype)
     target = padded.reshape(n, groups, c // groups, *padded.shape[2:])

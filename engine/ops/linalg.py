@@ -296,14 +296,14 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def _linear_kernel(out: Any, x: Any, w: Any, b: Any = None) -> None:
-    rows = out if out.ndim == 2 else out.reshape(-1, w.shape[0])
-    (x if x.ndim == 2 else x.reshape(-1, w.shape[1])).dot(w.T, rows)
+    rows = _rows_of(out)
+    _rows_of(x).dot(w.T, rows)
     if b is not None:
         rows += b
 
 
 def _rows(x: Tensor) -> Tensor:
-    return x if x.ndim == 2 else reshape(x, (-1, x.shape[-1]))
+    return x if x.ndim == 2 else reshape(x, (count(x.shape[:-1]), x.shape[-1]))
 
 
 def _reshaped(x: Array, shape: tuple[int, ...]) -> Array:
@@ -316,7 +316,7 @@ def _linear_data(g: Tensor, w: Tensor) -> Tensor:
 
 
 def _rows_of(x: Array) -> Array:
-    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+    return x if x.ndim == 2 else x.reshape(count(x.shape[:-1]), x.shape[-1])
 
 
 _linear_weight = Op(
@@ -340,7 +340,7 @@ _linear = Op(
     vjps={"x": _linear_data, "w": lambda g, x: apply(_linear_weight, g, x), "b": lambda g: g},
     arrays={
         "x": lambda g, w: (
-            _reshaped(run(_matmul, (_reshaped(g, (g.size // max(1, w.shape[0]), w.shape[0])), w), {})[0], (*g.shape[:-1], w.shape[1]))
+            _reshaped(run(_matmul, (_reshaped(g, (count(g.shape[:-1]), w.shape[0])), w), {})[0], (*g.shape[:-1], w.shape[1]))
             if g.ndim != 2
             else run(_matmul, (g, w), {})[0]
         ),

@@ -204,7 +204,7 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Val
     at = wrap_dim(dim, input.ndim)
     n = input.shape[at] if input.ndim else 1
     if input.ndim and n == 0:
-        raise IndexError(f"kthvalue(): Expected reduction dim {dim} to have non-zero size.")
+        raise IndexError(f"kthvalue(): Expected reduction dim {at} to have non-zero size.")
     if not 1 <= k <= n:
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {dim}: k={k} of {n} element(s)")
     if input.ndim == 0:

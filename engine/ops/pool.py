@@ -67,11 +67,15 @@ def _max_kernel(outs: list[Array], x: Array, kernel: Ints, stride: Ints, padding
         xp.copyto(index, xp.broadcast_to(starts + offset, y.shape), where=better)
 
 
+def _planes(x: Array) -> Array:
+    return x.reshape(*x.shape[:2], count(x.shape[2:]))
+
+
 def _unpool_kernel(out: Array, g: Array, index: Array, size: Ints) -> None:
     """Adds each element to the place it was taken from. Windows that overlap may hit a place more than once."""
     xp = array_module(out)
     planes = out.shape[0] * out.shape[1]
-    flat = index.reshape(planes, -1) + (xp.arange(planes) * count(size)).reshape(-1, 1)
+    flat = index.reshape(planes, count(index.shape[2:])) + (xp.arange(planes) * count(size)).reshape(-1, 1)
     out[...] = xp.bincount(flat.reshape(-1), weights=g.reshape(-1), minlength=out.size).reshape(out.shape)
 
 
@@ -90,9 +94,7 @@ _take: Op = Op(
     "pool_take",
     ["x", "index"],
     infer=lambda x, index: (index.shape, x.dtype),
-    kernel=lambda out, x, index: out.__setitem__(
-        ..., array_module(x).take_along_axis(x.reshape(*x.shape[:2], -1), index.reshape(*x.shape[:2], -1), 2).reshape(out.shape)
-    ),
+    kernel=lambda out, x, index: out.__setitem__(..., array_module(x).take_along_axis(_planes(x), _planes(index), 2).reshape(out.shape)),
     vjps={"x": lambda g, index, x_shape: apply(_unpool, g, index, size=x_shape[2:])},
 )
 _unpool: Op = Op(

@@ -10,6 +10,9 @@ constexpr int TAPS = 128, CHUNK = 8;  // kernel positions at most; tiles of pixe
 
 struct Shape {
     i64 n, h, w, c, oh, ow, o, kh, kw, sh, sw, ph, pw, dh, dw;
+
+    bool is_empty() const { return n * h * w * c * oh * ow * o * kh * kw == 0; }
+    void check() { sh = most(1, sh), sw = most(1, sw), dh = most(1, dh), dw = most(1, dw); }  // they are divided by
 };
 
 // What is looked at for output pixel (u, v): source pixels (u * su + row, v * sv + column) for each tap, `run` floats each.

@@ -99,7 +99,7 @@ static void map(const Formula& f, i64 rows, i64 width, const Operand* operand, d
         by_column = by_column || operand[i].kind == COLUMN;
     }
     // several short rows at once, where nothing changes from row to row but FULL operands without gaps
-    i64 together = flat && !by_column ? most(1, BLOCK / width) : 1;
+    i64 together = flat && !by_column ? most(1, BLOCK / most(1, width)) : 1;
     double cost = (double)rows * width * (f.steps + 2) * 0.1;
     // one long row is cut into columns, many rows into rows
     i64 parts = rows == 1 ? up(width, part) : up(rows, part);

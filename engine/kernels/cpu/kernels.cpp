@@ -26,6 +26,7 @@ struct Arguments {
         Shape s;
         memcpy(&s, a, sizeof(s));
         a += sizeof(s) / 8;
+        if constexpr (requires { s.check(); }) s.check();
         return s;
     }
     gemm::Finish finish() {
@@ -55,7 +56,7 @@ struct Products {
     explicit Products(Arguments& a) {
         f = a.finish();
         batch = a.next(), m = a.next(), n = a.next(), k = a.next(), x = a.floats(), y = a.floats(), z = a.floats();
-        xr = a.next(), xc = a.next(), yr = a.next(), yc = a.next(), zr = a.next(), outer = a.next();
+        xr = a.next(), xc = a.next(), yr = a.next(), yc = a.next(), zr = a.next(), outer = most(1, a.next());
         xb[0] = a.next(), xb[1] = a.next(), yb[0] = a.next(), yb[1] = a.next(), zb[0] = a.next(), zb[1] = a.next();
     }
     bool one(i64 i, const gemm::Work* work = nullptr) const {
@@ -79,7 +80,7 @@ void conv_forward(Arguments a) {
     gemm::Finish f = a.finish();
     auto s = a.shape<conv::Shape>();
     float *x = a.floats(), *w = a.floats(), *y = a.floats(), *work = a.floats();
-    algorithm ? winograd::forward(s, x, w, y, f, work) : conv::forward(s, x, w, y, f, work);
+    algorithm && !s.is_empty() ? winograd::forward(s, x, w, y, f, work) : conv::forward(s, x, w, y, f, work);
 }
 void conv_data(Arguments a) {
     i64 algorithm = a.next();
@@ -87,13 +88,14 @@ void conv_data(Arguments a) {
     auto s = a.shape<conv::Shape>();
     float *g = a.floats(), *w = a.floats(), *gx = a.floats(), *work = a.floats();
     if (algorithm == 2) conv::data_columns(s, g, w, gx, f, work);
-    else algorithm ? winograd::data(s, g, w, gx, f, work) : conv::data(s, g, w, gx, f, work);
+    else algorithm && !s.is_empty() ? winograd::data(s, g, w, gx, f, work) : conv::data(s, g, w, gx, f, work);
 }
 void conv_weight(Arguments a) {
     i64 algorithm = a.next();
     auto s = a.shape<conv::Shape>();
     float *x = a.floats(), *g = a.floats(), *gw = a.floats(), *work = a.floats();
-    algorithm ? winograd::weight(s, x, g, gw, work) : conv::weight(s, x, g, gw, work);
+    if (s.is_empty()) memset(gw, 0, s.o * s.c * s.kh * s.kw * 4);  // a sum of nothing
+    else algorithm ? winograd::weight(s, x, g, gw, work) : conv::weight(s, x, g, gw, work);
 }
 void depthwise_forward(Arguments a) {
     auto s = a.shape<conv::Shape>();

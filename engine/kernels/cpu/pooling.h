@@ -6,6 +6,8 @@ namespace pooling {
 
 struct Shape {
     i64 n, h, w, c, oh, ow, kh, kw, sh, sw, ph, pw, dh, dw;
+
+    void check() { kw = most(1, kw), sh = most(1, sh), sw = most(1, sw), dh = most(1, dh), dw = most(1, dw); }  // they are divided by
 };
 
 // A window's range of kernel positions that lie inside.

@@ -29,6 +29,7 @@ static inline void every(i64 n, const F& f) {
     if (i < n) f(i, (int)(n - i));
 }
 static inline float greatest(const float* x, i64 n) {
+    if (n < 1) return -__builtin_inff();
     vf m = splat(x[0]);
     every(n, [&](i64 i, int w) { m = vmax(w == VL ? load(x + i) : first_lanes(load_some(x + i, w), w, m), m); });
     return fold(m, vmax);

@@ -47,7 +47,7 @@ static inline void store_some(float* p, vf v, int n) {
 #endif
 static inline i64 least(i64 a, i64 b) { return a < b ? a : b; }
 static inline i64 most(i64 a, i64 b) { return a > b ? a : b; }
-static inline i64 up(i64 n, i64 d) { return (n + d - 1) / d; }
+static inline i64 up(i64 n, i64 d) { return d > 0 ? (n + d - 1) / d : 0; }  // of nothing each, none: sizes of 0 come here
 template <class T>
 static inline void exchange(T& a, T& b) {
     T c = a;

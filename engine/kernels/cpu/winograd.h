@@ -158,7 +158,7 @@ static void outputs_back(const float* g, i64 h, i64 w, i64 o, i64 th, i64 tw, i6
 // weights pass by once.
 static i64 group(i64 c, i64 o, i64 tiles) {
     if (36 * c * o > (1 << 20) && 36 * tiles * (c + o) <= (1 << 22)) return tiles;
-    return least(tiles, most(48, (3 << 18) / (36 * (c + o)) / 8 * 8));
+    return least(tiles, most(48, (3 << 18) / most(1, 36 * (c + o)) / 8 * 8));
 }
 
 // Into how many chains the sum over tiles is cut that is a weight's gradient: as many as cost little beside the transforms, each

@@ -30,7 +30,7 @@ def scaled_dot_product_attention(
     if enable_gqa:
         key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
         value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)
-    scores = (query * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)) @ key.transpose(-2, -1)
+    scores = (query * (1 / math.sqrt(max(1, query.shape[-1])) if scale is None else scale)) @ key.transpose(-2, -1)
     if is_causal:
         attn_mask = query.new_ones(query.shape[-2], key.shape[-2]).tril().bool()
     if attn_mask is not None:

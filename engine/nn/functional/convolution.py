@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.modes import lowered
-from engine.nn.functional.sizes import Ints, tuple_of
+from engine.nn.functional.sizes import Ints, tuple_of, windows
 from engine.ops import conv as _conv
 from engine.ops.pad import pad
 from engine.tensor import Tensor
@@ -29,20 +29,14 @@ def _convolution(
             f"Given groups={groups}, weight of size {list(weight.shape)}, expected input{list(x.shape)} to have {weight.shape[1] * groups} channels, "
             f"but got {x.shape[1]} channels instead"
         )
+    if 0 in (weight.shape[0], *weight.shape[2:]):
+        raise RuntimeError(f"{name}: expected a weight of at least 1 output channel and kernel position, got {list(weight.shape)}")
     for what, other in (("weight", weight), ("bias", bias)):
         if other is not None and x.dtype is not other.dtype:
             raise RuntimeError(f"Input type ({x.dtype.name}) and {what} type ({other.dtype.name}) should be the same")
-    steps, spread = tuple_of(stride, n, "stride"), tuple_of(dilation, n, "dilation")
-    if min(steps) < 1:
-        raise RuntimeError(f"non-positive stride is not supported, got {steps}")
-    if min(spread) < 1:
-        raise RuntimeError(f"dilation should be greater than zero, got {spread}")
+    steps, pads, spread = windows(n, stride, 0 if isinstance(padding, str) else padding, dilation)
     if isinstance(padding, str):
         x, pads = _named_padding(x, padding, weight.shape[2:], steps, spread)
-    else:
-        pads = tuple_of(padding, n, "padding")
-        if min(pads) < 0:
-            raise RuntimeError(f"negative padding is not supported, got {pads}")
     for axis in range(n):
         window = spread[axis] * (weight.shape[2 + axis] - 1) + 1
         if x.shape[2 + axis] + 2 * pads[axis] < window:
@@ -104,7 +98,7 @@ def _transposed(
         )
     if x.dtype is not weight.dtype:
         raise RuntimeError(f"Input type ({x.dtype.name}) and weight type ({weight.dtype.name}) should be the same")
-    steps, pads, spread = tuple_of(stride, n, "stride"), tuple_of(padding, n, "padding"), tuple_of(dilation, n, "dilation")
+    steps, pads, spread = windows(n, stride, padding, dilation)
     extra = tuple_of(output_padding, n, "output_padding")
     if any(e >= max(s, d) for e, s, d in zip(extra, steps, spread, strict=True)):
         raise RuntimeError(
@@ -114,6 +108,10 @@ def _transposed(
         (m - 1) * s - 2 * p + d * (k - 1) + e + 1
         for m, s, p, d, k, e in zip(x.shape[2:], steps, pads, spread, weight.shape[2:], extra, strict=True)
     )
+    if min(size) < 1:
+        raise RuntimeError(
+            f"Given input size per channel: {list(x.shape[2:])}. Calculated output size per channel: {list(size)}. Output size is too small"
+        )
     y = _conv.conv_data(x, weight, steps, pads, spread, groups, size)
     return y if bias is None else y + bias.reshape(-1, *(1,) * n)
 

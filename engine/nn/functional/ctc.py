@@ -43,6 +43,8 @@ def ctc_loss(
         raise RuntimeError(f"ctc_loss: expected log_probs of (T, N, C) or (T, C), got {list(log_probs.shape)}")
     scores = log_probs if batched else log_probs.unsqueeze(1)
     count, sequences, classes = scores.shape
+    if not scores.numel():
+        raise RuntimeError(f"log_probs tensor must not be empty, got {list(log_probs.shape)}")
     if not 0 <= blank < classes:
         raise RuntimeError(f"blank must be in label range, 0 to {classes - 1}, got {blank}")
     labels = targets.detach().cpu().numpy().astype(np.int64)

@@ -216,10 +216,10 @@ def _adaptive_max_pool(x: Tensor, output_size: Any, return_indices: bool, n: int
     found = []
     for cell in itertools.product(*(_cells(k, m) for k, m in zip(size, out, strict=True))):
         window = tuple(slice(a, b) for a, b in cell)
-        best = x.detach()[(..., *window)].reshape(*lead, -1).argmax(-1)
+        best = x.detach()[(..., *window)].flatten(-n).argmax(-1)
         found.append(x.new_tensor(places[window].ravel(), dtype=best.dtype)[best])
     index = stack(found, -1) if found else x.new_zeros((*lead, 0)).long()
-    y = x.reshape(*lead, -1).gather(-1, index).reshape(*lead, *out)
+    y = x.flatten(-n).gather(-1, index).reshape(*lead, *out)
     return (y, index.reshape(y.shape)) if return_indices else y
 
 
@@ -292,7 +292,7 @@ def _max_unpool(x: Tensor, indices: Tensor, kernel_size: Ints, stride: Any, padd
             if not k - s < m < k + s:
                 raise ValueError(f"invalid output_size {list(wanted)}: each dimension must be within a stride of {list(out)}")
         out = wanted
-    flat = x.new_zeros((*lead, math.prod(out))).scatter(-1, indices.reshape(*lead, -1), x.reshape(*lead, -1))
+    flat = x.new_zeros((*lead, math.prod(out))).scatter(-1, indices.flatten(-n), x.flatten(-n))
     return flat.reshape(*lead, *out)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from engine.nn.functional.sizes import Ints, tuple_of
+from engine.nn.functional.sizes import Ints, tuple_of, windows
 from engine.ops.elementwise import where
 from engine.ops.index import spread
 from engine.ops.pad import pad
@@ -76,8 +76,8 @@ def unfold(input: Tensor, kernel_size: Ints, dilation: Ints = 1, padding: Ints =
         raise RuntimeError(
             f"Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, but got: {list(input.shape)}"
         )
-    kernel, spread_by = tuple_of(kernel_size, 2, "kernel_size"), tuple_of(dilation, 2, "dilation")
-    pads, steps = tuple_of(padding, 2, "padding"), tuple_of(stride, 2, "stride")
+    kernel = tuple_of(kernel_size, 2, "kernel_size")
+    steps, pads, spread_by = windows(2, stride, padding, dilation)
     input = pad(input, (pads[1], pads[1], pads[0], pads[0]))
     blocks, (rows, columns) = _patches(input.shape[2:], kernel, spread_by, steps)
     if min(blocks) < 1:
@@ -93,7 +93,7 @@ def fold(input: Tensor, output_size: Ints, kernel_size: Ints, dilation: Ints = 1
     if input.ndim == 2:
         return fold(input.unsqueeze(0), output_size, kernel_size, dilation, padding, stride).squeeze(0)
     size, kernel = tuple_of(output_size, 2, "output_size"), tuple_of(kernel_size, 2, "kernel_size")
-    pads, steps, spread_by = tuple_of(padding, 2, "padding"), tuple_of(stride, 2, "stride"), tuple_of(dilation, 2, "dilation")
+    steps, pads, spread_by = windows(2, stride, padding, dilation)
     padded = [n + 2 * p for n, p in zip(size, pads, strict=True)]
     blocks, (rows, columns) = _patches(padded, kernel, spread_by, steps)
     if input.shape[1] % (kernel[0] * kernel[1]):
