@@ -33,7 +33,7 @@ class Op:
 
     ``infer(*ins, **attrs)`` gives the Spec of the result (a list of them for several results) or raises the error a user
     should see; ``kernel(out, *ins, **attrs)`` writes the result into ``out``. A view has no kernel: ``view(x, **attrs)`` returns
-    an array that shares ``x``'s memory where it can. What ``adds_up`` many numbers computes half precision in single. ``flops(outs, ins, attrs)`` counts additions and multiplications.
+    an array that shares ``x``'s memory where it can. What ``adds_up`` many numbers, or takes several steps, computes half precision in single. ``flops(outs, ins, attrs)`` counts additions and multiplications.
     ``rule`` is the formula of an op that works element by element (``engine.ops.elementwise``), from which faster forms of it are made:
     ``overrides`` holds kernels by the module of the arrays, and ``together(calls)`` does several launches at once, or says that it cannot.
 

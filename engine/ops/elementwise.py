@@ -53,7 +53,8 @@ def elementwise(
         def kernel(out: Array, *ins: Any, **attrs: Any) -> None:
             out[...] = rule(array_module(out), *ins, **attrs)
 
-    return Op(name, inputs.split(), infer=infer, kernel=kernel, vjps=vjps, arrays=arrays, rule=rule)
+    single = not isinstance(rule, str)  # several steps round once, as one step does
+    return Op(name, inputs.split(), infer=infer, kernel=kernel, vjps=vjps, arrays=arrays, rule=rule, adds_up=single)
 
 
 def is_tensor(x: Any) -> bool:
@@ -62,6 +63,8 @@ def is_tensor(x: Any) -> bool:
 
 def cast(x: Any, d: dtype) -> Any:
     """An operand in another dtype: a tensor by the differentiable ``to``, a number as a NumPy scalar."""
+    if isinstance(d, type):
+        d = dtypes.named(d)
     if is_tensor(x):
         return x if x.dtype is d else apply(_to, x, dtype=d.numpy)
     return d.numpy.type(x)
@@ -209,9 +212,9 @@ def remainder(input: Any, other: Any) -> Tensor:
 
 
 def pow(input: Any, exponent: Any) -> Tensor:
-    if not is_tensor(exponent) and exponent == 2:
+    if not is_tensor(exponent) and exponent == 2 and (isinstance(exponent, int) or input.dtype.category == FLOAT):
         return input.square()
-    if not is_tensor(exponent) and exponent < 0 and input.dtype.category != FLOAT:
+    if isinstance(exponent, int) and exponent < 0 and input.dtype.category != FLOAT:
         raise RuntimeError("Integers to negative integer powers are not allowed.")
     return promoted(_pow, input, exponent)
 

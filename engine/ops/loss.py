@@ -11,9 +11,9 @@ from engine.dispatch import Op, run
 from engine.dtypes import FLOAT, dtype, get_default_dtype
 from engine.graph import apply, differentiable_again
 from engine.ops.dims import wrap_dim
-from engine.ops.elementwise import cast, elementwise, where
+from engine.ops.elementwise import cast, elementwise, promoted, where
 from engine.ops.reduce import sum as sum_
-from engine.ops.unary import exp
+from engine.ops.unary import exp, log, log1p
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -74,6 +74,25 @@ _log_softmax = _register(
     _log_softmax_kernel,
     _gradient("log_softmax_gradient", lambda g, y, dim, exp, sum: g - exp(y) * sum(g, dim, keepdim=True)),
 )
+
+
+# -- cross-entropy of probabilities
+
+LEAST_LOG = -100.0
+"""Where logarithms end: a loss of probabilities is finite at 0 and 1."""
+
+_bce = elementwise(
+    "binary_cross_entropy",
+    "x target",
+    lambda m, x, target: (target - 1) * m.maximum(m.log1p(-x), LEAST_LOG) - target * m.maximum(m.log(x), LEAST_LOG),
+    x=lambda g, x, target: g * (x - target) / ((1 - x) * x).clamp(min=1e-12),
+    target=lambda g, x: g * (log1p(-x).clamp(min=LEAST_LOG) - log(x).clamp(min=LEAST_LOG)),
+)
+
+
+def probability_cross_entropy(x: Tensor, target: Tensor) -> Tensor:
+    """Each element's cross-entropy with a probability; its gradient is finite where ``x`` is 0 or 1, as PyTorch's is."""
+    return promoted(_bce, x, target)
 
 
 # -- cross-entropy with class numbers

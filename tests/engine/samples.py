@@ -172,6 +172,7 @@ SAMPLES: dict[str, list[Sample]] = {
         (lambda x: F.cross_entropy(x, INDEX[0].to(x.device)), [normal(3, 4)]),
         (lambda x: F.cross_entropy(x, INDEX[1].to(x.device), ignore_index=0, reduction="sum"), [normal(3, 4)]),
     ],
+    "binary_cross_entropy": [(lambda x, t: F.binary_cross_entropy(x, t), [positive(2, 3) * 0.45, positive(2, 3) * 0.45])],
     "picked": [(lambda x: loss.picked(x, INDEX.to(x.device), 1), [normal(2, 3, 3)])],
     "picked_data": [(lambda g: apply(OPS["picked_data"], g, INDEX.to(g.device), shape=(2, 4, 3), ignore_index=2), [normal(2, 3)])],
     "softmax": [(lambda x: torch.softmax(x, 1), [normal(2, 4)])],

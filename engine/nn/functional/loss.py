@@ -11,7 +11,7 @@ from engine.dtypes import FLOAT
 from engine.modes import full_precision, raised, state
 from engine.nn.functional.reduction import reduced, same_shape
 from engine.ops.elementwise import where
-from engine.ops.loss import class_cross_entropy, log_softmax, picked, squared_distance
+from engine.ops.loss import class_cross_entropy, log_softmax, picked, probability_cross_entropy, squared_distance
 from engine.ops.mathematics import xlogy
 from engine.ops.unary import softplus as _softplus
 from engine.tensor import Tensor
@@ -107,7 +107,7 @@ def binary_cross_entropy(
     seen = isinstance(input._data, np.ndarray) and input.numel() and not only_recorded()
     if seen and not (float(input._data.min()) >= 0 and float(input._data.max()) <= 1):
         raise RuntimeError("all elements of input should be between 0 and 1")
-    loss = -(target * input.log().clamp(min=-100) + (1 - target) * (1 - input).log().clamp(min=-100))
+    loss = probability_cross_entropy(input, target)
     return reduced(loss if weight is None else loss * weight, reduction, size_average, reduce)
 
 
