@@ -159,9 +159,9 @@ def backward(
     )
 
     def visit(node: Node, complete: Grads) -> None:
-        for reference, g in zip(node.outputs, complete, strict=True):
-            t = reference()
-            if t is not None and t._retains_grad and g is not None:
+        for i, (reference, g) in enumerate(zip(node.outputs, complete, strict=True)):
+            t = reference()  # an in-place operation left it to an earlier node too, whose gradient is that of what was overwritten
+            if t is not None and t._retains_grad and g is not None and t.grad_fn is node and t._output_index == i:
                 t.grad = g if t.grad is None else t.grad + g
 
     if inputs is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -64,12 +65,64 @@ def full_precision(function: _F) -> _F:
     return wrapped  # type: ignore[return-value]  # wraps keeps the signature, which mypy cannot see
 
 
-class set_grad_enabled(AbstractContextManager[None]):  # noqa: N801 - PyTorch's name
-    """Switches recording on or off: as a context manager, or for good when merely called."""
+def _between_yields(function: Callable[..., Any], inside: Callable[[], AbstractContextManager[Any]]) -> Callable[..., Any]:
+    """A generator function whose body runs ``inside``, and whose caller runs outside while it waits."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        running = function(*args, **kwargs)
+        resume = functools.partial(next, running)
+        while True:
+            try:
+                with inside():
+                    value = resume()
+            except StopIteration as end:
+                return end.value
+            try:
+                sent = yield value
+            except GeneratorExit:
+                with inside():
+                    running.close()
+                raise
+            except BaseException as error:
+                resume = functools.partial(running.throw, error)
+            else:
+                resume = functools.partial(running.send, sent)
+
+    return wrapped
+
+
+class _Decorator(AbstractContextManager[None]):
+    """A context manager that decorates functions too; generator functions are inside while they run."""
+
+    def _another(self) -> AbstractContextManager[Any]:
+        return type(self)()
+
+    def __call__(self, function: _F) -> _F:
+        if inspect.isgeneratorfunction(function):
+            return _between_yields(function, self._another)  # type: ignore[return-value]  # as below
+
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with self._another():
+                return function(*args, **kwargs)
+
+        return wrapped  # type: ignore[return-value]  # wraps keeps the signature, which mypy cannot see
+
+
+class set_grad_enabled(_Decorator):  # noqa: N801 - PyTorch's name
+    """Switches recording on or off: as a context manager, a decorator, or for good when merely called."""
 
     def __init__(self, mode: bool) -> None:
         self._before, self._wanted = state.enabled, mode
         state.enabled = mode
+
+    def _another(self) -> AbstractContextManager[Any]:
+        return set_grad_enabled(self._wanted)
+
+    def __call__(self, function: _F) -> _F:
+        state.enabled = self._before  # it was to be switched inside of the function only
+        return super().__call__(function)
 
     def __enter__(self) -> None:
         state.enabled = self._wanted
@@ -78,10 +131,17 @@ class set_grad_enabled(AbstractContextManager[None]):  # noqa: N801 - PyTorch's 
         state.enabled = self._before
 
 
-class _GradMode(AbstractContextManager[None]):
-    """A context manager and decorator that sets the mode while inside."""
+class _GradMode(_Decorator):
+    """A context manager and decorator that sets the mode while inside. Given a function it decorates: ``@no_grad`` is ``@no_grad()``."""
 
     wanted: bool
+
+    def __new__(cls, function: Any = None) -> Any:
+        made = super().__new__(cls)
+        if not callable(function):
+            return made
+        made.__init__()  # type: ignore[misc]  # Python calls it for instances only, which this does not return
+        return made(function)
 
     def __init__(self) -> None:
         self._before: list[bool] = []
@@ -92,14 +152,6 @@ class _GradMode(AbstractContextManager[None]):
 
     def __exit__(self, *exc: object) -> None:
         state.enabled = self._before.pop()
-
-    def __call__(self, function: _F) -> _F:
-        @functools.wraps(function)
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with type(self)():
-                return function(*args, **kwargs)
-
-        return wrapped  # type: ignore[return-value]  # wraps keeps the signature, which mypy cannot see
 
 
 class no_grad(_GradMode):  # noqa: N801 - PyTorch's name
@@ -113,7 +165,14 @@ class inference_mode(no_grad):  # noqa: N801 - PyTorch's name
 
     def __init__(self, mode: bool = True) -> None:
         super().__init__()
-        self.wanted = False if mode else state.enabled
+        self._mode = mode
+
+    def _another(self) -> AbstractContextManager[Any]:
+        return inference_mode(self._mode)
+
+    def __enter__(self) -> None:
+        self._before.append(state.enabled)
+        state.enabled = state.enabled and not self._mode
 
 
 class enable_grad(_GradMode):  # noqa: N801 - PyTorch's name
