@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -37,10 +37,15 @@ def read_fast(path: str | Path) -> Image.Image:
     return read_pil(path)
 
 
-def to_array(image: Image.Image) -> Pixels:
-    """The pixels ``(C, H, W)``, uint8."""
-    pixels = np.asarray(image, np.uint8)
-    return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
+def to_array(image: Image.Image) -> np.ndarray[Any, Any]:
+    """The pixels ``(C, H, W)``: uint8, of which white is 255 in mode 1 too; int32 in modes I and I;16, float32 in mode F."""
+    return channels_first(np.asarray(image.convert("L") if image.mode == "1" else image))
+
+
+def channels_first(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Pixels ``(H, W)`` or ``(H, W, C)`` as ``(C, H, W)``, of a type that tensors have and in this machine's byte order."""
+    held: Any = {"uint16": np.int32, "uint32": np.int64}.get(pixels.dtype.name, pixels.dtype.newbyteorder("="))
+    return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1), held)
 
 
 def to_pil(pixels: Pixels) -> Image.Image:

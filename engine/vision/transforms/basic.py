@@ -64,17 +64,17 @@ class Lambda(Transform):
 
 
 class ToTensor(Transform):
-    """A Pillow image, or uint8 pixels, to a float32 tensor ``(C, H, W)`` in [0, 1]."""
+    """A Pillow image, or uint8 pixels, to a float32 tensor ``(C, H, W)`` in [0, 1]; modes I, I;16 and F are not scaled."""
 
     def __call__(self, image: Any) -> Tensor:
         return F.to_tensor(image)
 
 
 class PILToTensor(Transform):
-    """A Pillow image to a uint8 tensor ``(C, H, W)``."""
+    """A Pillow image to a tensor ``(C, H, W)`` of its pixels: uint8; int32 in modes I and I;16, float32 in mode F."""
 
     def __call__(self, image: Any) -> Tensor:
-        return image if isinstance(image, Tensor) else (F.to_tensor(image) * 255).round().byte()
+        return image if isinstance(image, Tensor) else F.pixels_of(image)
 
 
 class ToPILImage(Transform):

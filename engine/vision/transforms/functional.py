@@ -13,7 +13,7 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from engine.ops.pad import pad as pad_tensor
 from engine.tensor import Tensor
-from engine.vision.io import to_array, to_pil
+from engine.vision.io import channels_first, to_array, to_pil
 
 Picture = Image.Image | Tensor
 
@@ -49,6 +49,8 @@ def resize(image: Picture, height: int, width: int) -> Picture:
     """Bilinear, anti-aliased. A tensor must be uint8."""
     if isinstance(image, Tensor):
         return Tensor._wrap(to_array(to_pil(image.numpy()).resize((width, height), Image.Resampling.BILINEAR)))
+    if image.mode == "I;16B":  # Pillow would take its bytes in the other order
+        image = image.convert("I")
     return image.resize((width, height), Image.Resampling.BILINEAR)
 
 
@@ -77,21 +79,21 @@ def _through_pillow(image: Picture, function: Callable[[Image.Image], Image.Imag
     return Tensor._wrap(to_array(function(to_pil(image.numpy()))))
 
 
+def _colour(image: Image.Image, fill: int) -> Any:
+    """``fill`` in each of an image's channels."""
+    channels = len(image.getbands())
+    return fill if channels == 1 else (fill,) * channels
+
+
 def rotate(image: Picture, angle: float, expand: bool = False, fill: int = 0) -> Picture:
     """Counter-clockwise by ``angle`` degrees about the middle."""
-    return _through_pillow(
-        image, lambda p: p.rotate(angle, Image.Resampling.NEAREST, expand, fillcolor=fill if p.mode == "L" else (fill,) * 3)
-    )
+    return _through_pillow(image, lambda p: p.rotate(angle, Image.Resampling.NEAREST, expand, fillcolor=_colour(p, fill)))
 
 
 def affine(image: Picture, matrix: Sequence[float], fill: int = 0) -> Picture:
     """Each pixel ``(x, y)`` from ``(a x + b y + c, d x + e y + f)``."""
-    colour: Any = fill
     return _through_pillow(
-        image,
-        lambda p: p.transform(
-            p.size, Image.Transform.AFFINE, tuple(matrix), Image.Resampling.NEAREST, fillcolor=colour if p.mode == "L" else (colour,) * 3
-        ),
+        image, lambda p: p.transform(p.size, Image.Transform.AFFINE, tuple(matrix), Image.Resampling.NEAREST, fillcolor=_colour(p, fill))
     )
 
 
@@ -162,17 +164,21 @@ def to_grayscale(image: Picture, num_output_channels: int = 1) -> Picture:
 
 
 def to_tensor(image: Any) -> Tensor:
-    """A Pillow image, or uint8 pixels, as a float32 tensor ``(C, H, W)`` in [0, 1]; an array is ``(H, W, C)`` or ``(H, W)``."""
-    if isinstance(image, Tensor):
-        pixels = image._data
-    elif isinstance(image, Image.Image):
-        pixels = to_array(image)
-    elif isinstance(image, np.ndarray) and image.ndim in (2, 3):
-        pixels = image[None] if image.ndim == 2 else np.ascontiguousarray(image.transpose(2, 0, 1))
-    else:
+    """A Pillow image, or uint8 pixels, as a float32 tensor ``(C, H, W)`` in [0, 1]; an array is ``(H, W, C)`` or ``(H, W)``.
+
+    As in torchvision other pixels are not scaled and keep their type: int32 in modes I and I;16, float32 in mode F.
+    """
+    pixels = (image if isinstance(image, Tensor) else pixels_of(image))._data
+    return Tensor._wrap(pixels.astype(np.float32) / np.float32(255) if pixels.dtype == np.uint8 else np.array(pixels))
+
+
+def pixels_of(image: Any) -> Tensor:
+    """A Pillow image, or an array ``(H, W, C)`` or ``(H, W)``, as a tensor ``(C, H, W)`` of its own type."""
+    if isinstance(image, Image.Image):
+        return Tensor._wrap(to_array(image))
+    if not isinstance(image, np.ndarray) or image.ndim not in (2, 3):
         raise TypeError(f"pic should be PIL Image or ndarray of 2 or 3 dimensions. Got {type(image)}")
-    scaled = pixels.astype(np.float32)
-    return Tensor._wrap(scaled / np.float32(255) if pixels.dtype == np.uint8 else scaled)
+    return Tensor._wrap(channels_first(image))
 
 
 def to_pil_image(image: Any) -> Image.Image:
