@@ -74,6 +74,14 @@ BY_NUMPY = {d.numpy: d for d in ALL}
 _default = float32
 
 
+def named(d: Any) -> dtype:
+    """The type meant by ``dtype=``: one of these, or Python's ``bool``, ``int`` (int64) or ``float`` (float64)."""
+    found = {bool: bool_, int: int64, float: float64}.get(d, d) if isinstance(d, type) else d
+    if not isinstance(found, dtype):
+        raise TypeError(f"dtype must be torch.dtype, got {d!r}")
+    return found
+
+
 def from_numpy_dtype(numpy_dtype: Any) -> dtype:
     """The engine's type for a NumPy one. Raises TypeError for a type PyTorch does not have."""
     found = BY_NUMPY.get(numpy_dtype) or BY_NUMPY.get(np.dtype(numpy_dtype))
@@ -81,6 +89,25 @@ def from_numpy_dtype(numpy_dtype: Any) -> dtype:
         supported = ", ".join(d.name for d in ALL)
         raise TypeError(f"can't convert np.ndarray of type {np.dtype(numpy_dtype)}; the supported types are: {supported}")
     return found
+
+
+def last_integer(d: dtype) -> int:
+    """The greatest integer up to which a type holds all."""
+    if d.category == BOOL:
+        return 1
+    return (
+        int(np.iinfo(d.numpy).max) if d.category == INTEGER else 2 ** {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}[d.name]
+    )
+
+
+def least_normal(d: dtype) -> float:
+    """The least positive number that a type holds with all its bits."""
+    return float(ml_dtypes.finfo(d.numpy).tiny)  # type: ignore[no-untyped-call]  # ml_dtypes says no types
+
+
+def before(bound: float, other: float, d: dtype) -> float:
+    """The number next to ``bound`` in a type, on the side of ``other``."""
+    return float(np.nextafter(d.numpy.type(bound), d.numpy.type(other)))
 
 
 def get_default_dtype() -> dtype:

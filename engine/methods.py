@@ -215,15 +215,13 @@ class Methods:
             raise RuntimeError(f"\"{name}\" not implemented for '{self.dtype.legacy_name}'")
         return self._become(elementwise.cast(numbers, self.dtype))
 
-    def _uniform(self: Any, generator: random.Generator | None) -> Tensor:
-        like = self if self.dtype.category == dtypes.FLOAT else self.new_zeros(self.shape, dtype=dtypes.float64)
-        return random.uniform_like(like, generator)
-
     def uniform_(self: Any, a: Any = 0.0, b: Any = 1.0, *, generator: random.Generator | None = None) -> Tensor:
         """Uniform numbers in [a, b)."""
         if a > b:
             raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={a} > to={b}")
-        return self._filled("uniform_", self._uniform(generator) * (b - a) + a)
+        drawn = random.uniform_like(self, generator) if self.dtype.category == dtypes.FLOAT else random.draws_like(self, generator)
+        last = dtypes.before(b, a, drawn.dtype)  # in few bits a sum may round up to b
+        return self._filled("uniform_", (drawn * (b - a) + a).clamp(max=last))
 
     def normal_(self: Any, mean: Any = 0.0, std: Any = 1.0, *, generator: random.Generator | None = None) -> Tensor:
         """Normal numbers of the given mean and standard deviation."""
@@ -241,13 +239,13 @@ class Methods:
         """Exponential numbers of rate ``lambd``."""
         if lambd <= 0:
             raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
-        return self._filled("exponential_", unary.log1p(-self._uniform(generator)) / -lambd)
+        return self._filled("exponential_", random.exponential_like(self, generator) / lambd)
 
     def cauchy_(self: Any, median: Any = 0.0, sigma: Any = 1.0, *, generator: random.Generator | None = None) -> Tensor:
         """Numbers of Cauchy's distribution."""
         if sigma <= 0:
             raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
-        return self._filled("cauchy_", functional.tan((self._uniform(generator) - 0.5) * math.pi) * sigma + median)
+        return self._filled("cauchy_", functional.tan((random.draws_like(self, generator) - 0.5) * math.pi) * sigma + median)
 
     def is_signed(self: Any) -> bool:
         return self.dtype.category in (dtypes.INTEGER, dtypes.FLOAT) and self.dtype is not dtypes.uint8
@@ -276,16 +274,18 @@ class Methods:
         """How many trials until the first success of probability ``p``."""
         if not 0 < p < 1:
             raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
-        return self._filled("geometric_", unary.ceil(unary.log1p(-self._uniform(generator)) / math.log1p(-p)).clamp(min=1))
+        return self._filled("geometric_", unary.ceil(unary.log1p(-random.draws_like(self, generator)) / math.log1p(-p)).clamp(min=1))
 
     def bernoulli_(self: Any, p: Any = 0.5, *, generator: random.Generator | None = None) -> Tensor:
         """Ones with probability ``p``, a number or a tensor."""
-        return self._filled("bernoulli_", elementwise.lt(self._uniform(generator), p))
+        return self._filled("bernoulli_", elementwise.lt(random.draws_like(self, generator), p))
 
-    def random_(self: Any, low: int = 0, high: int | None = None, *, generator: random.Generator | None = None) -> Tensor:
-        """Integers from ``low`` up to but not including ``high``."""
-        top = (2**24 if self.dtype.category == dtypes.FLOAT else min(2**31, 2 ** (8 * self.dtype.itemsize - 1))) if high is None else high
-        return self._become(random.randint_like(self, low, top, generator))
+    def random_(self: Any, *bounds: Any, generator: random.Generator | None = None) -> Tensor:
+        """Integers from the first bound, 0 if there is one only, up to but not including the last; without bounds as many as the dtype holds."""
+        low, high = (0, dtypes.last_integer(self.dtype) + 1) if not bounds else (0, *bounds) if len(bounds) == 1 else bounds
+        if high is None:
+            high = dtypes.last_integer(self.dtype) + 1
+        return self._become(random.randint_like(self, low, high, generator))
 
 
 def _cast_to(dtype: dtypes.dtype, name: str) -> Callable[..., Tensor]:

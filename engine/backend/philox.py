@@ -58,13 +58,14 @@ def words(xp: Any, seed: int, stream: int, start: int, n: int) -> Array:
 
 
 def uniform(xp: Any, seed: int, stream: int, start: int, out: Array) -> None:
-    """Fills a float array with uniform numbers in [0, 1): 24 random bits for float32 and less, 53 for float64."""
+    """Fills a float array with uniform numbers in [0, 1): as many random bits as it holds exactly there, so that none is rounded up to 1."""
     n = out.size
     if out.dtype == xp.float64:
         w = words(xp, seed, stream, start, 2 * n).reshape(n, 2)
         bits, scale = (w[:, 0] >> xp.uint64(6)) << xp.uint64(27) | (w[:, 1] >> xp.uint64(5)), 2.0**-53
     else:
-        bits, scale = words(xp, seed, stream, start, n) >> xp.uint64(8), 2.0**-24
+        held = {"float16": 11, "bfloat16": 8}.get(out.dtype.name, 24)
+        bits, scale = words(xp, seed, stream, start, n) >> xp.uint64(32 - held), 2.0**-held
     out[...] = (bits * scale).reshape(out.shape)
 
 

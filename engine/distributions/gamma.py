@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.creation import rand, randn
 from engine.distributions.distribution import Distribution, expect, parameters
+from engine.dtypes import least_normal
 from engine.modes import no_grad
 from engine.ops.elementwise import where
 from engine.ops.join import stack
@@ -28,7 +29,7 @@ def standard_gamma(concentration: Tensor, shape: tuple[int, ...]) -> Tensor:
         accepted = (v > 0) & (u.log() < x.square() * 0.5 + d - d * v + d * v.clamp(min=1e-30).log())
         found = where(missing & accepted, d * v, found)
         missing = missing & ~accepted
-    return where(a < 1, found * rand(*shape, **options) ** (1 / a), found).clamp(min=1.1754944e-38)
+    return where(a < 1, found * rand(*shape, **options) ** (1 / a), found).clamp(min=least_normal(a.dtype))
 
 
 class Gamma(Distribution):

@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.creation import eye, rand, randn
 from engine.distributions.distribution import LOG_2PI, Distribution, expect, parameters
+from engine.dtypes import least_normal
 from engine.linalg import cholesky, solve_triangular
 from engine.ops.join import broadcast_tensors
 from engine.special import ndtr, ndtri
@@ -31,7 +32,7 @@ class Spread(Distribution):
     def _uniform(self, sample_shape: Any) -> Tensor:
         """In (0, 1): neither end, where logarithms are not finite."""
         u = rand(*self._shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
-        return u.clamp(min=1.1754944e-38)
+        return u.clamp(min=least_normal(u.dtype))
 
     def _standard(self, value: Tensor) -> Tensor:
         return (value - self.loc) / self.scale

@@ -12,9 +12,10 @@ import numpy as np
 
 from engine.backend import Array, array_module, philox
 from engine.dispatch import Op
-from engine.dtypes import FLOAT, float64
+from engine.dtypes import FLOAT, float32, float64
 from engine.graph import apply
 from engine.ops.elementwise import cast
+from engine.ops.unary import log1p
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -113,6 +114,18 @@ def uniform_like(x: Tensor, generator: Generator | None = None) -> Tensor:
     return apply(_uniform, x.detach(), **(generator or current_generator()).take(x.numel(), _words_each(x)))
 
 
+def draws_like(x: Tensor, generator: Generator | None = None) -> Tensor:
+    """Uniform numbers in [0, 1) in the shape and on the device of ``x``, for what is compared with them or made of them: in single precision at least."""
+    wide = x.dtype if x.dtype.category == FLOAT and x.dtype.itemsize >= 4 else float32 if x.dtype.category == FLOAT else float64
+    return uniform_like(x.detach() if x.dtype is wide else x.new_zeros(x.shape, dtype=wide), generator)
+
+
+def exponential_like(x: Tensor, generator: Generator | None = None) -> Tensor:
+    """Exponential numbers of rate 1, never 0, in the shape, dtype and device of ``x``."""
+    u = draws_like(x, generator)
+    return cast((-log1p(-u)).clamp(min=float(np.finfo(u.dtype.numpy).eps) / 2), x.dtype)
+
+
 def normal_like(x: Tensor, generator: Generator | None = None) -> Tensor:
     """Standard normal numbers in the shape, dtype and device of ``x``."""
     return apply(_normal, x.detach(), **(generator or current_generator()).take(x.numel(), _words_each(x)))
@@ -134,12 +147,14 @@ def permutation(n: int, generator: Generator | None = None) -> np.ndarray[Any, n
 
 def dropout_mask(x: Tensor, p: float) -> Tensor:
     """1 / (1 - p) where a uniform number is at least ``p``, else 0; in the shape of ``x``."""
-    return (uniform_like(x) >= p).to(x.dtype) * (1 / (1 - p))
+    return (draws_like(x) >= p).to(x.dtype) * (1 / (1 - p))
 
 
 def _dropout_kernel(out: Array, x: Array, p: float, seed: int, stream: int, start: int) -> None:
-    philox.uniform(array_module(out), seed, stream, start, out)
-    array_module(out).multiply(x, (out >= p) * out.dtype.type(1 / (1 - p)), out=out)
+    xp = array_module(out)
+    draws = out if out.itemsize > 2 else xp.empty(out.shape, xp.float32)
+    philox.uniform(xp, seed, stream, start, draws)
+    xp.multiply(x, (draws >= p) * out.dtype.type(1 / (1 - p)), out=out)
 
 
 _dropout: Op = Op(
@@ -194,4 +209,4 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     """Ones with the probabilities in ``input`` (or ``p`` everywhere), else zeros."""
     if p is None and bool(((input < 0) | (input > 1)).any()):
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got a probability outside of [0, 1]")
-    return cast(uniform_like(cast(input.detach(), input.dtype), generator) < (input.detach() if p is None else p), input.dtype)
+    return cast(draws_like(input, generator) < (input.detach() if p is None else p), input.dtype)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from engine.dtypes import dtype as DType
 from engine.ops import loss as _softmaxes
 from engine.ops.elementwise import clamp, where
-from engine.ops.random import uniform_like
+from engine.ops.random import exponential_like, uniform_like
 from engine.ops.special import erf
 from engine.ops.unary import expm1, sigmoid, tanh
 from engine.ops.unary import relu as _relu
@@ -157,7 +157,7 @@ def logsigmoid(input: Tensor) -> Tensor:
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """``input`` above the threshold, else ``value``."""
-    return _placed(input, lambda x: where(x > threshold, x, value).to(x.dtype), inplace)
+    return _placed(input, lambda x: where(x <= threshold, value, x).to(x.dtype), inplace)
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
@@ -191,7 +191,7 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dty
 
 def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
     """A sample of the relaxed categorical distribution; ``hard`` gives one-hot vectors with its gradient (Jang et al., 2017)."""
-    noise = -(-(uniform_like(logits.detach()).clamp(min=1e-20)).log()).log()
+    noise = -exponential_like(logits.detach()).log()
     soft = softmax((logits + noise) / tau, dim)
     if not hard:
         return soft

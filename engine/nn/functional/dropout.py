@@ -6,7 +6,7 @@ import math
 
 from engine.ops import random
 from engine.ops.elementwise import where
-from engine.ops.random import dropout_mask, uniform_like
+from engine.ops.random import draws_like, dropout_mask
 from engine.tensor import Tensor
 
 
@@ -32,7 +32,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
 def _channels(x: Tensor, spatial: int) -> Tensor:
     """One element for each channel of ``(N, C, *)`` or ``(C, *)``."""
     lead = x.ndim - spatial if x.ndim >= spatial else x.ndim
-    return x.detach().reshape(*x.shape[:lead], -1)[..., :1].reshape(*x.shape[:lead], *(1,) * (x.ndim - lead))
+    return x.new_zeros((*x.shape[:lead], *(1,) * (x.ndim - lead)))
 
 
 def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -62,7 +62,7 @@ def _alpha_dropped(x: Tensor, like: Tensor, p: float, training: bool, inplace: b
     floor = -1.7580993408473766
     if p == 1:
         return x * 0
-    kept = uniform_like(like.detach()) >= p
+    kept = draws_like(like) >= p
     scale = 1 / math.sqrt((1 - p) * (1 + p * floor**2))
     y = (where(kept, x, x * 0 + floor) + p * -floor) * scale
     return x._become(y) if inplace else y
