@@ -21,7 +21,7 @@ from engine.tensor import Tensor, as_array
 def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """A copy of numbers, nested lists, an array or a tensor. Raises TypeError for a type PyTorch does not have."""
     where = get_default_device() if device is None and not isinstance(data, Tensor) else device
-    return Tensor._wrap(as_array(data, dtype, where)).requires_grad_(requires_grad)
+    return Tensor._wrap(as_array(data, None if dtype is None else dtypes.named(dtype), where)).requires_grad_(requires_grad)
 
 
 def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tensor:
@@ -52,7 +52,9 @@ def _filled(
 ) -> Tensor:  # fmt: skip
     if any(n < 0 for n in shape):
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
-    return Tensor._wrap(full(shape, value, (d or dtypes.get_default_dtype()).numpy, resolve(device))).requires_grad_(requires_grad)
+    return Tensor._wrap(full(shape, value, dtypes.named(d or dtypes.get_default_dtype()).numpy, resolve(device))).requires_grad_(
+        requires_grad
+    )
 
 
 def zeros(*size: Any, dtype: DType | None = None, **options: Any) -> Tensor:

@@ -233,6 +233,10 @@ class History:
     def _write(self: Any, index: Any, value: Any) -> None:
         """``x[index] = value``, recorded where a gradient is wanted."""
         index = indexing.plain_index(index, self)
+        view, rest = indexing.apart(index)
+        if view is not None:
+            self[view]._write(rest, value)
+            return
         value = self._arrived(value, index)
         if not state.enabled or not (self.requires_grad or getattr(value, "requires_grad", False)):
             plain = value._data if isinstance(value, History) else value

@@ -17,6 +17,7 @@ from engine.dispatch import Op, count, unseen
 from engine.dtypes import BY_NUMPY, from_numpy_dtype
 from engine.dtypes import dtype as DType
 from engine.history import History
+from engine.literals import array_of
 from engine.methods import Methods
 from engine.modes import results_are
 from engine.ops import elementwise
@@ -61,8 +62,13 @@ class Tensor(History, Methods):
     dtype: DType
     grad: Tensor | None
 
-    def __init__(self, data: Any = (), dtype: DType | None = None, device: Any = None) -> None:
-        self._adopt(as_array(data, dtype or dtypes.get_default_dtype(), device))
+    def __init__(self, *data: Any, dtype: DType | None = None, device: Any = None) -> None:
+        """Of the elements of a list, an array or a tensor, or of a size, as PyTorch's oldest constructor: ``Tensor([1, 2])``, ``Tensor(2, 3)``."""
+        d = dtype or dtypes.get_default_dtype()
+        if all(isinstance(n, int) for n in data):
+            self._adopt(full(data or (0,), 0, d.numpy, resolve(device)))
+        else:
+            self._adopt(full(data[0], 0, d.numpy, resolve(device)) if isinstance(data[0], Size) else as_array(data[0], d, device))
 
     def _adopt(self, array: Array) -> None:
         self._data = array
@@ -199,7 +205,10 @@ class Tensor(History, Methods):
     def __int__(self) -> Int:
         return int(self.item())
 
-    __index__ = __int__
+    def __index__(self) -> Int:
+        if self.dtype.is_floating_point:
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self)
 
     def __bool__(self) -> Bool:
         if self.numel() != 1:
@@ -219,8 +228,8 @@ class Tensor(History, Methods):
         for a in args:
             if isinstance(a, Tensor):
                 dtype, device = a.dtype, a.device
-            elif isinstance(a, DType):
-                dtype = a
+            elif isinstance(a, DType | type):
+                dtype = dtypes.named(a)
             elif isinstance(a, str | Int | Device) and not isinstance(a, bool):
                 device = a
         x: Tensor = self if dtype is None else elementwise.cast(self, dtype)
@@ -349,20 +358,11 @@ class Tensor(History, Methods):
 
 def as_array(data: Any, d: DType | None, where: Any = None) -> Array:
     """The elements of anything array-like in dtype ``d`` (None: its own, floats the default type), copied, on a device."""
-    if isinstance(data, Tensor):
-        array = data._data
+    array = data._data if isinstance(data, Tensor) else data
+    if isinstance(data, Tensor) or (isinstance(data, np.ndarray) and data.dtype != object):
+        d = from_numpy_dtype(array.dtype) if d is None else d
     else:
-        found = (
-            np.array([x.item() if isinstance(x, Tensor) and x.ndim == 0 else x for x in data])
-            if isinstance(data, list | tuple) and data
-            else np.asarray(data)
-        )
-        if found.dtype == object:
-            raise ValueError(f"expected a rectangular nest of numbers, got {data!r:.200}")
-        if d is None and not isinstance(data, np.ndarray | np.generic) and found.dtype == np.float64:
-            d = dtypes.get_default_dtype()
-        array = found
-    d = from_numpy_dtype(array.dtype) if d is None else d
+        array, d = array_of(data, d)
     target = resolve(where) if where is not None else device_of(array)
     return copied(transfer(array, target), d.numpy)
 

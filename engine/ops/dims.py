@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,10 +25,10 @@ def wrap_dims(dims: int | Sequence[int], ndim: int) -> tuple[int, ...]:
 
 
 def sizes(args: tuple[Any, ...]) -> tuple[int, ...]:
-    """The sizes given as ``f(2, 3)``, ``f((2, 3))`` or ``f(torch.Size)``."""
+    """The sizes given as ``f(2, 3)``, ``f((2, 3))`` or ``f(torch.Size)``. Raises TypeError for what is no integer."""
     if len(args) == 1 and isinstance(args[0], tuple | list):
         args = tuple(args[0])
-    return tuple(int(n) for n in args)
+    return tuple(operator.index(n) for n in args)
 
 
 def along(dim: int, part: Any) -> tuple[Any, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from engine.backend import Array, MetaArray, array_module
 from engine.dispatch import Op, Spec, unseen
-from engine.dtypes import INTEGER, dtype
+from engine.dtypes import INTEGER, dtype, int8, int16, uint8
 from engine.graph import apply
 
 if TYPE_CHECKING:
@@ -75,17 +76,46 @@ def spread(g: Tensor, index: Any, shape: tuple[int, ...]) -> Tensor:
     return apply(_index_put, g, index=plain_index(index, g), shape=tuple(shape))
 
 
+def apart(index: Any) -> tuple[Any, Any]:
+    """A plain index in two: what makes a view, None where that is nothing, and what lists and masks then name of its dimensions, as in PyTorch.
+
+    NumPy would take an integer for a list too, and put the lists' dimension first where a slice stands between.
+    """
+    parts = _parts(index)
+    if is_basic(index) or not any(isinstance(p, int) and not isinstance(p, bool) for p in parts):
+        return None, index
+    first: list[Any] = []
+    then: list[Any] = []
+    for p in parts:
+        if hasattr(p, "dtype"):
+            first += [slice(None)] * (p.ndim if p.dtype == np.bool_ else 1)
+            then.append(p)
+        elif isinstance(p, bool):
+            then.append(p)
+        else:
+            first.append(p)
+            then += [] if isinstance(p, int) else [p if p is Ellipsis else slice(None)]
+    return tuple(first), tuple(then)
+
+
 def _plain(part: Any) -> Any:
-    """An index part as NumPy takes it."""
+    """An index part as NumPy takes it: integers as ``int``, bytes as the mask that they are in PyTorch."""
     d = getattr(part, "dtype", None)
     if isinstance(d, dtype):
-        if d.category > INTEGER:
+        if d.category > INTEGER or d in (int8, int16):
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
-        if part.ndim == 0 and d.category == INTEGER:
+        if part.ndim == 0 and d.category == INTEGER and d is not uint8:
             return part.item()
         unseen("elements as an index", part._data)
-        return part._data
-    return np.asarray(part, np.int64 if not len(part) else None) if isinstance(part, list) else part
+        part = part._data
+    elif isinstance(part, list | range):
+        part = np.asarray(part, np.int64 if not len(part) else None)
+    elif isinstance(part, np.integer) or (isinstance(part, np.ndarray) and part.ndim == 0 and part.dtype.kind in "iu"):
+        return int(part)
+    if getattr(part, "dtype", None) == np.uint8:
+        warnings.warn("indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.", stacklevel=4)
+        return part.astype(np.bool_)
+    return part
 
 
 def on_device(index: Any, x: Tensor) -> Any:
@@ -94,9 +124,18 @@ def on_device(index: Any, x: Tensor) -> Any:
     return array_module(x._data).asarray(index) if is_host else index
 
 
+def _is_like_tuple(index: Any) -> bool:
+    """Whether a list stands for a tuple: a short one of more than numbers, as NumPy once had it and PyTorch still has."""
+    return (
+        isinstance(index, list)
+        and len(index) < 32
+        and any(p is None or p is Ellipsis or isinstance(p, slice | list | tuple) or hasattr(p, "dtype") for p in index)
+    )
+
+
 def plain_index(index: Any, x: Tensor) -> Any:
     """An index for ``x`` as NumPy takes it; index tensors on the device of ``x``."""
-    plain = tuple(_plain(p) for p in index) if isinstance(index, tuple) else _plain(index)
+    plain = tuple(_plain(p) for p in index) if isinstance(index, tuple) or _is_like_tuple(index) else _plain(index)
     if isinstance(x._data, np.ndarray | MetaArray):
         return plain
     return tuple(on_device(p, x) for p in plain) if isinstance(plain, tuple) else on_device(plain, x)
@@ -116,4 +155,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     for p in parts:
         if isinstance(p, slice) and p.step is not None and p.step <= 0:
             raise ValueError("step must be greater than zero")
+    view, rest = apart(index)
+    if view is not None:
+        x, index = apply(_slice, x, index=view), rest
     return apply(_slice if is_basic(index) else _index, x, index=index)

@@ -200,7 +200,7 @@ _argmax, _argmin = _arg_op("argmax"), _arg_op("argmin")
 
 def _arg(op: Op, x: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     if dim is not None:
-        wrap_dim(dim, x.ndim)
+        dim = wrap_dim(dim, x.ndim)
     if x.numel() == 0 and (dim is None or x.shape[dim] == 0):
         raise IndexError(f"{op.name}(): Expected reduction dim {dim} to have non-zero size.")
     if x.dtype.category == BOOL and op.name in ("argmax", "argmin"):
@@ -255,6 +255,11 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
 # -- variance
 
 
+def _root(x: Tensor) -> Tensor:
+    """The square root, with a gradient of 0 where it is 0."""
+    return where(x == 0, 0, sqrt(where(x == 0, 1, x)))
+
+
 def _correction(dim: Any, correction: float | None, unbiased: bool | None) -> tuple[Dims, float]:
     """PyTorch's two signatures: ``var(x, unbiased)`` and ``var(x, dim, correction)``."""
     if isinstance(dim, bool):
@@ -269,7 +274,7 @@ def var(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: b
 
 def std(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None) -> Tensor:
     """The standard deviation, by ``n - correction``, which is 1 unless given."""
-    return sqrt(var(input, dim, unbiased, keepdim, correction=correction))
+    return _root(var(input, dim, unbiased, keepdim, correction=correction))
 
 
 def var_mean(
@@ -289,7 +294,7 @@ def std_mean(
     input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
 ) -> tuple[Tensor, Tensor]:
     y, centre = var_mean(input, dim, unbiased, keepdim, correction=correction)
-    return sqrt(y), centre
+    return _root(y), centre
 
 
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
@@ -338,7 +343,7 @@ def vector_norm(x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = Fal
         return sum(x.abs(), dim, keepdim)
     if ord == 2:
         squares = sum(x * x, dim, keepdim)
-        return where(squares == 0, 0, sqrt(where(squares == 0, 1, squares)))
+        return _root(squares)
     total = sum(where(x == 0, 0, where(x == 0, 1, x.abs()) ** ord) if ord > 0 else x.abs() ** ord, dim, keepdim)
     return where(total == 0, 0, where(total == 0, 1, total) ** (1 / ord))
 

@@ -77,10 +77,10 @@ def _vector(index: Tensor, name: str) -> Tensor:
     return reshape(index, -1)
 
 
-def _inside(index: Tensor, n: int, name: str) -> None:
+def _inside(index: Tensor, n: int, name: str, signed: bool = True) -> None:
     """Raises IndexError where the host can see that an index is out of range."""
     values = index._data
-    if isinstance(values, np.ndarray) and values.size and not (-n <= int(values.min()) and int(values.max()) < n):
+    if isinstance(values, np.ndarray) and values.size and not ((-n if signed else 0) <= int(values.min()) and int(values.max()) < n):
         raise IndexError(f"{name}(): index out of range: dimension of size {n}, got an index in [{values.min()}, {values.max()}]")
 
 
@@ -90,7 +90,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     rows = _vector(index, "index_select")
     if input.ndim == 0:
         return input.clone() if rows.numel() == 1 else reshape(expand(reshape(input, 1), rows.numel()), -1)
-    _inside(rows, input.shape[at], "index_select")
+    _inside(rows, input.shape[at], "index_select", signed=False)
     return getitem(input, along(at, rows))
 
 

@@ -98,7 +98,7 @@ def interpolate(
                 f"Input and scale_factor must have the same number of spatial dimensions, but got input with spatial dimensions of {list(input.shape[2:])} and scale_factor of shape {scales}."
             )
         out = [math.floor(k * s) for k, s in zip(input.shape[2:], scales, strict=True)]
-        ratios = None if recompute_scale_factor else [1 / s for s in scales]
+        ratios = None if recompute_scale_factor or 0 in scales else [1 / s for s in scales]
     if min(out) < 1 or min(input.shape[2:]) < 1:
         raise RuntimeError(f"Input and output sizes should be greater than 0, but got input {list(input.shape[2:])} and output {out}")
     if mode == "area":
