@@ -199,11 +199,16 @@ class Methods:
     def unsqueeze_(self: Any, dim: int) -> Tensor:
         return self._reshaped(shaping.unsqueeze(self, dim))
 
+    def __reversed__(self: Any) -> Tensor:
+        return self.flip(0) if self.ndim else self
+
     def t_(self: Any) -> Tensor:
         return self._reshaped(shaping.t(self))
 
     def transpose_(self: Any, dim0: int, dim1: int) -> Tensor:
         return self._reshaped(shaping.transpose(self, dim0, dim1))
+
+    swapaxes_ = swapdims_ = transpose_
 
     def fill_diagonal_(self: Any, fill_value: Any, wrap: bool = False) -> Tensor:
         """One value on the diagonal of a matrix."""

@@ -334,7 +334,7 @@ class Tensor(History, Methods):
         return printing.render(self)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if self.ndim == 0 and spec else repr(self)
+        return repr(self) if not spec else format(self.item(), spec) if self.ndim == 0 else object.__format__(self, spec)
 
     def __deepcopy__(self, memo: dict[Int, Any]) -> Tensor:
         if self.grad_fn is not None:

@@ -16,6 +16,7 @@ from engine.backend import Array, array_module
 from engine.dispatch import Op, Spec, broadcast_shapes
 from engine.dtypes import FLOAT, dtype, get_default_dtype, result_type
 from engine.graph import apply
+from engine.modes import tensor_class
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -67,7 +68,10 @@ def cast(x: Any, d: dtype) -> Any:
         d = dtypes.named(d)
     if is_tensor(x):
         return x if x.dtype is d else apply(_to, x, dtype=d.numpy)
-    return d.numpy.type(x)
+    try:
+        return d.numpy.type(x)
+    except OverflowError:  # negative numbers wrap around in uint8, as in PyTorch
+        return np.asarray(x, np.int64).astype(d.numpy)[()]
 
 
 def promoted(op: Op, *operands: Any, floating: bool = False) -> Any:
@@ -77,6 +81,7 @@ def promoted(op: Op, *operands: Any, floating: bool = False) -> Any:
     d = getattr(operands[0], "dtype", None)
     if d is not None and all(getattr(x, "dtype", None) is d for x in operands) and (not floating or d.category == FLOAT):
         return apply(op, *operands)
+    operands = tuple(tensor_class()._wrap(x) if isinstance(x, np.ndarray) else x for x in operands)
     d = result_type(*operands)
     if floating and d.category != FLOAT:
         d = get_default_dtype()
@@ -168,12 +173,23 @@ def _share(a: Tensor, b: Tensor) -> Tensor:
     return cast(a > b, a.dtype) + cast(a == b, a.dtype) * 0.5
 
 
+def _whole_alpha(a: Any, b: Any, alpha: float) -> None:
+    if isinstance(alpha, float) and result_type(a, b).category != FLOAT:
+        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+
+
 def add(input: Any, other: Any, alpha: float = 1) -> Tensor:
     """``a + alpha * b``, broadcast."""
+    _whole_alpha(input, other, alpha)
     return promoted(_add, input, other if alpha == 1 else other * alpha)
 
 
 def sub(input: Any, other: Any, alpha: float = 1) -> Tensor:
+    if any(getattr(x, "dtype", None) is dtypes.bool_ or isinstance(x, bool) for x in (input, other)):
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
+        )
+    _whole_alpha(input, other, alpha)
     return promoted(_sub, input, other if alpha == 1 else other * alpha)
 
 
@@ -187,27 +203,33 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         return promoted(_div, input, other, floating=True)
     if rounding_mode not in ("floor", "trunc"):
         raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
-    _no_integer_zero(input, other)
+    _no_integer_zero(input, other, f"div_{rounding_mode}")
     return promoted(_div_floor if rounding_mode == "floor" else _div_trunc, input, other)
 
 
-def _no_integer_zero(a: Any, b: Any) -> None:
-    """Integers have no infinity: dividing by zero is an error where the host can see it."""
+def _no_bools(a: Any, b: Any, name: str) -> None:
+    if result_type(a, b) is dtypes.bool_:
+        raise NotImplementedError(f"\"{name}\" not implemented for 'Bool'")
+
+
+def _no_integer_zero(a: Any, b: Any, name: str) -> None:
+    """Integers have no infinity: dividing by zero is an error where the host can see it. Raises NotImplementedError for two bools."""
     if result_type(a, b).category == FLOAT:
         return
+    _no_bools(a, b, name)
     divisor = b._data if is_tensor(b) else np.asarray(b)
     if isinstance(divisor, np.ndarray) and divisor.size and not divisor.all():
         raise RuntimeError("ZeroDivisionError")
 
 
 def floor_divide(input: Any, other: Any) -> Tensor:
-    _no_integer_zero(input, other)
+    _no_integer_zero(input, other, "div_floor")
     return promoted(_floor_divide, input, other)
 
 
 def remainder(input: Any, other: Any) -> Tensor:
     """What is left of ``input`` after division, with the sign of ``other``."""
-    _no_integer_zero(input, other)
+    _no_integer_zero(input, other, "remainder")
     return promoted(_remainder, input, other)
 
 
@@ -216,6 +238,8 @@ def pow(input: Any, exponent: Any) -> Tensor:
         return input.square()
     if isinstance(exponent, int) and exponent < 0 and input.dtype.category != FLOAT:
         raise RuntimeError("Integers to negative integer powers are not allowed.")
+    if is_tensor(exponent):
+        _no_bools(input, exponent, "pow")
     return promoted(_pow, input, exponent)
 
 
@@ -306,19 +330,29 @@ _invert = elementwise("bitwise_not", "x", "invert")
 _predicates = {name: elementwise(name, "x", name, np.bool_) for name in ("isnan", "isinf", "isfinite", "logical_not")}
 
 
+def of_bits(op: Op, *operands: Any, bools: bool = True) -> Tensor:
+    """Applies an op on bits. Raises NotImplementedError for floats, and for bools unless they have ``bools``."""
+    d = result_type(*operands)
+    if d.category == FLOAT or not (bools or d is not dtypes.bool_):
+        raise NotImplementedError(f"\"{op.name}_cpu\" not implemented for '{d.legacy_name}'")
+    return promoted(op, *operands)
+
+
 def bitwise_and(input: Any, other: Any) -> Tensor:
-    return promoted(_bitwise["bitwise_and"], input, other)
+    return of_bits(_bitwise["bitwise_and"], input, other)
 
 
 def bitwise_or(input: Any, other: Any) -> Tensor:
-    return promoted(_bitwise["bitwise_or"], input, other)
+    return of_bits(_bitwise["bitwise_or"], input, other)
 
 
 def bitwise_xor(input: Any, other: Any) -> Tensor:
-    return promoted(_bitwise["bitwise_xor"], input, other)
+    return of_bits(_bitwise["bitwise_xor"], input, other)
 
 
 def bitwise_not(input: Tensor) -> Tensor:
+    if input.dtype.category == FLOAT:
+        raise NotImplementedError(f"\"bitwise_not_cpu\" not implemented for '{input.dtype.legacy_name}'")
     return unary(_invert, input, floating=False)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.backend import Array, array_module
 from engine.dispatch import Op, run
-from engine.dtypes import FLOAT, dtype, get_default_dtype
+from engine.dtypes import FLOAT, dtype
 from engine.graph import apply, differentiable_again
 from engine.ops.dims import wrap_dim
 from engine.ops.elementwise import cast, elementwise, promoted, where
@@ -245,7 +245,7 @@ def squared_distance(x: Tensor, target: Tensor, mean: bool) -> Tensor:
 
 def _apply(op: Op, x: Tensor, dim: int) -> Tensor:
     if x.dtype.category != FLOAT:
-        x = cast(x, get_default_dtype())
+        raise NotImplementedError(f"\"{op.name}\" not implemented for '{x.dtype.legacy_name}': make it a float, or name a dtype")
     return apply(op, x, dim=wrap_dim(dim, x.ndim)) if x.numel() and x.ndim else exp(x * 0) if op is _softmax else x * 0
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.backend import array_module
-from engine.dispatch import broadcast_shapes, unseen
-from engine.dtypes import BOOL, FLOAT, float64
+from engine.dispatch import Op, broadcast_shapes, unseen
+from engine.dtypes import BOOL, FLOAT, float64, result_type
 from engine.graph import apply
 from engine.ops.elementwise import (
     add,
@@ -19,6 +19,7 @@ from engine.ops.elementwise import (
     elementwise,
     is_tensor,
     logical_not,
+    of_bits,
     promoted,
     sub,
     tensor_argument,
@@ -50,7 +51,17 @@ def _sinc_slope(x: Tensor) -> Tensor:
     return where(x == 0, 0, (safe * safe.cos() - safe.sin()) * math.pi / (safe * safe))
 
 
-_atan2 = elementwise("atan2", "a b", "arctan2", a=lambda g, a, b: g * b / (a * a + b * b), b=lambda g, a, b: -g * a / (a * a + b * b))
+_atan2 = elementwise(
+    "atan2", "a b", "arctan2", a=lambda g, a, b: g * b / _square_of_radius(a, b), b=lambda g, a, b: -g * a / _square_of_radius(a, b)
+)
+
+
+def _square_of_radius(a: Tensor, b: Tensor) -> Tensor:
+    """``a^2 + b^2``, or 1 where it is 0: an angle has no slope there."""
+    square = a * a + b * b
+    return where(square == 0, 1, square)
+
+
 _hypot = elementwise("hypot", "a b", "hypot", a=lambda g, a, y: g * a / y, b=lambda g, b, y: g * b / y)
 
 
@@ -60,9 +71,16 @@ def atan2(input: Tensor, other: Tensor) -> Tensor:
     return promoted(_atan2, input, other, floating=True)
 
 
+def _of_floats(op: Op, input: Tensor, other: Tensor) -> Tensor:
+    d = result_type(input, other)
+    if d.category != FLOAT:
+        raise NotImplementedError(f"\"{op.name}_cpu\" not implemented for '{d.legacy_name}'")
+    return promoted(op, input, other)
+
+
 def hypot(input: Tensor, other: Tensor) -> Tensor:
     both_tensors("hypot", input, other)
-    return promoted(_hypot, input, other, floating=True)
+    return _of_floats(_hypot, input, other)
 
 
 def deg2rad(input: Tensor) -> Tensor:
@@ -159,7 +177,7 @@ def heaviside(input: Tensor, values: Tensor) -> Tensor:
 
 
 def nextafter(input: Tensor, other: Tensor) -> Tensor:
-    return promoted(_nextafter, input, other)
+    return _of_floats(_nextafter, input, other)
 
 
 # -- extremes, remainders, powers
@@ -202,7 +220,7 @@ def fmod(input: Tensor, other: Any) -> Tensor:
 def logaddexp(input: Tensor, other: Tensor) -> Tensor:
     """``log(exp(a) + exp(b))`` without overflow."""
     both_tensors("logaddexp", input, other)
-    return promoted(_logaddexp, input, other)
+    return _of_floats(_logaddexp, input, other)
 
 
 def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
@@ -213,20 +231,20 @@ def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
 
 def gcd(input: Tensor, other: Tensor) -> Tensor:
     both_tensors("gcd", input, other)
-    return promoted(_gcd, input, other)
+    return of_bits(_gcd, input, other)
 
 
 def lcm(input: Tensor, other: Tensor) -> Tensor:
     both_tensors("lcm", input, other)
-    return promoted(_lcm, input, other)
+    return of_bits(_lcm, input, other)
 
 
 def bitwise_left_shift(input: Any, other: Any) -> Tensor:
-    return promoted(_shifts["left_shift"], input, other)
+    return of_bits(_shifts["left_shift"], input, other, bools=False)
 
 
 def bitwise_right_shift(input: Any, other: Any) -> Tensor:
-    return promoted(_shifts["right_shift"], input, other)
+    return of_bits(_shifts["right_shift"], input, other, bools=False)
 
 
 def float_power(input: Any, exponent: Any) -> Tensor:
@@ -240,7 +258,8 @@ def float_power(input: Any, exponent: Any) -> Tensor:
 def ldexp(input: Tensor, other: Any) -> Tensor:
     """``a 2^b``."""
     both_tensors("ldexp", input, other)
-    return input * (2.0**other)
+    y = input * (2.0**other)
+    return cast(y, input.dtype) if input.dtype.category == FLOAT and other.dtype.category != FLOAT else y
 
 
 def true_divide(input: Any, other: Any) -> Tensor:
@@ -260,6 +279,8 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     """``a + weight * (b - a)``."""
     if input.dtype is not end.dtype:
         raise RuntimeError(f"expected dtype {input.dtype.legacy_name.lower()} for `end` but got dtype {end.dtype.legacy_name.lower()}")
+    if input.dtype.category != FLOAT:
+        raise NotImplementedError(f"\"lerp\" not implemented for '{input.dtype.legacy_name}'")
     return input + (end - input) * weight
 
 

@@ -221,7 +221,7 @@ def unique(x: Tensor, sorted: bool = True, return_inverse: bool = False, return_
     """The distinct elements (or slices of ``dim``) in order; on request where each element went and how often each occurs."""
     array = x._data
     unseen("distinct elements (unique), whose number depends on them")
-    found, inverse, counts = array_module(array).unique(array, return_inverse=True, return_counts=True, axis=dim)
+    found, inverse, counts = array_module(array).unique(array, return_inverse=True, return_counts=True, axis=dim, equal_nan=False)
     return _with_extras(x, found, inverse.reshape(array.shape if dim is None else -1), counts, return_inverse, return_counts)
 
 

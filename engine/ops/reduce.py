@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.backend import Array, array_module
 from engine.dispatch import Op, Spec, count
-from engine.dtypes import BOOL, FLOAT, dtype, int64, uint8
+from engine.dtypes import BOOL, FLOAT, dtype, float32, int64, uint8
 from engine.graph import apply
 from engine.ops.dims import wrap_dim, wrap_dims
 from engine.ops.elementwise import cast, maximum, minimum, ne, tensor_argument, where
@@ -80,7 +80,7 @@ def max_one(x_shape: tuple[int, ...], dims: tuple[int, ...]) -> int:
 def _to_extremes(g: Tensor, x: Tensor, y: Tensor, dims: tuple[int, ...]) -> Tensor:
     """Shares the gradient equally among the elements that are the extreme (or NaN, where that is the result)."""
     top = _restore(y, x.shape, dims)
-    at = cast((x == top) | (top != top), x.dtype)
+    at = cast((x == top) | ((top != top) & (x != x)), x.dtype)
     return at * _restore(g, x.shape, dims) / sum(at, dims, keepdim=True)
 
 
@@ -122,6 +122,8 @@ def nanmean(input: Tensor, dim: Dims = None, keepdim: bool = False, dtype: dtype
 
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, dtype: dtype | None = None) -> Tensor:
     """Over one dimension, or all."""
+    if dim is not None and not isinstance(dim, int):
+        raise TypeError(f"prod() takes one dimension, got {dim!r}")
     input = cast(input, dtype) if dtype is not None else input if input.dtype.category == FLOAT else cast(input, int64)
     dims = fold_dims(dim, input.ndim)
     if not input.requires_grad:
@@ -149,7 +151,7 @@ def _extreme_dims(x: Tensor, dim: Dims, name: str) -> tuple[int, ...]:
     dims = fold_dims(dim, x.ndim)
     if x.numel() == 0:
         for d in dims:
-            if x.shape[d] == 0 and dim is None:
+            if x.shape[d] == 0 and (dim is None or dim in ((), [])):
                 raise RuntimeError(
                     f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument."
                 )
@@ -175,7 +177,7 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> 
 
 def _test(op: Op) -> Callable[..., Tensor]:
     def test(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        y = _reduce_all(op, input, dim, keepdim)
+        y = apply(op, input, dims=(), keepdim=keepdim) if dim in ((), []) else _reduce_all(op, input, dim, keepdim)
         return cast(y, uint8) if input.dtype is uint8 else y
 
     test.__name__ = test.__qualname__ = op.name
@@ -211,18 +213,25 @@ def _arg(op: Op, x: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     return apply(op, x.detach(), dim=wrap_dim(dim, x.ndim), keepdim=keepdim)
 
 
+def _no_bools(x: Tensor, name: str) -> None:
+    if x.dtype.category == BOOL:
+        raise RuntimeError(f"{name}(): does not support bool input")
+
+
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """The index of the first greatest element, along ``dim`` or in the flattened tensor."""
+    """The index of the first greatest element, along ``dim`` or in the flattened tensor. Raises RuntimeError for bools."""
+    _no_bools(input, "argmax")
     return _arg(_argmax, input, dim, keepdim)
 
 
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """The index of the first smallest element, along ``dim`` or in the flattened tensor."""
+    """The index of the first smallest element, along ``dim`` or in the flattened tensor. Raises RuntimeError for bools."""
+    _no_bools(input, "argmin")
     return _arg(_argmin, input, dim, keepdim)
 
 
-def _extreme(x: Tensor, dim: int, keepdim: bool, arg: Callable[..., Tensor]) -> ValuesIndices:
-    index = arg(x, dim, keepdim=True)
+def _extreme(x: Tensor, dim: int, keepdim: bool, op: Op) -> ValuesIndices:
+    index = _arg(op, x, dim, True)
     values = gather(x, dim, index)
     return ValuesIndices(values, index) if keepdim or not x.ndim else ValuesIndices(values.squeeze(dim), index.squeeze(dim))
 
@@ -240,7 +249,7 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     if dim is None:
         _whole(input, "max")
         return amax(input)
-    return maximum(input, dim) if not isinstance(dim, int) else _extreme(input, dim, keepdim, argmax)
+    return maximum(input, dim) if not isinstance(dim, int) else _extreme(input, dim, keepdim, _argmax)
 
 
 def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
@@ -249,7 +258,7 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     if dim is None:
         _whole(input, "min")
         return amin(input)
-    return minimum(input, dim) if not isinstance(dim, int) else _extreme(input, dim, keepdim, argmin)
+    return minimum(input, dim) if not isinstance(dim, int) else _extreme(input, dim, keepdim, _argmin)
 
 
 # -- variance
@@ -274,7 +283,7 @@ def var(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: b
 
 def std(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None) -> Tensor:
     """The standard deviation, by ``n - correction``, which is 1 unless given."""
-    return _root(var(input, dim, unbiased, keepdim, correction=correction))
+    return std_mean(input, dim, unbiased, keepdim, correction=correction)[0]
 
 
 def var_mean(
@@ -283,6 +292,9 @@ def var_mean(
     if input.dtype.category != FLOAT:
         raise RuntimeError(f"std and var only support floating point and complex dtypes, got {input.dtype.name}")
     dim, correction = _correction(dim, correction, unbiased)
+    if input.dtype.itemsize == 2:  # rounded once
+        y, centre = var_mean(cast(input, float32), dim, None, keepdim, correction=correction)
+        return cast(y, input.dtype), cast(centre, input.dtype)
     centre = mean(input, dim, keepdim=True)
     divisor = count([input.shape[d] for d in fold_dims(dim, input.ndim)]) - correction
     squares = sum((input - centre).square(), dim, keepdim)
@@ -293,8 +305,9 @@ def var_mean(
 def std_mean(
     input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
 ) -> tuple[Tensor, Tensor]:
-    y, centre = var_mean(input, dim, unbiased, keepdim, correction=correction)
-    return _root(y), centre
+    half = input.dtype.itemsize == 2 and input.dtype.category == FLOAT
+    y, centre = var_mean(cast(input, float32) if half else input, dim, unbiased, keepdim, correction=correction)
+    return cast(_root(y), input.dtype), cast(centre, input.dtype)
 
 
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
@@ -338,7 +351,7 @@ def vector_norm(x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = Fal
             )
         return (amax if ord > 0 else amin)(x.abs(), dim, keepdim)
     if ord == 0:
-        return cast(sum(ne(x, 0), dim, keepdim), x.dtype) + sum(x * 0, dim, keepdim)
+        return cast(sum(ne(x, 0), dim, keepdim), x.dtype) + sum(where(x.isfinite(), x, 0) * 0, dim, keepdim)
     if ord == 1:
         return sum(x.abs(), dim, keepdim)
     if ord == 2:

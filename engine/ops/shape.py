@@ -38,7 +38,12 @@ _permute: Op = _view_op(
     lambda x, dims: x.transpose(dims),
     lambda g, dims: permute(g, tuple(sorted(range(len(dims)), key=dims.__getitem__))),
 )
-_expand: Op = _view_op("expand", lambda x, shape: (shape, x.dtype), lambda x, shape: array_module(x).broadcast_to(x, shape), lambda g: g)
+_expand: Op = _view_op(
+    "expand",
+    lambda x, shape: (shape, x.dtype),
+    lambda x, shape: x[...] if x.shape == shape else array_module(x).broadcast_to(x, shape),
+    lambda g: g,
+)
 
 
 def resolve_shape(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:

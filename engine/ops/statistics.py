@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.backend import array_module
 from engine.dispatch import unseen
-from engine.dtypes import FLOAT, int64
+from engine.dtypes import BOOL, FLOAT, int64
 from engine.ops.dims import wrap_dim
 from engine.ops.elementwise import cast, where
 from engine.ops.linalg import matmul
@@ -29,8 +29,7 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
         if input.numel() == 0:
             return input.new_full((), math.nan) if input.dtype.category == FLOAT else input.new_full((), np.iinfo(input.dtype.numpy).min)
         return median(flatten(input), 0).values
-    if input.ndim and input.shape[wrap_dim(dim, input.ndim)] == 0:
-        raise IndexError(f"median(): Expected reduction dim {dim} to have non-zero size.")
+    _orderable(input, dim)
     n = input.shape[dim] if input.ndim else 1
     middle = kthvalue(input, (n + 1) // 2, dim, keepdim=True)
     if input.dtype.category == FLOAT and input.ndim:
@@ -41,6 +40,14 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     return _kept(input, middle, dim, keepdim)
 
 
+def _orderable(x: Tensor, dim: int) -> None:
+    at = wrap_dim(dim, x.ndim)
+    if x.dtype.category == BOOL:
+        raise NotImplementedError("\"median_out\" not implemented for 'Bool'")
+    if x.ndim and x.shape[at] == 0:
+        raise IndexError(f"median(): Expected reduction dim {at} to have non-zero size.")
+
+
 def _kept(x: Tensor, found: ValuesIndices, dim: int, keepdim: bool) -> ValuesIndices:
     return found if keepdim or not x.ndim else ValuesIndices(found.values.squeeze(dim), found.indices.squeeze(dim))
 
@@ -49,6 +56,7 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> A
     """The median of what is not NaN."""
     if dim is None:
         return nanmedian(flatten(input), 0).values if input.numel() else median(input)
+    _orderable(input, dim)
     if input.dtype.category != FLOAT or not input.ndim:
         return median(input, dim, keepdim)
     at = wrap_dim(dim, input.ndim)
@@ -60,18 +68,21 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> A
 
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
     """The most frequent element along ``dim``, the smallest of several, and the last place where it occurs."""
+    at = wrap_dim(dim, input.ndim)
     if input.ndim == 0:
         return ValuesIndices(input.clone(), argsort(input))
-    at = wrap_dim(dim, input.ndim)
     if input.shape[at] == 0:
-        raise IndexError(f"mode(): Expected reduction dim {dim} to have non-zero size.")
+        raise IndexError(f"mode(): Expected reduction dim {at} to have non-zero size.")
     ordered = sort(input.detach(), at).values
-    same = unsqueeze(ordered, at) == unsqueeze(ordered, at + 1)  # (.., i, j, ..)
+    one, other = unsqueeze(ordered, at), unsqueeze(ordered, at + 1)
+    same = (one == other) | ((one != one) & (other != other))  # (.., i, j, ..), NaN like NaN
     times = sum(same, at)
     first = times.argmax(at, keepdim=True)
     value = gather(ordered, at, first)
     positions = reshape(input.new_tensor(np.arange(input.shape[at]), dtype=int64), [-1 if i == at else 1 for i in range(input.ndim)])
-    index = amax(where(input.detach() == value, positions, -1), at, keepdim=True)
+    index = amax(
+        where((input.detach() == value) | ((input.detach() != input.detach()) & (value != value)), positions, -1), at, keepdim=True
+    )
     return _kept(input, ValuesIndices(gather(input, at, index), index), at, keepdim)
 
 

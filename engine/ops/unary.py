@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _neg = elementwise("neg", "x", "negative", x=lambda g: -g)
 _abs = elementwise("abs", "x", "absolute", x=lambda g, x: g * sign(x))
-_sign = elementwise("sign", "x", "sign", x=lambda g: g * 0)
+_sign = elementwise("sign", "x", lambda m, x: m.sign(m.where(x == x, x, 0)), x=lambda g: g * 0)  # of NaN 0, as in PyTorch
 _square = elementwise("square", "x", "square", x=lambda g, x: g * (x * 2))
 _sqrt = elementwise("sqrt", "x", "sqrt", x=lambda g, y: g / (y * 2))
 _rsqrt = elementwise("rsqrt", "x", lambda m, x: 1 / m.sqrt(x), x=lambda g, y: g * y * y * y * -0.5)
@@ -59,8 +59,10 @@ def neg(input: Tensor) -> Tensor:
 Function = Callable[[Any], Any]
 
 
-def function(op: Op, floating: bool = True) -> Function:
+def function(op: Op, floating: bool = True, bools: bool = True) -> Function:
     def apply_to(input: Tensor) -> Tensor:
+        if not bools and getattr(input, "dtype", None) is dtypes.bool_:
+            raise NotImplementedError(f"\"{op.name}_cpu\" not implemented for 'Bool'")
         return unary(op, input, floating)
 
     apply_to.__name__ = apply_to.__qualname__ = op.name
@@ -68,8 +70,8 @@ def function(op: Op, floating: bool = True) -> Function:
     return apply_to
 
 
-abs: Function = function(_abs, floating=False)
-relu: Function = function(_relu, floating=False)
+abs: Function = function(_abs, floating=False, bools=False)
+relu: Function = function(_relu, floating=False, bools=False)
 sqrt: Function = function(_sqrt)
 rsqrt: Function = function(_rsqrt)
 reciprocal: Function = function(_reciprocal)

@@ -276,7 +276,7 @@ COMPOSITES: dict[str, Sample] = {
     "roll": (lambda x: torch.roll(x, (1, -1), (0, 1)), [normal(2, 3)]),
     "sort": (lambda x: x.sort(1, descending=True).values, [apart(2, 4)]),
     "topk": (lambda x: x.topk(2, 0).values, [apart(4, 2)]),
-    "bce_of_probabilities": (lambda x, t: F.binary_cross_entropy(x.sigmoid(), t), [normal(4), positive(4)]),
+    "bce_of_probabilities": (lambda x, t: F.binary_cross_entropy(x.sigmoid(), t), [normal(4), positive(4) * 0.45]),
     "kl_div": (lambda x: F.kl_div(torch.log_softmax(x, 1), torch.softmax(x.flip(0), 1), "batchmean"), [normal(2, 3)]),
     "max_dim": (lambda x: x.max(1).values, [apart(3, 4)]),
 }

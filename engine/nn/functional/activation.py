@@ -92,6 +92,8 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """``x Phi(x)`` with the normal distribution's ``Phi``, exact or by ``approximate="tanh"`` (Hendrycks and Gimpel, 2016)."""
+    if input.dtype.itemsize == 2 and input.is_floating_point():  # far below zero Phi would round to nothing
+        return gelu(input.float(), approximate).to(input.dtype)
     if approximate == "none":
         return input * 0.5 * (erf(input * math.sqrt(0.5)) + 1)
     if approximate != "tanh":

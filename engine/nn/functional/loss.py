@@ -51,6 +51,12 @@ def l1_loss(
     return reduced(loss if weight is None else loss * weight, reduction, size_average, reduce)
 
 
+def _squared_up_to(d: Tensor, limit: float) -> Tensor:
+    """Half of the square up to ``limit``, from there on a line; its gradient is finite where ``d`` is not."""
+    near = d.clamp(max=limit)
+    return near * near * 0.5 + (d - near) * limit
+
+
 @full_precision
 def smooth_l1_loss(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean", beta: float = 1.0
@@ -60,7 +66,7 @@ def smooth_l1_loss(
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
     d = (input - target).abs()
-    return reduced(d if beta == 0 else where(d < beta, d * d * (0.5 / beta), d - 0.5 * beta), reduction, size_average, reduce)
+    return reduced(d if beta == 0 else _squared_up_to(d, beta) / beta, reduction, size_average, reduce)
 
 
 @full_precision
@@ -82,8 +88,7 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     same_shape(input, target, "huber_loss")
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
-    d = (input - target).abs()
-    loss = where(d < delta, d * d * 0.5, (d - 0.5 * delta) * delta)
+    loss = _squared_up_to((input - target).abs(), delta)
     return reduced(loss if weight is None else loss * weight, reduction)
 
 
@@ -98,7 +103,7 @@ def binary_cross_entropy(
 ) -> Tensor:
     """Cross-entropy of probabilities ``input`` with ``target``; logarithms end at -100.
 
-    Raises RuntimeError for an ``input`` outside of [0, 1]; in a captured step the loss is NaN then.
+    Raises RuntimeError for an ``input`` or a ``target`` outside of [0, 1]; in a captured step the loss is NaN then.
     """
     if input.shape != target.shape:
         raise ValueError(
@@ -107,6 +112,8 @@ def binary_cross_entropy(
     seen = isinstance(input._data, np.ndarray) and input.numel() and not only_recorded()
     if seen and not (float(input._data.min()) >= 0 and float(input._data.max()) <= 1):
         raise RuntimeError("all elements of input should be between 0 and 1")
+    if seen and isinstance(target._data, np.ndarray) and not (float(target._data.min()) >= 0 and float(target._data.max()) <= 1):
+        raise RuntimeError("all elements of target should be between 0 and 1")
     loss = probability_cross_entropy(input, target)
     return reduced(loss if weight is None else loss * weight, reduction, size_average, reduce)
 
@@ -195,7 +202,7 @@ def cross_entropy(
         return loss
     batched, classes = (input, target.long()) if input.ndim > 1 else (input.unsqueeze(0), target.long().unsqueeze(0))
     smooth = -(logp if weight is None else logp * weight.reshape(-1, *(1,) * (input.ndim - dim - 1))).sum(dim)
-    smooth = smooth * _counts(batched, classes, None, ignore_index).reshape(smooth.shape)
+    smooth = where(_counts(batched, classes, None, ignore_index).reshape(smooth.shape) == 0, 0, smooth)
     smooth = smooth.sum() / _counts(batched, classes, weight, ignore_index).sum() if reduction == "mean" else reduced(smooth, reduction)
     return loss * (1 - label_smoothing) + smooth * (label_smoothing / input.shape[dim])
 

@@ -198,6 +198,8 @@ def _output_size(x: Tensor, output_size: Any, n: int, name: str) -> tuple[int, .
 def _adaptive_avg_pool(x: Tensor, output_size: Any, n: int) -> Tensor:
     """Equal windows where the sizes divide; else a matrix product an axis: each cell's mean is a row of weights."""
     wanted = _output_size(x, output_size, n, f"adaptive_avg_pool{n}d")
+    if not x.is_floating_point():
+        raise NotImplementedError(f"\"adaptive_avg_pool{n}d\" not implemented for '{x.dtype.legacy_name}'")
     if x.numel() and all(m and k % m == 0 for m, k in zip(wanted, x.shape[-n:], strict=True)):
         return _avg_pool(x, tuple(k // m for m, k in zip(wanted, x.shape[-n:], strict=True)), None, 0, False, True, None, n)
     for axis, m in enumerate(wanted):

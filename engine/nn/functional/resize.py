@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.dtypes import uint8
 from engine.nn.functional.pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from engine.ops.dims import along
 from engine.tensor import Tensor
@@ -103,17 +104,38 @@ def interpolate(
         raise RuntimeError(f"Input and output sizes should be greater than 0, but got input {list(input.shape[2:])} and output {out}")
     if mode == "area":
         return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[n - 1](input, tuple(out))
-    for axis, m in enumerate(out):
-        at, k = axis + 2, input.shape[axis + 2]
-        total: Tensor | None = None
-        for index, weight in _taps(mode, k, m, bool(align_corners), k / m if ratios is None else ratios[axis]):
-            part = input[along(at, index)]
-            if weight is not None:
-                part = part * input.new_tensor(weight).reshape([-1 if i == at else 1 for i in range(input.ndim)])
-            total = part if total is None else total + part
-        assert total is not None
-        input = total
+    pixels = not (mode.startswith("nearest") or input.is_floating_point())
+    if pixels and (input.dtype is not uint8 or n != 2):
+        raise NotImplementedError(f"interpolate: mode {mode} is for floats, and for images of uint8, got {input.dtype.name}")
+    if input.is_floating_point() and input.dtype.itemsize == 2 and not mode.startswith("nearest"):  # rounded once
+        return interpolate(input.float(), size, scale_factor, mode, align_corners, recompute_scale_factor).to(input.dtype)
+    for axis, m in sorted(enumerate(out), reverse=pixels):
+        k = input.shape[axis + 2]
+        if pixels and k == m:
+            continue
+        taps = _taps(mode, k, m, bool(align_corners), k / m if ratios is None else ratios[axis])
+        input = _resized_pixels(input, axis + 2, taps) if pixels else _resized(input, axis + 2, taps)
     return input
+
+
+def _resized_pixels(x: Tensor, at: int, taps: list[tuple[Array, Array | None]]) -> Tensor:
+    """``_resized`` of uint8 in whole numbers: weights of 15 bits, as PyTorch's, so that the same pixels come out."""
+    greatest = max(float(w.max()) for _, w in taps if w is not None)
+    bits = next(p for p in range(22) if int(0.5 + greatest * 2 ** (p + 1)) >= 1 << 15)
+    whole = [(i, None if w is None else np.trunc(w * 2**bits + np.copysign(0.5, w)).astype(np.int64)) for i, w in taps]
+    return ((_resized(x.int(), at, whole) + (1 << (bits - 1))) >> bits).clamp(0, 255).to(uint8)
+
+
+def _resized(x: Tensor, at: int, taps: list[tuple[Array, Array | None]]) -> Tensor:
+    """Along one axis, where each output adds up its neighbours."""
+    total: Tensor | None = None
+    for index, weight in taps:
+        part = x[along(at, index)]
+        if weight is not None:
+            part = part * x.new_tensor(weight).reshape([-1 if i == at else 1 for i in range(x.ndim)])
+        total = part if total is None else total + part
+    assert total is not None
+    return total
 
 
 def upsample(input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None) -> Tensor:

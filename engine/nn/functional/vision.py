@@ -169,7 +169,7 @@ def grid_sample(
 
     def at(row: Tensor, column: Tensor) -> Tensor:
         inside = (row >= 0) & (row <= h - 1) & (column >= 0) & (column <= w - 1)
-        r, c = row.clamp(0, h - 1).long(), column.clamp(0, w - 1).long()
+        r, c = row.nan_to_num().clamp(0, h - 1).long(), column.nan_to_num().clamp(0, w - 1).long()
         values = input.permute(0, 2, 3, 1)[batch, r, c]
         return where(inside.unsqueeze(-1), values, 0).permute(0, 3, 1, 2)
 
