@@ -8,6 +8,7 @@ from typing import Any
 from engine.creation import rand
 from engine.distributions.distribution import Distribution, expect, parameters
 from engine.distributions.normal import Spread
+from engine.dtypes import before
 from engine.tensor import Tensor
 
 
@@ -18,7 +19,7 @@ class Laplace(Spread):
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         u = self._uniform(sample_shape) - 0.5
-        return self.loc - self.scale * u.sign() * (u.abs() * -2).clamp(min=-1 + 1e-7).log1p()
+        return self.loc - self.scale * u.sign() * (u.abs() * -2).clamp(min=before(-1, 0, u.dtype)).log1p()
 
     def log_prob(self, value: Tensor) -> Tensor:
         return -(self.scale * 2).log() - self._standard(value).abs()
