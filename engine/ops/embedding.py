@@ -27,7 +27,7 @@ def _look_up(out: Array, weight: Array, index: Array, padding_idx: int | None) -
 def _add_rows(out: Array, g: Array, index: Array, n: int, padding_idx: int | None) -> None:
     out.fill(0)
     array_module(out).add.at(out, index, g)
-    if padding_idx is not None:
+    if padding_idx is not None and n:
         out[padding_idx] = 0
 
 

@@ -132,6 +132,11 @@ def _cut(src: Tensor, index: Tensor) -> Tensor:
     return getitem(src, tuple(slice(n) for n in index.shape)) if src.shape != index.shape else src
 
 
+def _with_nothing_of(input: Tensor, src: Any) -> Tensor:
+    """A copy, into whose history ``src`` goes without its elements."""
+    return input + reshape(src, -1)[:0].sum() if getattr(src, "requires_grad", False) else input.clone()
+
+
 def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Tensor:
     """``input`` with ``y[i][index[i][j]] = src[i][j]`` along ``dim``; ``src`` a tensor or a number, ``reduce`` "add" or "multiply"."""
     src = value if src is None else src
@@ -147,7 +152,7 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: A
         )
     at = _check_places(input, dim, index, "scatter", tensor, whole=True)
     if index.numel() == 0:
-        return input.clone()
+        return _with_nothing_of(input, src)
     lifted, places = _at_least_1d(input, index)
     source = input.new_full(places.shape, src) if tensor is None else _cut(_at_least_1d(tensor)[0], places)
     return reshape(apply(_scatter, lifted, source, cast(places, int64), dim=at), input.shape)
@@ -238,7 +243,7 @@ def scatter_reduce(
         )
     at = _check_places(input, dim, index, name, src, whole=True)
     if index.numel() == 0:
-        return input.clone()
+        return _with_nothing_of(input, src)
     lifted, places, source = _at_least_1d(input, index, src)
     places = cast(places, int64)
     source = _cut(source, places)

@@ -134,3 +134,60 @@ def test_a_grid_of_images_is_saved(tmp_path: Path) -> None:
         assert saved.size == (25, 16)
         np.testing.assert_allclose(np.asarray(saved)[1:5, 7:12, 0] / 255, images[1, 0].numpy(), atol=0.003)
     assert float(make_grid(images * 7 - 3, normalize=True).max()) == pytest.approx(1)
+
+
+RAMP = np.linspace(0, 65535, 64).reshape(8, 8).astype(np.uint16)
+PICTURES = {
+    "1": (Image.fromarray(np.eye(8) > 0), np.eye(8), "float32"),
+    "L": (Image.fromarray((RAMP >> 8).astype(np.uint8)), (RAMP >> 8) / 255, "float32"),
+    "I;16": (Image.fromarray(RAMP), RAMP, "int32"),
+    "I;16L": (Image.frombytes("I;16L", (8, 8), RAMP.astype("<u2").tobytes()), RAMP, "int32"),
+    "I;16B": (Image.frombytes("I;16B", (8, 8), RAMP.astype(">u2").tobytes()), RAMP, "int32"),
+    "I": (Image.fromarray(RAMP.astype(np.int32) - 9), RAMP.astype(np.int32) - 9, "int32"),
+    "F": (Image.fromarray(RAMP.astype(np.float32) / 7), RAMP / np.float32(7), "float32"),
+}
+
+
+@pytest.mark.parametrize("mode", PICTURES)
+def test_to_tensor_of_every_mode(mode: str) -> None:
+    """As in torchvision: 8 bits and 1 become [0, 1], other pixels stay what they are; flips, crops and borders move them."""
+    picture, values, dtype = PICTURES[mode]
+    expected = np.asarray(values, dtype)
+    for transform, moved in (
+        (lambda p: p, expected),
+        (T.RandomHorizontalFlip(1.0), expected[:, ::-1]),
+        (T.RandomVerticalFlip(1.0), expected[::-1]),
+        (T.CenterCrop(4), expected[2:6, 2:6]),
+        (T.CenterCrop(10), np.pad(expected, 1)),
+        (T.Pad(2), np.pad(expected, 2)),
+        (T.RandomCrop(8), expected),
+    ):
+        x = T.ToTensor()(transform(picture))
+        assert x.dtype.name == dtype
+        np.testing.assert_array_equal(x.numpy(), moved[None])
+
+
+@pytest.mark.parametrize("mode", PICTURES)
+def test_a_smaller_picture_of_every_mode(mode: str) -> None:
+    picture, values, _ = PICTURES[mode]
+    x = T.ToTensor()(T.Resize((4, 4))(picture)).double().numpy()[0]
+    if mode == "1":
+        assert set(np.unique(x)) <= {0.0, 1.0}
+    else:  # the means of blocks, but for what lies beyond them
+        blocks = np.asarray(values, np.float64).reshape(4, 2, 4, 2).mean((1, 3))
+        np.testing.assert_allclose(x[1:3, 1:3], blocks[1:3, 1:3], atol=0.02 * float(np.abs(blocks).max()))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", ">u2", "<u2", "<i4", ">f4", "<f8", "bool"])
+def test_pixels_of_arrays_keep_their_numbers(dtype: str) -> None:
+    array = (np.arange(12).reshape(2, 2, 3) * 20 % 256).astype(dtype)
+    x = T.PILToTensor()(array)
+    np.testing.assert_array_equal(x.numpy(), array.transpose(2, 0, 1))
+    scaled = T.ToTensor()(array)
+    np.testing.assert_allclose(scaled.double().numpy(), array.transpose(2, 0, 1) / (255 if dtype == "uint8" else 1), rtol=1e-6)
+
+
+def test_a_border_of_one_colour_in_every_channel() -> None:
+    for mode in ("1", "L", "LA", "RGB", "RGBA", "CMYK", "I", "F"):
+        turned = F.rotate(Image.new(mode, (8, 8)), 45, fill=1)
+        assert np.asarray(turned)[0, 0].min() == 1

@@ -225,6 +225,52 @@ torch.cdist(Z(0,3),Z(2,3))
 torch.cdist(Z(2,0),Z(2,0))
 torch.quantile(Z(0),0.5)
 torch.kthvalue(Z(2,0),1)
+x.requires_grad_(); x.gather(0, Z(0, 4).long()).sum().backward(); x.grad
+Z(3).scatter(0, Z(0).long(), Z(0).requires_grad_()).requires_grad
+v = Z(0).requires_grad_(); Z(3).index_add(0, Z(0).long(), v).sum().backward(); v.grad
+v = Z(0).requires_grad_(); Z(3).index_copy(0, Z(0).long(), v).sum().backward(); v.grad
+v = Z(3).requires_grad_(); v[Z(0).long()].sum().backward(); v.grad
+v = Z(3).requires_grad_(); v[[]].sum().backward(); v.grad
+v = Z(0).requires_grad_(); w = Z(3); w[Z(0).long()] = v; w.sum().backward(); v.grad
+v = Z(3).requires_grad_(); v.masked_select(Z(3).bool()).sum().backward(); v.grad
+v = Z(0).requires_grad_(); v.prod().backward(); v.grad
+v = Z(0, 3).requires_grad_(); v.cumprod(1).sum().backward(); v.grad
+v = Z(3).requires_grad_(); v.take(Z(0).long()).sum().backward(); v.grad
+v = Z(3).requires_grad_(); v.index_select(0, Z(0).long()).sum().backward(); v.grad
+v = Z(3).requires_grad_(); v.repeat(0).sum().backward(); v.grad
+v = Z(3).requires_grad_(); v.expand(0, 3).sum().backward(); v.grad
+v = Z(3).requires_grad_(); v.sort()[0][:0].sum().backward(); v.grad
+v = Z(3, 0).requires_grad_(); v.sum(1).sum().backward(); v.grad
+v = Z(3, 0).requires_grad_(); v.mean(1).sum().backward(); v.grad
+v = Z(3, 0).requires_grad_(); v.var(1).sum().backward(); v.grad
+v = Z(0, 3).requires_grad_(); F.cross_entropy(v, Z(0).long()).backward(); v.grad
+v = Z(0, 3).requires_grad_(); F.mse_loss(v, Z(0, 3)).backward(); v.grad
+v = Z(0, 3).requires_grad_(); nn.Linear(3, 2)(v).sum().backward(); v.grad
+e = nn.Embedding(3, 2, padding_idx=0); e(Z(0).long()).sum().backward(); e.weight.grad
+e = nn.Embedding(0, 2); e(Z(0).long()).sum().backward(); e.weight.grad
+e = nn.Embedding(3, 0); e(torch.tensor([1])).sum().backward(); e.weight.grad
+e = nn.EmbeddingBag(3, 2); e(Z(0, 2).long()).sum().backward(); e.weight.grad
+b = nn.BatchNorm1d(3); b(Z(0, 3))
+b = nn.BatchNorm2d(3).eval(); b(Z(0, 3, 2, 2)).shape
+c = nn.Conv2d(2, 3, 2); c(Z(0, 2, 4, 4)).sum().backward(); [c.weight.grad, c.bias.grad]
+c = nn.Conv1d(2, 3, 2); c(Z(0, 2, 4)).sum().backward(); [c.weight.grad, c.bias.grad]
+c = nn.Conv3d(2, 3, 2); c(Z(0, 2, 4, 4, 4)).sum().backward(); [c.weight.grad, c.bias.grad]
+c = nn.Conv2d(4, 4, 2, groups=4); c(Z(0, 4, 4, 4)).sum().backward(); [c.weight.grad, c.bias.grad]
+c = nn.ConvTranspose2d(2, 3, 2); c(Z(0, 2, 4, 4)).sum().backward(); [c.weight.grad, c.bias.grad]
+v = Z(0, 2, 4, 4).requires_grad_(); F.max_pool2d(v, 2).sum().backward(); v.grad
+v = Z(0, 2, 4, 4).requires_grad_(); F.avg_pool2d(v, 2).sum().backward(); v.grad
+v = Z(0, 2, 4, 4).requires_grad_(); F.adaptive_max_pool2d(v, 2).sum().backward(); v.grad
+v = Z(0, 2, 4, 4).requires_grad_(); F.interpolate(v, scale_factor=2).sum().backward(); v.grad
+v = Z(0, 2, 4, 4).requires_grad_(); F.interpolate(v, scale_factor=2, mode='bilinear').sum().backward(); v.grad
+l = nn.LSTM(2, 3); l(Z(3, 0, 2))[0].sum().backward(); [p.grad.abs().sum() for p in l.parameters()]
+l = nn.LayerNorm(3); l(Z(0, 3)).sum().backward(); [l.weight.grad, l.bias.grad]
+l = nn.GroupNorm(1, 3); l(Z(0, 3, 2)).sum().backward(); [l.weight.grad, l.bias.grad]
+l = nn.MultiheadAttention(4, 2); q = Z(2, 0, 4); l(q, q, q)[0].shape
+l = nn.TransformerEncoderLayer(4, 2, 8); l(Z(2, 0, 4)).shape
+p = nn.Parameter(Z(0, 3)); o = torch.optim.SGD([p], lr=1., momentum=0.9); p.sum().backward(); o.step(); p
+p = nn.Parameter(Z(0, 3)); o = torch.optim.Adam([p, nn.Parameter(torch.ones(1))], lr=1.); p.sum().backward(); o.step(); p
+p = nn.Parameter(Z(0, 3)); p.sum().backward(); nn.utils.clip_grad_norm_([p], 1.)
+nn.utils.clip_grad_norm_(iter([]), 1.)
 """.strip().splitlines()
 WITHOUT_CHANNELS = "an image without channels has the shape that its weight says, filled with the bias"
 DELIBERATE = {

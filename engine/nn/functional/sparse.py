@@ -24,13 +24,13 @@ def embedding(
     if weight.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
     n = weight.shape[0]
-    if padding_idx is not None and not -n <= padding_idx < n:
+    if padding_idx and not -n <= padding_idx < n:  # 0 is none where there are no rows
         raise AssertionError("Padding_idx must be within num_embeddings")
     if max_norm is not None:
         with no_grad():
             used = input.reshape(-1).unique()
             weight[used] = renorm(weight.detach()[used], norm_type, 0, max_norm)
-    y = rows(weight, input, None if padding_idx is None else padding_idx % n)
+    y = rows(weight, input, None if padding_idx is None else padding_idx % max(n, 1))
     if scale_grad_by_freq:
         times = input.reshape(-1).bincount(minlength=n)[input].unsqueeze(-1).to(y.dtype)
         y = y / times + (y - y / times).detach()
