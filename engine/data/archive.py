@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import re
 import stat
+import struct
 import zipfile
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from engine.vision.io import EXTENSIONS
+from engine.data.names import decoded_names, is_clutter, split_path
 
 MAX_ENTRIES = 2_000_000
 MAX_FILE_BYTES = 64 << 20
 MAX_TOTAL_BYTES = 64 << 30
 MAX_RATIO = 200
 _CONTROL = re.compile(r"[\x00-\x1f]")
-_CLUTTER = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
+_DRIVE = re.compile(r"[A-Za-z]:")
+_OTHER_KINDS = {b"\x1f\x8b": "gzip", b"Rar!": "RAR", b"7z\xbc\xaf": "7-Zip", b"\xfd7zXZ": "xz", b"BZh": "bzip2"}
 
 
-@dataclass(frozen=True)
-class Member:
-    """An image in the archive, and the class that its folder says."""
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file in an archive; ``parts`` are its folders and its own name, ``name`` the two joined by slashes."""
 
     info: zipfile.ZipInfo
-    class_name: str
-    path: str
+    parts: tuple[str, ...]
+    name: str
+
+
+@dataclass
+class Contents:
+    """What is in an archive: its files, every folder (also an empty one), and what its owner should know of the names."""
+
+    files: list[Entry] = field(default_factory=list)
+    folders: set[tuple[str, ...]] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
 
 
 class BadArchive(ValueError):
@@ -35,21 +46,17 @@ class BadArchive(ValueError):
         self.files = files or []
 
 
-def _fault(info: zipfile.ZipInfo, path: PurePosixPath, seen: set[str]) -> str | None:
+def _fault(info: zipfile.ZipInfo, name: str, parts: tuple[str, ...], seen: set[tuple[str, ...]]) -> str | None:
     """Why an entry may not be unpacked."""
-    name = info.orig_filename
-    if name != info.filename or "\\" in name:
-        path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in name.split("/")[0] or "\x00" in name:
+    if name.startswith(("/", "\\")) or ".." in parts or _DRIVE.match(name) or "\x00" in name:
         return "unsafe path"
-    if _CONTROL.search(name) or (len(name.encode()) > 255 and max((len(p.encode()) for p in path.parts), default=0) > 255):
+    if _CONTROL.search(name) or (len(name) > 63 and max(len(p.encode()) for p in parts) > 255):
         return "name with control characters or longer than 255 bytes"
-    mode = info.external_attr >> 16
-    if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+    if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "symbolic link or special file"
     if info.flag_bits & 1:
         return "encrypted"
-    if str(path) in seen and not info.is_dir():
+    if parts in seen and not _is_folder(info, name):
         return "duplicate name"
     if info.file_size > MAX_FILE_BYTES:
         return f"unpacks to {info.file_size} bytes, more than the {MAX_FILE_BYTES} allowed for a file"
@@ -60,23 +67,42 @@ def _fault(info: zipfile.ZipInfo, path: PurePosixPath, seen: set[str]) -> str | 
     return None
 
 
-def inspect(archive: zipfile.ZipFile) -> tuple[list[Member], list[tuple[str, str]]]:
-    """The images of an ImageFolder zip, sorted, and the entries passed over with the reason.
+def _is_folder(info: zipfile.ZipInfo, name: str) -> bool:
+    return name.endswith(("/", "\\"))
 
-    One folder around all classes is allowed. Raises BadArchive for an archive that must not be unpacked, or that has no classes.
-    """
+
+def inspect(archive: zipfile.ZipFile) -> Contents:
+    """The files and folders of an archive, without what systems left in it. Raises BadArchive for one that must not be unpacked."""
     infos = archive.infolist()
     if len(infos) > MAX_ENTRIES:
         raise BadArchive(f"the archive has {len(infos)} entries, more than the {MAX_ENTRIES} allowed")
-    faults: list[tuple[str, str]] = []
-    seen: set[str] = set()
-    every = {info.filename: PurePosixPath(info.filename) for info in infos}
-    for info in infos:
-        path = every[info.filename]
-        fault = _fault(info, path, seen)
+    names, page = decoded_names(infos)
+    contents, faults, clutter = Contents(), [], set()
+    seen: set[tuple[str, ...]] = set()
+    for info, name in zip(infos, names, strict=True):
+        parts = split_path(name)
+        left = next((p for p in parts if is_clutter(p)), None)
+        fault = None if left == "Icon\r" else _fault(info, name, parts, seen)  # the icon of a folder, by macOS
+        seen.add(parts)
         if fault:
-            faults.append((info.orig_filename, fault))
-        seen.add(str(path))
+            faults.append((name, fault))
+        elif left:
+            clutter.add(left)
+        else:
+            is_folder = _is_folder(info, name)
+            contents.folders.update(parts[:n] for n in range(1, len(parts) + is_folder))
+            if not is_folder:
+                contents.files.append(Entry(info, parts, "/".join(parts)))
+    _check(archive, infos, faults)
+    contents.files.sort(key=lambda e: e.name)
+    if page:
+        contents.notes.append(f"names that are not UTF-8 were read in code page {page}; if they look wrong, zip the files with UTF-8 names")
+    if clutter:
+        contents.notes.append(f"hidden and generated files were passed over: {', '.join(sorted(clutter)[:5])}")
+    return contents
+
+
+def _check(archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo], faults: list[tuple[str, str]]) -> None:
     if faults:
         raise BadArchive(
             f"the archive has {len(faults)} unsafe entr{'y' if len(faults) == 1 else 'ies'}, so nothing of it was unpacked", faults
@@ -84,40 +110,14 @@ def inspect(archive: zipfile.ZipFile) -> tuple[list[Member], list[tuple[str, str
     total = sum(i.file_size for i in infos)
     if total > MAX_TOTAL_BYTES or total > MAX_RATIO * max(1 << 20, Path(str(archive.filename)).stat().st_size):  # entries may overlap
         raise BadArchive(f"the archive would unpack to {total} bytes: too many, or too many for its size")
-    paths = {
-        i.filename: path
-        for i, path in zip(infos, every.values(), strict=True)
-        if not i.is_dir() and not any(p in _CLUTTER or p.startswith("._") for p in path.parts)
-    }
-    root = _common_root([p for p in paths.values() if p.suffix.lower() in EXTENSIONS])
-    members, skipped = [], []
-    for info in infos:
-        if info.filename not in paths:
-            continue
-        path = paths[info.filename]
-        inner = path.parts[root:]
-        if len(inner) < 2:
-            skipped.append((info.filename, "not inside a class folder"))
-        elif path.suffix.lower() not in EXTENSIONS:
-            skipped.append((info.filename, f"not an image by its extension ({', '.join(EXTENSIONS)})"))
-        else:
-            members.append(Member(info, inner[0], "/".join(inner)))
-    if not members:
-        raise BadArchive("no classes: expected images at CLASS/NAME.png, one folder a class", skipped)
-    return sorted(members, key=lambda m: m.path), skipped
-
-
-def _common_root(paths: list[PurePosixPath]) -> int:
-    """How many folders surround all classes: those that every path shares, as long as two levels stay below."""
-    depth = 0
-    while paths and all(len(p.parts) > depth + 2 for p in paths) and len({p.parts[depth] for p in paths}) == 1:
-        depth += 1
-    return depth
 
 
 def open_archive(path: Path) -> zipfile.ZipFile:
     """Raises BadArchive for a file that is not a zip."""
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise BadArchive(f"not a zip file: {error}") from None
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error, EOFError) as error:
+        with path.open("rb") as file:
+            start = file.read(8)
+        other = next((kind for magic, kind in _OTHER_KINDS.items() if start.startswith(magic)), None)
+        raise BadArchive(f"not a zip file: {f'it is a {other} archive' if other else error}") from None

@@ -12,10 +12,11 @@ import numpy as np
 from engine.backend import copied
 from engine.data.batches import Draws, Pipeline
 from engine.data.cache import PixelCache
+from engine.data.pixels import ImageFiles
 from engine.data.report import Report
 from engine.spec.problems import Problem, SpecError
 from engine.tensor import Tensor
-from engine.vision.io import Pixels, read_pil, to_array
+from engine.vision.io import Pixels
 
 Kind = Literal["classes", "numbers"]
 """How targets are read: ``classes`` are int64 numbers from 0 on, ``numbers`` are float32 with a last axis of their own."""
@@ -39,8 +40,7 @@ class Source:
             pixels = self.arrays.dtype == np.uint8  # all that was stored as bytes before reports had a scale
             self._scale = self.report.scale or (255.0 if pixels else None)
         else:
-            listed = json.loads((folder / "files.json").read_text())
-            self._mode, self._files = listed["mode"], [folder / "files" / n for n in listed["names"]]
+            self._files = ImageFiles(folder)
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -80,7 +80,7 @@ class Source:
         """One sample as stored: pixels ``(C, H, W)``, or an array of features."""
         if self.arrays is not None:
             return Tensor._wrap(np.array(self.arrays[i]))
-        return Tensor._wrap(to_array(read_pil(self._files[i], self._mode)))
+        return Tensor._wrap(self._files.pixels(i))
 
     def sample(self, i: int, pipeline: Pipeline, draws: Draws | None = None) -> Tensor:
         """One transformed sample; without ``draws`` nothing is random."""

@@ -39,6 +39,9 @@ def read_fast(path: str | Path) -> Image.Image:
 
 def to_array(image: Image.Image) -> np.ndarray[Any, Any]:
     """The pixels ``(C, H, W)``: uint8, of which white is 255 in mode 1 too; int32 in modes I and I;16, float32 in mode F."""
+    if image.mode == "RGB":  # planes from Pillow: a third of the time that NumPy takes to transpose
+        planes = bytearray().join(plane.tobytes() for plane in image.split())
+        return np.frombuffer(planes, np.uint8).reshape(3, image.height, image.width)
     return channels_first(np.asarray(image.convert("L") if image.mode == "1" else image))
 
 
