@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,9 @@ def check(spec: Path, target: str | None, data: Path | None) -> None:
 @main.command()
 @click.argument("spec", type=PATH)
 @_TARGET
-@click.option("--data", type=PATH, help="A zip, npz or csv file to upload; else the spec's dataset, which may be an id.")
+@click.option(
+    "--data", type=PATH, help="A zip, npz or csv file, or a folder of images, to upload; else the spec's dataset, which may be an id."
+)
 @click.option("--watch", "watching", is_flag=True, help="Draw the loss until the job is done.")
 @click.option("--picture", "png", type=PATH, help="With --watch: save the curves as a PNG.")
 @click.pass_context
@@ -167,6 +170,9 @@ def submit(ctx: click.Context, spec: Path, target: str | None, data: Path | None
 
 
 def _upload(client: Client, path: Path, target: str | None) -> str:
+    if path.is_dir():
+        with tempfile.TemporaryDirectory() as folder:
+            return _upload(client, local.pack(path, Path(folder) / f"{path.resolve().name}.zip"), target)
     if not path.is_file():
         raise ValueError(f"{path} is not a file")
     columns = (TextColumn("uploading {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
@@ -177,6 +183,8 @@ def _upload(client: Client, path: Path, target: str | None) -> str:
     report = record["report"]
     refused = f", {report['refused_count']} files refused" if report["refused_count"] else ""
     click.echo(f"dataset {record['id']}: {report['samples']:,} samples, {len(report['classes'] or [])} classes{refused}")
+    for warning in report["warnings"]:
+        click.echo(f"  note: {warning}", err=True)
     return str(record["id"])
 
 

@@ -8,12 +8,14 @@ import re
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from client.draw import picture, screen
 from engine.check import check_targets
 from engine.data import Options, Rejected, Source, ingest, open_source
+from engine.data.names import is_clutter
 from engine.data.source import sample_shape
 from engine.spec import Problem, SpecError, check
 from engine.state import save_file
@@ -43,14 +45,28 @@ def find_data(spec: dict[str, Any], spec_path: Path, data: Path | None) -> Path:
     return found
 
 
+def pack(folder: Path, target: Path) -> Path:
+    """Zips what is in a folder, also behind links, with its empty folders, which may be classes; without what systems left there."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
+        for path in _inside(folder, frozenset({folder.resolve()})):
+            archive.write(path, path.relative_to(folder))
+    return target
+
+
+def _inside(folder: Path, around: frozenset[Path]) -> Iterator[Path]:
+    """The files and folders in a folder, sorted; a link to a folder that is ``around`` it is not followed."""
+    for path in sorted(p for p in folder.iterdir() if not is_clutter(p.name)):
+        if path.is_file():
+            yield path
+        elif path.is_dir() and (real := path.resolve()) not in around:
+            yield path
+            yield from _inside(path, around | {real})
+
+
 def prepare(path: Path, folder: Path, options: Options = Options()) -> Source:
     """A zip, npz, csv or tsv file, or a folder of image folders, as a source of samples in ``folder``. Raises Rejected."""
     if path.is_dir():
-        packed = folder.with_suffix(".zip")
-        with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-            for file in sorted(p for p in path.rglob("*") if p.is_file()):
-                archive.write(file, file.relative_to(path))
-        path = packed
+        path = pack(path, folder.with_suffix(".zip"))
     form = _FORMATS.get(path.suffix.lower())
     if form is None:
         raise SpecError(

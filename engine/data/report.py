@@ -14,13 +14,9 @@ class Report:
     """What was found in an upload, and what was done with it.
 
     Sizes: ``shape`` is one sample's, None where images differ in size; then ``sizes`` has the smallest and largest ``[height, width]`` there
-<<<<<<< HEAD
-    are, ``{"min": [8, 8], "max": [32, 40]}`` (each axis by itself). ``mean`` and ``std`` are for each channel or column, of the numbers that training sees.
-    ``scale``: what stored samples are divided by when they are read, 255 for pixels.
-=======
     are, ``{"min": [8, 8], "max": [32, 40]}`` (each axis by itself). ``channels`` are those of images. ``mean`` and ``std``
     are for each channel or column, of the numbers that training sees (of images that are not resized; of the training split where there is one).
->>>>>>> 8499339 (Archives of images: layouts, splits, lists, names and every kind of file)
+    ``scale``: what stored samples are divided by when they are read, 255 for pixels.
 
     Recognised: ``layout`` names how the upload was read. ``splits`` counts the samples of each split where the upload has its own
     (``train``, ``val``, ``test``). ``target`` says what is predicted: ``{"name", "chosen", "kinds"}``, where ``kinds`` are the readings that a

@@ -20,6 +20,7 @@ from worker import datasets
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 Format = Literal["imagefolder", "npz", "csv"]
+Layout = Literal["class_folders", "split_folders", "labels_file", "index_file"]
 _BY_SUFFIX: dict[str, Format] = {".zip": "imagefolder", ".npz": "npz", ".csv": "csv", ".tsv": "csv"}
 _CHUNK = 1 << 20
 MAX_UPLOAD_BYTES = 64 << 30
@@ -110,7 +111,7 @@ async def upload(
     request: Request, response: Response, held: Held, caller: Caller, name: Annotated[str, Query(max_length=200, examples=["digits.zip"])] = "",
     format: Annotated[Format | None, Query(description="Left out: by the name's ending (.zip, .npz, .csv, .tsv).")] = None,
     target: Annotated[str | None, Query(max_length=1000, description="The column of a table to predict; left out: the one named target, label, class or y if there is just one, else the last.")] = None,
-    layout: Annotated[str | None, Query(max_length=40, description="How an archive of images is laid out; left out: as it is recognised.")] = None,
+    layout: Annotated[Layout | None, Query(description="How an archive of images is laid out; left out: as it is recognised.")] = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Stores the request's body and has a worker validate it. The id follows from the content: the same file again is the same dataset.
 
@@ -122,6 +123,10 @@ async def upload(
         raise ProblemError(
             422,
             f"the format is missing: expected ?format= as one of {', '.join(get_args(Format))}, or a ?name= that ends in {', '.join(_BY_SUFFIX)}",
+        )
+    if layout is not None and form != "imagefolder":
+        raise ProblemError(
+            422, f"layout={layout} is for archives of images, but the format is {form}: leave it out, or give format=imagefolder"
         )
     body = _Upload(held.place.data / "uploads")
     content = await body.receive(request)

@@ -143,7 +143,7 @@ KINDS: dict[str, tuple[bytes, Any, tuple[str, ...]]] = {
     "grey, transparent": (
         saved(Image.fromarray(np.concatenate([GREY[..., None], ALPHA], 2))), np.rint(GREY * (ALPHA[..., 0] / 255) + 255 - ALPHA[..., 0])[None], ("alpha",),
     ),
-    "one grey is clear": (saved(Image.fromarray(GREY), transparency=int(GREY[2, 3])), np.where(GREY == GREY[2, 3], 255, GREY)[None], ("alpha",)),
+    "one grey is clear": (saved(Image.fromarray(GREY), transparency=int(GREY[2, 3])), np.where(GREY[2, 3] == GREY, 255, GREY)[None], ("alpha",)),
     "a palette": (palette(False), COLOURS[GREY % 3].transpose(2, 0, 1), ()),
     "a palette with a clear colour": (palette(True), CLEAR[GREY % 3].transpose(2, 0, 1), ("alpha",)),
     "a palette of greys": (saved(Image.fromarray(GREY).convert("P")), GREY[None], ()),

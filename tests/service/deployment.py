@@ -85,8 +85,8 @@ class Deployment:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def upload(self, content: bytes, name: str, wait: bool = True) -> dict[str, Any]:
-        answer = self.http.post("/v1/datasets", params={"name": name}, content=content)
+    def upload(self, content: bytes, name: str, wait: bool = True, **options: str) -> dict[str, Any]:
+        answer = self.http.post("/v1/datasets", params={"name": name, **options}, content=content)
         assert answer.status_code in (200, 201), answer.text
         record: dict[str, Any] = answer.json()
         if wait:

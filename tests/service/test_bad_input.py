@@ -203,6 +203,20 @@ def test_broken_images_among_good_ones_are_left_out_and_named(service: Deploymen
     assert {r["file"] for r in report["refused"]} == {"set/a/bad.png", "set/b/cut.png", "set/notes.txt"}
 
 
+def test_the_layout_can_be_given(service: Deployment) -> None:
+    content = zipped({f"{s}/{c}/1.png": png(seed=i) for i, (s, c) in enumerate((s, c) for s in ("train", "val") for c in "ab")})
+    ids = set()
+    cases: list[tuple[dict[str, str], list[str]]] = [
+        ({}, ["a", "b"]), ({"layout": "split_folders"}, ["a", "b"]), ({"layout": "class_folders"}, ["train", "val"])
+    ]  # fmt: skip
+    for options, classes in cases:
+        record = service.upload(content, "s.zip", **options)
+        ids.add(record["id"])
+        report = record["report"]
+        assert report["classes"] == classes and report["splits"] == ({"train": 2, "val": 2} if classes == ["a", "b"] else None)
+    assert len(ids) == 3  # the same content read in another way is another dataset
+
+
 def test_images_of_several_sizes_need_a_resize(service: Deployment) -> None:
     record = service.upload(zipped({f"{c}/{i}.png": png((8 + i, 8), "RGB", i) for c in "ab" for i in range(6)}), "sizes.zip")
     assert record["state"] == "ready" and record["report"]["shape"] is None
@@ -273,6 +287,10 @@ def test_odd_uploads(service: Deployment) -> None:
     problem(service.http.post("/v1/datasets", params={"name": "x.zip"}, content=b""), 422)
     problem(service.http.post("/v1/datasets", params={"name": "x.rar"}, content=b"x"), 422)
     problem(service.http.post("/v1/datasets", params={"name": "x", "format": "rar"}, content=b"x"), 422)
+    layout = problem(service.http.post("/v1/datasets", params={"name": "x.zip", "layout": "folders"}, content=b"x"), 422)
+    assert layout["errors"][0]["pointer"] == "/query/layout" and "class_folders" in layout["detail"]
+    table = problem(service.http.post("/v1/datasets", params={"name": "x.csv", "layout": "class_folders"}, content=b"x"), 422)
+    assert "archives of images" in table["detail"]
     content = (EXAMPLES / "digits.zip").read_bytes()
     first = service.http.post("/v1/datasets", params={"name": "digits.zip"}, content=content)
     again = service.http.post("/v1/datasets", params={"name": "other.zip"}, content=content)
