@@ -183,8 +183,7 @@ def _upload(client: Client, path: Path, target: str | None) -> str:
     report = record["report"]
     refused = f", {report['refused_count']} files refused" if report["refused_count"] else ""
     click.echo(f"dataset {record['id']}: {report['samples']:,} samples, {len(report['classes'] or [])} classes{refused}")
-    for warning in report["warnings"]:
-        click.echo(f"  note: {warning}", err=True)
+    _complain(*(f"  note: {warning}" for warning in report["warnings"]))
     return str(record["id"])
 
 

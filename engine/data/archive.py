@@ -15,7 +15,7 @@ MAX_ENTRIES = 2_000_000
 MAX_FILE_BYTES = 64 << 20
 MAX_TOTAL_BYTES = 64 << 30
 MAX_RATIO = 200
-_CONTROL = re.compile(r"[\x00-\x1f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _OTHER_KINDS = {b"\x1f\x8b": "gzip", b"Rar!": "RAR", b"7z\xbc\xaf": "7-Zip", b"\xfd7zXZ": "xz", b"BZh": "bzip2"}
 

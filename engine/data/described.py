@@ -13,6 +13,8 @@ from engine.data.report import Report
 from engine.vision.decode import CHANGES, Ranges
 
 _IMBALANCED = 10  # to 1: the largest class to the smallest
+_NAMED = 10
+_MANY = 20  # images from which on labels that hardly repeat are suspicious
 
 
 def describe_pixels(report: Report, stored: Stored, ranges: Ranges) -> None:
@@ -47,11 +49,18 @@ def _mean_and_std(stored: Stored) -> tuple[list[float], list[float]]:
     return [round(m / 255, 6) for m in first.tolist()], [round(s / 255, 6) for s in std.tolist()]
 
 
+def some(names: Sequence[str]) -> str:
+    """The first names of many."""
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
+
+
 def warn_of_classes(report: Report, samples: Sequence[Sample]) -> None:
     """Warnings on how classes, and splits, are filled."""
     classes, counts = report.classes or [], {name: n for name, n in report.counts.items() if n}
     if len(classes) == 1:
         report.warnings.append(f"there is one class only, {classes[0]}")
+    if len(samples) >= _MANY and 2 * len(classes) > len(samples):
+        report.warnings.append(f"{len(classes):,} classes for {len(samples):,} images: are these labels the right ones?")
     if counts and max(counts.values()) >= _IMBALANCED * min(counts.values()):
         largest, smallest = max(counts, key=lambda n: counts[n]), min(counts, key=lambda n: counts[n])
         report.warnings.append(f"the classes are imbalanced: {largest} has {counts[largest]:,} images, {smallest} {counts[smallest]:,}")
@@ -65,9 +74,9 @@ def warn_of_classes(report: Report, samples: Sequence[Sample]) -> None:
         has = {s.label for s in samples if s.split == split}
         lacking = [name for name in counts if name not in has]
         if lacking and split == "train":
-            report.warnings.append(f"no training image of class {', '.join(lacking)}: a model cannot learn it")
+            report.warnings.append(f"no training image of class {some(lacking)}: a model cannot learn it")
         elif lacking and n:
-            report.warnings.append(f"no image of class {', '.join(lacking)} in split {split}")
+            report.warnings.append(f"no image of class {some(lacking)} in split {split}")
 
 
 def warn_of_duplicates(report: Report) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.data.answers import write_labels
 from engine.data.archive import BadArchive, Entry, inspect, open_archive
-from engine.data.described import describe_pixels, warn_of_classes, warn_of_duplicates
+from engine.data.described import describe_pixels, some, warn_of_classes, warn_of_duplicates
 from engine.data.duplicates import find_duplicates
 from engine.data.layouts import Layout, Sample, recognise
 from engine.data.pixels import Stored, digests, store
@@ -69,10 +69,10 @@ def _label(report: Report, layout: Layout, samples: list[Sample], work: Path, ke
         if empty and not keep_empty:
             raise Rejected(
                 report,
-                f"no image of class {', '.join(empty)} could be read: add some, remove the folder, or give layout={layout.name} to keep a class without samples",
+                f"no image of class {some(empty)} could be read: add some, remove the folder, or give layout={layout.name} to keep a class without samples",
             )
         if empty:
-            report.warnings.append(f"no image of class {', '.join(empty)}: kept, since the layout was given")
+            report.warnings.append(f"no image of class {some(empty)}: kept, since the layout was given")
     if any(s.split for s in samples):
         splits = [s.split or "" for s in samples]
         report.splits = {name: splits.count(name) for name in ("train", "val", "test") if name in splits}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -19,12 +20,14 @@ from engine.vision.decode import SUFFIXES
 MAX_BYTES = 64 << 20
 _TABLES = (".csv", ".tsv")
 _INDEXES = (".txt", ".lst", ".list")
-_MANY = 50  # text files: no lists, but the annotations of one image each
+_MANY = 50  # files of a kind: no lists, but the annotations of one image each
 _DELIMITERS = (",", ";", "\t", "|", " ")  # a space: the last word of a line is the label
 _LABELS = ("label", "labels", "class", "classes", "class_name", "target", "category", "y")
 _SPLITS = ("split", "subset", "partition", "set", "data set", "dataset")
 _MISSING = ("", "na", "nan", "null", "none", "-")
 _LOOKED_AT = 500  # lines that tell what the columns are
+_HEAD = 1 << 18  # characters that tell what the delimiter is
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +56,8 @@ class Listing:
 def candidates(entries: Iterable[Entry]) -> list[Entry]:
     """The files that may be lists."""
     small = [e for e in entries if e.info.file_size <= MAX_BYTES]
-    indexes = [e for e in small if e.parts[-1].lower().endswith(_INDEXES)]
-    return [e for e in small if e.parts[-1].lower().endswith(_TABLES)] + (indexes if len(indexes) <= _MANY else [])
+    kinds = [[e for e in small if e.parts[-1].lower().endswith(kind)] for kind in (_TABLES, _INDEXES)]
+    return [e for kind in kinds if len(kind) <= _MANY for e in kind]
 
 
 def read_lists(lists: list[Entry], images: list[Entry], target: str | None, read: Callable[[Entry], bytes]) -> Listing | None:
@@ -115,12 +118,13 @@ class _Table:
     def __init__(self, entry: Entry, delimiter: str, rows: list[tuple[int, list[str]]], find: _Finder) -> None:
         self.entry, self.delimiter, self.find = entry, delimiter, find
         width = max((len(cells) for _, cells in rows), default=0)
-        counts = [sum(self._names(cells, c) for _, cells in rows[:_LOOKED_AT]) for c in range(width)]
+        looked_at = [cells for _, cells in rows[:_LOOKED_AT] if len(cells) > 1]
+        counts = [sum(map(self._names, {cells[c] for cells in looked_at if len(cells) > c})) for c in range(width)]
         self.named = max(counts, default=0)
         self.name = counts.index(self.named) if self.named else 0
         first = rows[0][1] if rows else []
         has_header = self.named > 0 and not self.image(first) and not any(c.lower().endswith(SUFFIXES) for c in first)
-        self.header = [c.strip() for c in first] if has_header else [f"column {i + 1}" for i in range(width)]
+        self.header = [_CONTROL.sub(" ", c).strip() for c in first] if has_header else [f"column {i + 1}" for i in range(width)]
         self.has_header, self.rows = has_header, rows[has_header:]
 
     @classmethod
@@ -132,11 +136,11 @@ class _Table:
         best = max(tables, key=lambda t: t.named, default=None)
         return best if best and best.named else None
 
-    def _names(self, cells: list[str], column: int) -> float:
+    def _names(self, cell: str) -> int:
         """2 for a cell that names an image with its extension, 1 without: a label "7" is not the image 7.png as long as another column is."""
-        if len(cells) < 2 or column >= len(cells) or not self.find(cells[column], self.entry.parts[:-1]):
+        if not self.find(cell, self.entry.parts[:-1]):
             return 0
-        return 2 if cells[column].strip().lower().endswith(SUFFIXES) else 1
+        return 2 if cell.strip().lower().endswith(SUFFIXES) else 1
 
     def image(self, cells: list[str]) -> Entry | None:
         return self.find(cells[self.name], self.entry.parts[:-1]) if len(cells) > self.name else None
@@ -207,7 +211,7 @@ def _read_rows(table: _Table, columns: list[int], found: Listing) -> None:
 def _label(table: _Table, cells: list[str], columns: list[int]) -> str | None:
     if len(columns) > 1:
         return next((table.header[i] for i in columns if i < len(cells) and cells[i].strip() == "1"), None)
-    label = cells[columns[0]].strip() if len(cells) > columns[0] else ""
+    label = _CONTROL.sub(" ", cells[columns[0]]).strip() if len(cells) > columns[0] else ""
     return None if label.casefold() in _MISSING else label
 
 

@@ -304,6 +304,39 @@ def test_labels_that_are_numbers_can_be_read_both_ways(tmp_path: Path) -> None:
     assert classes is not None and classes.tolist() == [1, 0, 1] and numbers is not None and numbers.tolist() == [[10.0], [9.0], [10.0]]
 
 
+def test_a_long_list_is_read_whole(tmp_path: Path) -> None:
+    files = images("a/1.png", "a/2.png")
+    files["labels.csv"] = (
+        "file;note;label\n" + "".join(f"{i}.jpg;{'x,' * 50};a\n" for i in range(6000)) + "a/1.png;;cat\na/2.png;;dog\n"
+    ).encode()
+    with pytest.raises(Rejected, match="no classes"):  # what it names is not in the part that is looked at
+        ingest(
+            zipped(tmp_path / "upload.zip", {"zebra.png": files["a/1.png"], "labels.csv": files["labels.csv"]}),
+            tmp_path / "data",
+            "imagefolder",
+        )
+    files["labels.csv"] = b"file;note;label\na/1.png;;cat\n" + (files["labels.csv"] or b"")
+    report = ingest(zipped(tmp_path / "upload.zip", files), tmp_path / "data", "imagefolder")
+    assert report.classes == ["cat", "dog"] and report.refused_count == 6001 and len(report.refused) == 1000
+
+
+def test_labels_and_names_have_no_control_characters(tmp_path: Path) -> None:
+    files = images("1.png", "2.png") | {"labels.csv": b"file,label\n1.png,c\x1b[31mat\n2.png,dog\n"}
+    assert ingest(zipped(tmp_path / "upload.zip", files), tmp_path / "data", "imagefolder").classes == ["c [31mat", "dog"]
+    with pytest.raises(Rejected, match="unsafe entry"):
+        ingest(zipped(tmp_path / "upload.zip", images("a\x9b1m/1.png", "b/1.png")), tmp_path / "data", "imagefolder")
+
+
+def test_labels_that_hardly_repeat_are_told(tmp_path: Path) -> None:
+    files = images(*(f"{i:02}.png" for i in range(24)))
+    files["labels.csv"] = "".join(f"{name},word{i}\n" for i, name in enumerate(files)).encode()
+    report = ingest(zipped(tmp_path / "upload.zip", files), tmp_path / "data", "imagefolder")
+    assert report.warnings == ["24 classes for 24 images: are these labels the right ones?"]
+    files["labels.csv"] = "".join(f"{name},{i}\n" for i, name in enumerate(files)).encode()
+    report = ingest(zipped(tmp_path / "upload.zip", files), tmp_path / "data", "imagefolder")
+    assert report.classes is None and report.target is not None and report.target["kinds"] == ["numbers"]
+
+
 def test_reading_leaves_warnings_as_they_were(tmp_path: Path) -> None:
     before = warnings.filters[:]
     ingest(zipped(tmp_path / "upload.zip", PETS), tmp_path / "data", "imagefolder")
