@@ -53,12 +53,9 @@ def recognise(contents: Contents, wanted: str | None, target: str | None, read: 
     skipped = found.skipped + found.unread_lists()
     if wanted is not None:
         raise BadArchive(f"the archive is not laid out as {wanted}: expected {_EXPECTED[wanted]}", skipped)
-    if found.splits:
-        raise BadArchive(
-            f"the folders {', '.join(found.splits)} are splits, but there are no class folders with images in them and no list of labels; give "
-            "layout=class_folders if they are classes",
-            skipped,
-        )
+    if names := ", ".join(found.called_splits):
+        lacking = "are no class folders with images in them and no list of labels" if found.splits else "is no training split among them"
+        raise BadArchive(f"the folders {names} are splits, but there {lacking}; give layout=class_folders if they are classes", skipped)
     raise BadArchive(_NO_CLASSES, skipped + [(e.name, "not inside a class folder") for e in found.images])
 
 
@@ -98,19 +95,24 @@ class _Archive:
         return {self.inner(e)[0] for e in self.images if len(self.inner(e)) > 1}
 
     @cached_property
+    def called_splits(self) -> dict[str, str]:
+        """The folders at the top with names of several splits."""
+        return splits_of({name for name in self.top if _split_of(name)})
+
+    @cached_property
     def splits(self) -> dict[str, str]:
-        """The split of each folder at the top that is one.
+        """The split of each folder at the top that is one, where training is among them.
 
         Other folders beside them (predictions, say) leave no doubt only if training and another split have a folder in common.
         """
-        splits = splits_of({name for name in self.top if _split_of(name)})
+        splits = self.called_splits if "train" in self.called_splits.values() else {}
         if splits.keys() == self.top:
             return splits
         inside: dict[str, set[str]] = {name: set() for name in splits.values()}
         for path in map(self.inner, self.images):
             if len(path) > 2 and path[0] in splits:
                 inside[splits[path[0]]].update(path[1:-1])
-        return splits if any(inside["train"] & inside[s] for s in inside if s != "train") else {}
+        return splits if splits and any(inside["train"] & inside[s] for s in inside if s != "train") else {}
 
     @cached_property
     def listed(self) -> Layout | None:
@@ -145,11 +147,11 @@ def _split_of(name: str) -> tuple[str, tuple[str, ...]] | None:
 
 
 def splits_of(names: Iterable[str]) -> dict[str, str]:
-    """The split of each name; empty unless all mean one and differ in nothing else, they mean several, and train is among them."""
+    """The split of each name; empty unless all mean one and differ in nothing else, and they mean several."""
     found = {name: _split_of(name) for name in sorted(names)}
     meant = {name: f[0] for name, f in found.items() if f}
     alike = len({f[1] for f in found.values() if f}) == 1
-    return meant if len(meant) == len(found) and alike and len(set(meant.values())) > 1 and "train" in meant.values() else {}
+    return meant if len(meant) == len(found) and alike and len(set(meant.values())) > 1 else {}
 
 
 # -- folders
@@ -160,7 +162,8 @@ Places = Callable[[tuple[str, ...]], tuple[str | None, str | None]]
 
 
 def _class_folders(found: _Archive, forced: bool) -> Layout | None:
-    if not found.top or (not forced and (found.splits or _list_decides(found))):
+    doubtful = found.called_splits
+    if not found.top or (not forced and (found.splits or doubtful.keys() == found.top or _list_decides(found))):
         return None
     layout = Layout("class_folders", [], _BY_FOLDER, {f[0] for f in found.folders})
     for entry in found.images:
@@ -169,7 +172,6 @@ def _class_folders(found: _Archive, forced: bool) -> Layout | None:
             layout.samples.append(Sample(entry, inner[0]))
         else:
             layout.skipped.append((entry.name, "not inside a class folder"))
-    doubtful = splits_of({name for name in found.top if _split_of(name)})
     if doubtful and not forced:
         layout.warnings.append(f"the folders {', '.join(doubtful)} are taken for classes, since others stand beside them; are they splits?")
     return _mention_lists(found, layout)
@@ -217,7 +219,7 @@ def _split_then_class(found: _Archive) -> Places | None:
 def _class_then_split(found: _Archive) -> Places | None:
     inner = [found.inner(e) for e in found.images]
     splits = splits_of({p[1] for p in inner if len(p) > 2})
-    if not splits or any(len(p) < 3 for p in inner):
+    if "train" not in splits.values() or any(len(p) < 3 for p in inner):
         return None
 
     def places(folder: tuple[str, ...]) -> tuple[str | None, str | None]:

@@ -80,6 +80,31 @@ def test_one_pixel_less_is_no_exact_duplicate() -> None:
     assert {g["kind"]: g["files"] for g in found["groups"]} == {"exact": ["0", "2"], "near": ["0", "1"]}
 
 
+def thumbnail(rng: np.random.Generator) -> np.ndarray[Any, Any]:
+    """Levels whose rows begin with two that are nearly the same."""
+    levels = rng.integers(0, 256, (8, 9), np.uint8)
+    levels[:, 0], levels[:, 1] = 99, 100
+    return levels
+
+
+@pytest.mark.parametrize("rows", [(0,), (2,), (6,), (0, 2, 4), (2, 4, 6), (0, 4, 6)])
+def test_hashes_may_differ_anywhere(rows: tuple[int, ...]) -> None:
+    """Where only one of the four parts of two hashes is the same, and others that are the same there lie between them."""
+    rng = np.random.default_rng(5)
+    one = thumbnail(rng)
+    other = one.copy()
+    other[list(rows), 1] = 98
+    between = [thumbnail(rng) for _ in range(5)]
+    for levels in between:
+        levels[[r for r in (0, 1, 2, 3, 4, 5, 6, 7) if r // 2 * 2 not in rows]] = one[[r for r in range(8) if r // 2 * 2 not in rows]]
+    small = [thumbnail(rng) for _ in range(500)] + [one, *(between if len(rows) == 3 else []), other]
+    n = len(small)
+    found = find_duplicates(
+        [str(i) for i in range(n)], b"".join(t.tobytes() for t in small), [(1, 8, 9)] * n, lambda i: b"", ["a"] * n, [None] * n
+    )
+    assert [g["files"] for g in found["groups"]] == [["500", str(n - 1)]]
+
+
 def test_plain_and_noisy_images_are_not_taken_for_copies() -> None:
     rng = np.random.default_rng(0)
     plain = [np.full((1, 20, 20), level, np.uint8) for level in range(100, 110)]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
+import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -138,6 +141,9 @@ CASES = {
         images("train/1.png", "val/1.png"),
         rejected("the folders train, val are splits, but there are no class folders with images in them and no list of labels; give layout=class_folders if they are classes"),
     ),
+    "splits without training": Case(
+        pets_in("val", "test"), rejected("the folders test, val are splits, but there is no training split among them; give layout=class_folders if they are classes")
+    ),
     "classes train and val, as their owner says": Case(
         images("train/1.png", "val/1.png"),
         {"classes": ["train", "val"], "counts": {"train": 1, "val": 1}, "layout": "class_folders"},
@@ -219,6 +225,10 @@ CASES = {
     "a list that says what the folders say": Case(
         {**PETS, "labels.csv": b"file,label\ncat/1.png,cat\ncat/2.png,cat\ndog/1.png,dog\n"},
         {**TWO, **refused(("labels.csv", "not read, since the folders say the class; layout=labels_file reads it"))},
+    ),
+    "names relative to a folder, there in several": Case(
+        images("images/p/1.png", "images/q/1.png", "images/q/2.png") | {"labels.csv": b"path,label\np/1.png,cat\nq/1.png,cat\nq/2.png,dog\n"},
+        {**LIST, "target": labelled("label", "by its name")},
     ),
     "no classes": Case(FLAT, rejected(NONE, *((n, "not inside a class folder") for n in FLAT))),
     "no images": Case({"a/readme.txt": b"hello"}, rejected(NONE, ("a/readme.txt", NO_IMAGE))),
@@ -302,6 +312,17 @@ def test_labels_that_are_numbers_can_be_read_both_ways(tmp_path: Path) -> None:
     assert report.classes == ["9", "10"]
     classes, numbers = source.targets_as("classes"), source.targets_as("numbers")
     assert classes is not None and classes.tolist() == [1, 0, 1] and numbers is not None and numbers.tolist() == [[10.0], [9.0], [10.0]]
+
+
+@pytest.mark.parametrize("belongs", [True, False])
+def test_the_unicode_path_field_counts_if_it_belongs_to_the_name(belongs: bool, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "upload.zip", "w") as archive:
+        for old, new in (("__/1.png", "猫/1.png"), ("--/1.png", "狗/1.png")):
+            info, name = zipfile.ZipInfo(old), new.encode()
+            info.extra = struct.pack("<HHBL", 0x7075, 5 + len(name), 1, zlib.crc32(old.encode()) if belongs else 7) + name
+            archive.writestr(info, picture(new))
+    report = ingest(tmp_path / "upload.zip", tmp_path / "data", "imagefolder")
+    assert report.classes == (["狗", "猫"] if belongs else ["--", "__"])
 
 
 def test_a_long_list_is_read_whole(tmp_path: Path) -> None:
