@@ -7,17 +7,8 @@ from typing import Any
 import numpy as np
 
 from engine.data.source import Source
-from engine.ops.random import Generator, permutation
+from engine.data.split import split_indices
 from engine.spec import Problem, SpecError, Summary, summarize, variants
-
-_SPLIT = 1  # stream of the seed
-
-
-def split_indices(n: int, spec: dict[str, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Which samples train and which are held out: a random share drawn by the seed."""
-    held = min(n - 1, round(n * spec["data"]["validation"]))
-    order = permutation(n, Generator(seed=spec["seed"], stream=_SPLIT << 56))
-    return np.sort(order[held:]), np.sort(order[:held])
 
 
 def takes_classes(spec: dict[str, Any]) -> bool:
@@ -49,7 +40,7 @@ def check_targets(spec: dict[str, Any], source: Source, shape: tuple[int, ...]) 
     stopping = spec["early_stopping"]
     if stopping and stopping["monitor"] == "val_accuracy" and "accuracy" not in spec["metrics"]:
         problems.append(Problem("/early_stopping/monitor", "invalid", 'val_accuracy needs "metrics": ["accuracy"]', None, "val_accuracy"))
-    if stopping and stopping["monitor"].startswith("val_") and len(split_indices(len(source), spec)[1]) == 0:
+    if stopping and stopping["monitor"].startswith("val_") and len(split_indices(source, spec)[1]) == 0:
         problems.append(
             Problem(
                 "/early_stopping/monitor",
@@ -102,3 +93,6 @@ def _target_problems(spec: dict[str, Any], at: str, output: tuple[int, ...], sou
     if "accuracy" in spec["metrics"] and not takes_classes(spec):
         return [Problem("/metrics", "does_not_fit", "accuracy needs a loss of classes, such as CrossEntropyLoss")]
     return []
+
+
+__all__ = ["check_targets", "split_indices", "takes_classes", "targets_for"]

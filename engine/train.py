@@ -95,7 +95,7 @@ class Run:
         self._job: _Variant | None = None
 
     def _steps_an_epoch(self, spec: dict[str, Any]) -> int:
-        n, size = len(split_indices(len(self.source), spec)[0]), spec["data"]["batch_size"]
+        n, size = len(split_indices(self.source, spec)[0]), spec["data"]["batch_size"]
         return n // size if spec["data"]["drop_last"] else -(-n // size)
 
     def restore(self, state: State) -> None:
@@ -162,7 +162,7 @@ class _Variant:
         self.scheduler = build_scheduler(spec, self.optimizer)
         self.pipeline = Pipeline(spec["data"]["transform"])
         self.targets = targets_for(spec, run.source)
-        self.train_indices, self.val_indices = split_indices(len(run.source), spec)
+        self.train_indices, self.val_indices = split_indices(run.source, spec)
         self.progress = _Progress()
         self.final: dict[str, Any] = {}
         self._train_step, self._measured = compile(self._step, plan=run.plan), compile(self._measure, plan=run.plan)
