@@ -216,8 +216,9 @@ def _watch(client: Client, job_id: str, png: Path | None) -> None:
             f"the job failed: {error.get('message') or job['reason']}" + (f" (at {error['pointer']})" if error.get("pointer") else "")
         )
     for final in (job["results"] or {}).get("variants", []):
-        values = "  ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in final.items() if k != "variant")
-        click.echo(f"{printable(final['variant'] or 'final')}: {values}")
+        values = "  ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in final.items() if isinstance(v, int | float))
+        error = f"  {final['error']['message']}" if "error" in final else ""
+        click.echo(f"{printable(final['variant'] or 'final')}: {values}{printable(error)}")
 
 
 @main.command()

@@ -29,7 +29,7 @@ class History:
 
     def add(self, point: dict[str, Any]) -> None:
         key = (point.get("variant"), point["split"])
-        self.values[key] = point["values"]
+        self.values[key] = {n: v for n, v in point["values"].items() if isinstance(v, int | float)}
         if "loss" in point["values"]:
             steps, losses = self.curves.setdefault(key, ([], []))
             steps.append(point["step"])
@@ -70,7 +70,7 @@ def chart(history: History, title: str, width: int, height: int) -> str:
 
 def line(history: History, state: str) -> str:
     """The newest values in one line."""
-    parts = [f"{history.label(k)} {n} {v:.4f}" for k, values in list(history.values.items())[-3:] for n, v in values.items()]
+    parts = [f"{history.label(k)} {n} {v:.4g}" for k, values in list(history.values.items())[-3:] for n, v in values.items()]
     return f"{state}  " + "  ".join(parts)
 
 
@@ -94,7 +94,7 @@ class Screen:
             self._print_epoch(point)
 
     def _print_epoch(self, point: dict[str, Any]) -> None:
-        values = "  ".join(f"{n} {v:.4f}" for n, v in point["values"].items())
+        values = "  ".join(f"{n} {v:.4f}" for n, v in point["values"].items() if isinstance(v, float))
         train = self.history.curves.get((point.get("variant"), "train"))
         loss = f"train loss {smoothed(train[1])[-1]:.4f}  " if train else ""
         name = f"{printable(point['variant'])}  " if point.get("variant") else ""

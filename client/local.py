@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from client.draw import picture, screen
+from client.draw import Screen, picture, screen
 from engine.check import check_targets
 from engine.data import Options, Rejected, Source, ingest, open_source
 from engine.data.names import is_clutter
 from engine.data.source import sample_shape
 from engine.spec import Problem, SpecError, check
-from engine.state import save_file
-from engine.train import EpochEnd, Metrics, Run
+from engine.state import metadata, save_file
+from engine.train import EpochEnd, Metrics, Run, VariantEnd
 
 _FORMATS = {".zip": "imagefolder", ".npz": "npz", ".csv": "csv", ".tsv": "csv"}
 
@@ -93,27 +93,51 @@ def examine(spec_path: Path, data: Path | None, options: Options = Options()) ->
 
 
 def train(spec_path: Path, data: Path | None, out: Path | None, device: str | None, options: Options = Options()) -> Path:
-    """Trains a spec; the folder with ``model.safetensors``, ``history.csv``, ``results.json`` and ``loss.png``."""
+    """Trains a spec; the folder with the best model ``model.safetensors`` and the last one ``last.safetensors`` (of each variant, with its name), ``history.csv``,
+    ``results.json`` and ``loss.png``. Raises Diverged, after writing what there is."""
     spec = check(read_spec(spec_path))
     title = spec["name"] or spec_path.stem
-    out = out or Path("runs") / (re.sub(r"[^\w.-]+", "-", title).strip("-") or "run")
+    out = out or Path("runs") / file_name(title, "run")
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, screen(title) as s:
         source = prepare(find_data(spec, spec_path, data), Path(folder) / "dataset", options)
         run = Run(spec, source, device or ("cpu" if spec["device"] == "auto" else spec["device"]))
         s.state = "training"
         points: list[dict[str, Any]] = []
-        for record in run:
-            if isinstance(record, Metrics):
-                points.append(record.as_dict())
-                s.point(points[-1])
-            elif isinstance(record, EpochEnd):
-                name = f"model-{record.variant}.safetensors" if record.variant else "model.safetensors"
-                save_file(run.model.state_dict(), out / name, {"format": "pt"})
+        try:
+            for record in run:
+                _take(run, record, points, s, out)
+        finally:
+            _write(out, points, {**run.results(), "model": run.card})
         s.state = "done"
-    _write(out, points, {"variants": run.finals})
     picture(s.history, title, out / "loss.png")
     return out
+
+
+def _take(run: Run, record: Metrics | EpochEnd | VariantEnd, points: list[dict[str, Any]], s: Screen, out: Path) -> None:
+    """Shows a record, and keeps the models that it tells of."""
+    if isinstance(record, Metrics):
+        points.append(record.as_event())
+        s.point(points[-1])
+    elif isinstance(record, VariantEnd):
+        s.say(f"{record.variant} ends: {record.error}")
+    else:
+        suffix = "" if record.variant is None else f"-{_of_variant(run)}"
+        for kind, due in (("model", record.best), ("last", True)):
+            if due:
+                save_file(run.model.state_dict(), out / f"{kind}{suffix}.safetensors", metadata(run.card))
+
+
+def file_name(text: str, otherwise: str) -> str:
+    """``text`` as a part of a file's name, without what leads to other folders or is too long."""
+    return re.sub(r"[^\w.-]+", "-", text).strip("-.")[:80] or otherwise
+
+
+def _of_variant(run: Run) -> str:
+    """The name of the variant being trained, as files have it; numbered where two would have the same."""
+    names = [file_name(str(name), "variant") for name, _ in run.variants]
+    own = names[run.variant_index]
+    return own if names.count(own) == 1 else f"{own}-{run.variant_index}"
 
 
 def _write(out: Path, points: list[dict[str, Any]], results: dict[str, Any]) -> None:
@@ -121,10 +145,17 @@ def _write(out: Path, points: list[dict[str, Any]], results: dict[str, Any]) -> 
     part = out / "history.csv.part"
     with part.open("w", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["step", "epoch", "split", "variant", *names])
-        table.writerows([p["step"], p["epoch"], p["split"], p.get("variant", ""), *(p["values"].get(n, "") for n in names)] for p in points)
+        table.writerow(["step", "epoch", "split", "variant", *names, "samples_per_s"])
+        for p in points:
+            values = [_cell(p["values"].get(n, "")) for n in names]
+            table.writerow([p["step"], p["epoch"], p["split"], p.get("variant", ""), *values, p.get("samples_per_s", "")])
     shutil.move(part, out / "history.csv")
     (out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
 
 
-__all__ = ["Rejected", "examine", "find_data", "prepare", "read_spec", "train"]
+def _cell(value: Any) -> Any:
+    """A value as a table has it: what is not a number as JSON."""
+    return json.dumps(value) if isinstance(value, dict | list) else value
+
+
+__all__ = ["Rejected", "examine", "file_name", "find_data", "prepare", "read_spec", "train"]

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from engine.data.balance import unsampleable, unweightable
 from engine.data.source import Source
 from engine.data.split import split_indices
+from engine.metrics import unfit
 from engine.spec import Problem, SpecError, Summary, summarize, variants
 
 
@@ -38,8 +40,6 @@ def check_targets(spec: dict[str, Any], source: Source, shape: tuple[int, ...]) 
             continue
         problems += _target_problems(s, at, tuple(summaries[-1].output), source)
     stopping = spec["early_stopping"]
-    if stopping and stopping["monitor"] == "val_accuracy" and "accuracy" not in spec["metrics"]:
-        problems.append(Problem("/early_stopping/monitor", "invalid", 'val_accuracy needs "metrics": ["accuracy"]', None, "val_accuracy"))
     if stopping and stopping["monitor"].startswith("val_") and len(split_indices(source, spec)[1]) == 0:
         problems.append(
             Problem(
@@ -90,9 +90,24 @@ def _target_problems(spec: dict[str, Any], at: str, output: tuple[int, ...], sou
                 list(output),
             )
         ]
-    if "accuracy" in spec["metrics"] and not takes_classes(spec):
-        return [Problem("/metrics", "does_not_fit", "accuracy needs a loss of classes, such as CrossEntropyLoss")]
-    return []
+    return [*_metric_problems(spec, targets, output[0] if output else 0), *_balance_problems(spec, targets, source)]
+
+
+def _metric_problems(spec: dict[str, Any], targets: np.ndarray[Any, Any], outputs: int) -> list[Problem]:
+    """Metrics that the loss and the targets do not have."""
+    reasons = [(f"/metrics/{i}", name, unfit(name, spec["loss"], targets.shape[1:], outputs)) for i, name in enumerate(spec["metrics"])]
+    return [Problem(at, "does_not_fit", reason, None, name) for at, name, reason in reasons if reason]
+
+
+def _balance_problems(spec: dict[str, Any], targets: np.ndarray[Any, Any], source: Source) -> list[Problem]:
+    """Balancing that has no classes to balance."""
+    data, problems = spec["data"], []
+    if data["class_weights"] and (reason := unweightable(spec["loss"], targets)):
+        problems.append(Problem("/data/class_weights", "does_not_fit", reason, None, data["class_weights"]))
+    if data["sampler"]:
+        reason = unsampleable(source) or (None if data["shuffle"] else "a balanced sampler draws at random: set shuffle to true")
+        problems += [Problem("/data/sampler", "does_not_fit", reason, None, data["sampler"])] if reason else []
+    return problems
 
 
 __all__ = ["check_targets", "split_indices", "takes_classes", "targets_for"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file, save
@@ -23,6 +25,11 @@ def to_bytes(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = No
 def save_file(tensors: Mapping[str, Tensor], path: str | Path, metadata: dict[str, str] | None = None) -> None:
     """Writes named tensors, a ``state_dict`` say, to a file that any safetensors reader loads."""
     Path(path).write_bytes(to_bytes(tensors, metadata))
+
+
+def metadata(card: Mapping[str, Any]) -> dict[str, str]:
+    """The metadata of a model's file: PyTorch's format, and what is known of the model, each as JSON."""
+    return {"format": "pt", **{k: json.dumps(v) for k, v in card.items()}}
 
 
 def load(path: str | Path) -> dict[str, Tensor]:

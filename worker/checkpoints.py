@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
 
-from engine.state import load, to_bytes
+from engine.state import load, metadata, to_bytes
 from engine.train import State
 
 MODEL, STATE, PLAN = "model.safetensors", "state.safetensors", "plan.json"
@@ -35,14 +36,14 @@ def _folder(job: Path) -> Path:
     return job / "checkpoints"
 
 
-def save(job: Path, step: int, state: State, facts: dict[str, Any]) -> None:
-    """Writes the checkpoint of ``step``: the model by itself, and the rest of the state with ``facts``."""
+def save(job: Path, step: int, state: State, facts: dict[str, Any], card: dict[str, Any]) -> None:
+    """Writes the checkpoint of ``step``: the model by itself with its ``card`` as metadata, and the rest of the state with ``facts``."""
     home = _folder(job)
     home.mkdir(parents=True, exist_ok=True)
     work, target = home / f".{step}.{os.getpid()}", home / f"{step:010d}"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
-    _write(work / MODEL, to_bytes(state.model, {"format": "pt"}))
+    _write(work / MODEL, to_bytes(state.model, metadata(card)))
     _write(work / STATE, to_bytes(state.tensors, {"state": json.dumps(state.plain), "facts": json.dumps(facts)}))
     _sync_folder(work)
     if target.exists():  # the same step saved again: by the state it is the same
@@ -102,14 +103,24 @@ def latest(job: Path) -> tuple[State, dict[str, Any]] | None:
     if not found:
         return None
     folder = _folder(job) / f"{found[-1]:010d}"
-    metadata = _metadata(folder)
-    return State(load(folder / STATE), metadata["state"], load(folder / MODEL)), metadata["facts"]
+    known = _metadata(folder)
+    best = None if known["facts"]["best"] is None else model_file(job, known["facts"]["best"])
+    return State(load(folder / STATE), known["state"], load(folder / MODEL), load(best) if best else {}), known["facts"]
 
 
-def prune(job: Path, keep: int, best: int | None) -> None:
-    """Removes all but the newest ``keep``, the best, and the last of every variant."""
+def last_good(job: Path) -> int | None:
+    """The newest checkpoint whose parameters are all finite, or None."""
+    for step in reversed(steps(job)):
+        path = model_file(job, step)
+        if path and all(bool(x.isfinite().all()) for x in load(path).values()):
+            return step
+    return None
+
+
+def prune(job: Path, keep: int, bests: Collection[int]) -> None:
+    """Removes all but the newest ``keep``, the best ones, and the last of every variant."""
     saved = listed(job)
     last = {c["variant"]: c["step"] for c in saved}
     for c in saved[:-keep]:
-        if c["step"] not in (best, *last.values()):
+        if c["step"] not in (*bests, *last.values()):
             shutil.rmtree(_folder(job) / f"{c['step']:010d}", ignore_errors=True)

@@ -17,7 +17,7 @@ ENDED = ("succeeded", "stopped", "cancelled", "failed")
 ENTRY = "worker.station.answer"
 MAX_FAILURES = 5
 """How many attempts may be lost in a row without a checkpoint between them."""
-_JSON = ("spec", "history", "progress", "error", "results")
+_JSON = ("spec", "history", "progress", "error", "results", "model")
 _INTEGERS = ("attempt", "seq", "points", "crc", "batch", "failures", "archived")
 
 

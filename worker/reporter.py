@@ -79,13 +79,17 @@ class Reporter:
         self.produced = points
         self._add(events.log_event(f"resumed from the checkpoint of step {step}", self.attempt, step=step))
 
-    def running(self, total_steps: int, done_steps: int) -> None:
-        """Starting becomes running, unless something has been asked for meanwhile; ``done_steps`` were done by earlier attempts."""
+    def running(self, total_steps: int, done_steps: int, card: dict[str, Any]) -> None:
+        """Starting becomes running, unless something has been asked for meanwhile; ``done_steps`` were done by earlier attempts.
+
+        ``card`` is what the record keeps of the model: classes, input, transform.
+        """
         with self._lock:
             self._progress = {"step": done_steps, "total_steps": total_steps, "epoch": 0, "since": time.time(), "from_step": done_steps}
             answer = jobs.move(
-                self.redis, self.job_id, "running", states=("starting",), attempt=self.attempt, batch=self._next(), lease_ms=LEASE_MS
-            )
+                self.redis, self.job_id, "running", states=("starting",), attempt=self.attempt, batch=self._next(), lease_ms=LEASE_MS,
+                fields={"model": card},
+            )  # fmt: skip
             if answer.state in _ASKED and answer.attempt == self.attempt:
                 self._state = answer.state
             else:
@@ -114,11 +118,11 @@ class Reporter:
 
     # -- what the run says
 
-    def metrics(self, point: dict[str, Any], step: int, epoch: int) -> None:
+    def metrics(self, point: dict[str, Any], step: int, epoch: int, total_steps: int) -> None:
         """One point of the history. A point that an earlier attempt has logged is not logged again."""
         with self._lock:
             self.produced += 1
-            self._progress.update(step=step, epoch=epoch)
+            self._progress.update(step=step, epoch=epoch, total_steps=total_steps)
             if self.produced <= self._logged:
                 return
             self._crc = zlib.crc32(events.canonical(point), self._crc)
@@ -130,6 +134,10 @@ class Reporter:
         with self._lock:
             self._add(events.log_event(f"checkpoint of step {step}", self.attempt, step=step))
             self._write({"failures": 0})
+
+    def log(self, message: str, **more: Any) -> None:
+        """A line for the people who watch."""
+        self._add(events.log_event(message, self.attempt, **more))
 
     def _add(self, event: dict[str, Any]) -> None:
         with self._lock:

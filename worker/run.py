@@ -17,7 +17,7 @@ from engine.backend import resolve
 from engine.data import Source, open_source
 from engine.kernels.native import set_num_threads
 from engine.spec import SpecError, check
-from engine.train import Diverged, EpochEnd, Metrics, Run
+from engine.train import Diverged, EpochEnd, Metrics, Run, VariantEnd
 from worker import checkpoints, datasets
 from worker.connection import Place
 from worker.processes import die_with_parent, started_by
@@ -53,7 +53,7 @@ class Training:
         self.reporter = Reporter(place.connect(), job_id, os.environ.get("EPOCHLINE_WORKER", ""))
         self.handing_back = threading.Event()
         self.saved_step = -1
-        self.best_step: int | None = None
+        self.training: Run | None = None
 
     def run(self) -> int:
         """Trains to an end; the exit code."""
@@ -77,8 +77,17 @@ class Training:
             )
             return OUT_OF_MEMORY
         except Diverged as error:
-            self.reporter.finish("failed", error={"code": "diverged", "message": str(error), "pointer": "/optimizer"})
+            self._fail_diverged(error)
         return ENDED
+
+    def _fail_diverged(self, error: Diverged) -> None:
+        """The error, with the checkpoint to go on from: the newest whose parameters are numbers."""
+        good = checkpoints.last_good(self.folder)
+        found = error.as_dict()
+        there = "there is no good checkpoint" if good is None else f"the last good checkpoint is that of step {good}"
+        self.reporter.finish(
+            "failed", error={**found, "message": f"{found['message']}; {there}", "checkpoint": good}, results=self._results()
+        )
 
     def _fail_spec(self, error: SpecError) -> None:
         first = error.problems[0]
@@ -103,7 +112,7 @@ class Training:
         own = checkpoints.plan(self.folder)
         plan = {**checkpoints.plan(self.place.data), **own}  # what other jobs chose before, so that a spec repeats its bits
         planned = len(own)
-        run = Run(spec, self._source(record), resolve(self.device), plan)
+        run = self.training = Run(spec, self._source(record), resolve(self.device), plan)
         needed, there = max(s.peak_bytes for s in run.summaries), available_memory()
         if self.device == "cpu" and needed > there:
             raise Failed(
@@ -115,16 +124,19 @@ class Training:
         if held is not None:
             state, facts = held
             run.restore(state)
-            self.saved_step, self.best_step = facts["step"], facts["best"]
+            self.saved_step = facts["step"]
             self.reporter.resume(facts["points"], facts["step"])
-        self.reporter.running(run.total_steps, run.done_steps)
+        self.reporter.running(run.total_steps, run.done_steps, run.card)
         for item in run:
             if len(plan) != planned:  # before anything is told of that was computed by it
                 for folder in (self.folder, self.place.data):
                     checkpoints.save_plan(folder, plan)
                 planned = len(plan)
+            if isinstance(item, VariantEnd):
+                self.reporter.log(f"{item.variant} ends: {item.error}", level="error", variant=item.variant)
+                continue  # its state is of no use
             if isinstance(item, Metrics):
-                self.reporter.metrics(item.as_dict(), run.done_steps, item.epoch)
+                self.reporter.metrics(item.as_event(), run.done_steps, item.epoch, run.total_steps)
             if isinstance(item, Metrics) and item.split != "train":
                 continue  # no state between a validation and the end of its epoch
             self._maybe_save(run, item, spec)
@@ -134,15 +146,10 @@ class Training:
             if asked and not run.epoch_is_over:  # else at the end of the epoch, which comes next
                 self._save(run, spec, item.epoch, {})
                 raise _Asked(asked)
-        self.reporter.finish("succeeded", results=self._results(run))
+        self.reporter.finish("succeeded", results=self._results())
 
     def _maybe_save(self, run: Run, item: Metrics | EpochEnd, spec: dict[str, Any]) -> None:
-        if not isinstance(item, EpochEnd):
-            return
-        due = item.epoch % spec["checkpoint"]["every_epochs"] == 0 or item.epoch == spec["epochs"]
-        if item.best:
-            self.best_step = run.done_steps
-        if due or item.best:
+        if isinstance(item, EpochEnd) and (item.best or item.last or item.epoch % spec["checkpoint"]["every_epochs"] == 0):
             self._save(run, spec, item.epoch, run.last_values)
 
     def _save(self, run: Run, spec: dict[str, Any], epoch: int, values: dict[str, Any]) -> None:
@@ -151,21 +158,19 @@ class Training:
         if step == self.saved_step:
             return
         self.reporter.flush()
+        best = run.best.step if run.best else None
         facts = {
-            "step": step,
-            "epoch": epoch,
-            "points": self.reporter.produced,
-            "best": self.best_step,
-            "values": values,
-            "variant": run.variant_name,
-        }
-        checkpoints.save(self.folder, step, run.state(), facts)
-        checkpoints.prune(self.folder, spec["checkpoint"]["keep"], self.best_step)
+            "step": step, "epoch": epoch, "points": self.reporter.produced, "best": best, "values": values, "variant": run.variant_name,
+        }  # fmt: skip
+        checkpoints.save(self.folder, step, run.state(), facts, run.card)
+        checkpoints.prune(self.folder, spec["checkpoint"]["keep"], [b.step for b in run.bests])
         self.saved_step = step
         self.reporter.saved(step)
 
-    def _results(self, run: Run) -> dict[str, Any]:
-        return {"variants": run.finals, "best_step": self.best_step, "last_step": run.done_steps}
+    def _results(self) -> dict[str, Any]:
+        """What there is to show for the training so far."""
+        found = self.training.results() if self.training else {"variants": [], "best_step": None}
+        return {**found, "last_step": max(self.saved_step, 0)}
 
     def _obey(self, state: str) -> int:
         if state == "handing back":
@@ -174,7 +179,7 @@ class Training:
         if state == "pausing":
             self.reporter.pause()
         else:
-            results = {"best_step": self.best_step, "last_step": max(self.saved_step, 0)} if state == "stopping" else None
+            results = self._results() if state == "stopping" else None
             self.reporter.finish("cancelled" if state == "cancelling" else "stopped", reason="requested", results=results)
             if state == "cancelling":
                 shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)

@@ -54,9 +54,8 @@ def _softmax(x: Array) -> Array:
 def _choice(out: Array, target: Array, loss: dict[str, Any]) -> Outcome:
     """Scores ``(N, K, ...)`` of classes ``(N, ...)``."""
     kept = (target != loss.get("ignore_index", -100)).ravel()
-    rows = np.moveaxis(out, 1, -1).reshape(-1, out.shape[1])[kept]
-    scores = _softmax(rows.astype(np.float64)) if target.ndim < MAX_SCORED_RANK else None
-    return Outcome(rows.argmax(1), target.ravel()[kept], out.shape[1], scores)
+    scores = _softmax(out[kept].astype(np.float64)) if out.ndim == 2 else None
+    return Outcome(out.argmax(1).ravel()[kept], target.ravel()[kept], out.shape[1], scores)
 
 
 def _is_binary(shape: tuple[int, ...]) -> bool:

@@ -17,7 +17,7 @@ from engine import nn, optim
 from engine.backend import META, Array, MetaArray
 from engine.creation import zeros
 from engine.dispatch import Op, count, observing
-from engine.dtypes import BY_NAME
+from engine.dtypes import BY_NAME, float32
 from engine.modes import no_grad
 from engine.nn import init
 from engine.nn.branches import Graph, GraphNode, Parallel, Residual, merged
@@ -195,7 +195,8 @@ def blame(kind: registry.Kind, arguments: dict[str, Any], error: Exception, at: 
 
 
 def _dtype(spec: dict[str, Any]) -> Any:
-    return BY_NAME[spec["precision"]]
+    """What parameters are kept in: with products in half precision, single."""
+    return float32 if spec["precision"] == "bfloat16" else BY_NAME[spec["precision"]]
 
 
 def build_model(spec: dict[str, Any], input_shape: tuple[int, ...], device: Any = "cpu") -> Sequential:

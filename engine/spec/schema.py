@@ -9,12 +9,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.metrics import METRICS, monitorable
 from engine.spec import registry
 from engine.spec.layers import LayerChecker, container_schemas
 from engine.spec.problems import Problem, SpecError, nearest, pointer, shown
 from engine.spec.registry import CONTAINERS, Kind, check_model
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
+MetricName = Literal[tuple(METRICS)]  # type: ignore[valid-type]  # made from the registry
+Monitor = Literal[tuple(monitorable(METRICS))]  # type: ignore[valid-type]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -27,6 +30,10 @@ class Data(BaseModel):
     shuffle: bool = True
     drop_last: bool = False
     validation: Annotated[float, Field(ge=0, lt=1)] = Field(0.1, description="The share of samples held out; drawn by the seed.")
+    class_weights: Literal["balanced"] | None = Field(None, description="The same share of the loss for every class, whatever its size.")
+    sampler: Literal["balanced"] | None = Field(
+        None, description="The same number of samples of every class in an epoch; small classes are repeated."
+    )
     transform: list[Any] = Field([], description="Applied to each training image in order; random ones are left out in validation.")
 
 
@@ -39,12 +46,24 @@ class Checkpoint(BaseModel):
 
 
 class EarlyStopping(BaseModel):
-    """Stops once the monitored value has not improved for ``patience`` epochs."""
+    """Stops once the monitored value has not improved by more than ``min_delta`` for ``patience`` epochs.
+
+    The same value says which epoch is the best, and is what ReduceLROnPlateau looks at.
+    """
 
     model_config = _STRICT
-    monitor: Literal["val_loss", "val_accuracy", "train_loss"] = "val_loss"
+    monitor: Monitor = Field("val_loss", description="A loss, or a metric that the spec asks for.")  # type: ignore[valid-type]
+    mode: Literal["min", "max"] | None = Field(None, description="Whether lower or higher is better; by default as the metric has it.")
     patience: Count = 5
     min_delta: Annotated[float, Field(ge=0)] = 0.0
+
+
+class GradientClip(BaseModel):
+    """Keeps gradients small: all together, by their norm, or each element, by its size."""
+
+    model_config = _STRICT
+    norm: Annotated[float, Field(gt=0)] | None = None
+    value: Annotated[float, Field(gt=0)] | None = None
 
 
 class Spec(BaseModel):
@@ -55,12 +74,16 @@ class Spec(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     epochs: Count = 10
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,2})?)$")] = "auto"
-    precision: Literal["float32", "float64"] = "float32"
+    precision: Literal["float32", "float64", "bfloat16"] = Field(
+        "float32", description="bfloat16: products in half precision, parameters in single."
+    )
     model: list[Any] = Field(description="Layers in order.")
     init: list[Any] = []
     loss: Any
-    metrics: list[Literal["accuracy"]] = []
+    metrics: list[MetricName] = Field([], description="Of the samples held out, at the end of each epoch.")  # type: ignore[valid-type]
     optimizer: Any
+    gradient_clip: Any = None
+    gradient_accumulation: Annotated[int, Field(ge=1, le=1024, description="How many batches a step of the optimizer takes.")] = 1
     scheduler: Any = None
     data: Any = Field(default_factory=dict)
     checkpoint: Any = Field(default_factory=dict)
@@ -137,10 +160,25 @@ def check(value: Any) -> dict[str, Any]:
     spec["checkpoint"] = checker.part(Checkpoint, spec["checkpoint"], "/checkpoint")
     if spec["early_stopping"] is not None:
         spec["early_stopping"] = checker.part(EarlyStopping, spec["early_stopping"], "/early_stopping")
+        _check_monitor(checker, spec["early_stopping"], spec["metrics"])
+    if spec["gradient_clip"] is not None:
+        spec["gradient_clip"] = checker.part(GradientClip, spec["gradient_clip"], "/gradient_clip")
+        if spec["gradient_clip"] and len([v for v in spec["gradient_clip"].values() if v is not None]) != 1:
+            detail = 'expected either {"norm": ...} or {"value": ...}'
+            checker.fail("/gradient_clip", "invalid", detail, "norm or value", value["gradient_clip"])
     spec["compare"] = _variants(checker, spec["compare"])
     if checker.problems:
         raise SpecError(checker.problems)
     return spec
+
+
+def _check_monitor(checker: _Checker, stopping: dict[str, Any], metrics: Any) -> None:
+    """A metric is monitored only if the spec asks for it."""
+    monitor = stopping.get("monitor")
+    asked = [m for m in metrics if isinstance(m, str) and m in METRICS] if isinstance(metrics, list) else []
+    if monitor is not None and monitor not in (known := monitorable(asked)):
+        detail = f'{monitor} needs "metrics": ["{monitor.removeprefix("val_")}"]'
+        checker.fail("/early_stopping/monitor", "invalid", detail, known, monitor)
 
 
 def _finite(value: Any) -> None:
@@ -210,7 +248,8 @@ def json_schema() -> dict[str, Any]:
     d.update(container_schemas())
     d["Layer"]["oneOf"] += [{"$ref": f"#/$defs/{n}"} for n in CONTAINERS]
     nested = {"type": "array", "items": {"$ref": "#/$defs/Layer"}}
-    d["Data"], d["Checkpoint"], d["EarlyStopping"] = (m.model_json_schema() for m in (Data, Checkpoint, EarlyStopping))
+    for part in (Data, Checkpoint, EarlyStopping, GradientClip):
+        d[part.__name__] = part.model_json_schema()
     d["Data"]["properties"]["transform"]["items"] = _choice(registry.image_transforms(), d)
     rule = _choice(registry.initializers(), d)
     for name in registry.initializers():
@@ -225,7 +264,8 @@ def json_schema() -> dict[str, Any]:
     p["loss"], p["optimizer"] = _choice(registry.losses(), d), _choice(registry.optimizers(), d)
     p["scheduler"] = {"anyOf": [_choice(registry.schedulers(), d), {"type": "null"}], "default": None}
     p["data"], p["checkpoint"] = {"$ref": "#/$defs/Data"}, {"$ref": "#/$defs/Checkpoint"}
-    p["early_stopping"] = {"anyOf": [{"$ref": "#/$defs/EarlyStopping"}, {"type": "null"}], "default": None}
+    for key, name in (("early_stopping", "EarlyStopping"), ("gradient_clip", "GradientClip")):
+        p[key] = {"anyOf": [{"$ref": f"#/$defs/{name}"}, {"type": "null"}], "default": None}
     p["compare"]["items"] = {
         "type": "object", "required": ["name"], "additionalProperties": False,
         "properties": {"name": {"type": "string", "minLength": 1}, **{k: p[k] for k in VARIABLE}},

@@ -138,7 +138,7 @@ async function select(id) {
 
 function take(point) {
   const label = point.variant ? (point.split === "train" ? point.variant : `${point.variant} ${point.split}`) : point.split;
-  latest.set(label, point.values);
+  latest.set(label, Object.fromEntries(Object.entries(point.values).filter(([, v]) => typeof v === "number")));
   if (point.values.loss !== undefined) {
     if (!curves.has(label)) curves.set(label, { x: [], y: [], split: point.split });
     curves.get(label).x.push(point.step);
@@ -195,7 +195,7 @@ function drawValues() {
   head.append(element("th", ""), ...names.map((n) => element("th", n)));
   $("values").replaceChildren(head, ...[...latest].map(([label, values]) => {
     const row = document.createElement("tr");
-    row.append(element("th", label), ...names.map((n) => element("td", values[n]?.toFixed(4) ?? "")));
+    row.append(element("th", label), ...names.map((n) => element("td", values[n] === undefined ? "" : String(+values[n].toPrecision(4)))));
     return row;
   }));
 }

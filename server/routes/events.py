@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import itertools
+import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from server.dependencies import Caller, Held, Services
 from server.hub import Hubs, frame
 from server.problems import ProblemError, not_found
+from server.thinning import thinned
 from worker import checkpoints, events, jobs
 
 router = APIRouter(prefix="/v1", tags=["events"])
@@ -136,28 +138,17 @@ async def _merged(hubs: Hubs, seen: dict[str, int]) -> AsyncIterator[bytes]:
             task.cancel()
 
 
-def _thinned(rows: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
-    """At most ``most`` points of each curve, evenly spaced, the last one always among them."""
-    curves: dict[tuple[Any, Any], list[dict[str, Any]]] = {}
-    for row in rows:
-        curves.setdefault((row.get("variant"), row["split"]), []).append(row)
-    kept = []
-    for curve in curves.values():
-        n = len(curve)
-        kept += curve if n <= most else [curve[round(i * (n - 1) / max(1, most - 1))] for i in range(most)] if most > 1 else curve[-1:]
-    return sorted(kept, key=lambda r: int(r["seq"]))
-
-
 @router.get(
     "/jobs/{job_id}/metrics",
-    summary="The loss history, whole or thinned",
+    summary="The history of losses and metrics, whole or thinned",
     responses={200: {"content": {"application/json": {}, "text/csv": {}}}},
 )
 def metrics(
     held: Held, caller: Caller, job_id: str, name: Annotated[str | None, Query(description="One value, such as loss.")] = None,
-    split: Annotated[Literal["train", "val"] | None, Query()] = None, max_points: Annotated[int | None, Query(ge=1, le=100_000)] = None,
+    split: Annotated[Literal["train", "val", "test"] | None, Query()] = None, max_points: Annotated[int | None, Query(ge=1, le=100_000)] = None,
     format: Annotated[Literal["json", "csv"], Query()] = "json",
 ) -> Any:  # fmt: skip
+    """Thinned, a curve keeps the lowest and the highest value of every stretch, and its last point."""
     record = jobs.get(held.redis, job_id)
     if record is None:
         raise not_found("job", job_id)
@@ -167,9 +158,9 @@ def metrics(
         if e["type"] == "metrics" and (split is None or e["split"] == split) and (name is None or name in e["values"])
     ]
     if max_points is not None:
-        rows = _thinned(rows, max_points)
+        rows = thinned(rows, max_points)
     points = [
-        {k: r[k] for k in ("seq", "step", "epoch", "split", "variant") if k in r}
+        {k: r[k] for k in ("seq", "step", "epoch", "split", "variant", "samples_per_s") if k in r}
         | {"values": {n: v for n, v in r["values"].items() if name in (None, n)}}
         for r in rows
     ]
@@ -180,8 +171,13 @@ def metrics(
     table = csv.writer(text)
     table.writerow(["step", "epoch", "split", "variant", *names])
     for p in points:
-        table.writerow([p["step"], p["epoch"], p["split"], p.get("variant", ""), *(p["values"].get(n, "") for n in names)])
+        table.writerow([p["step"], p["epoch"], p["split"], p.get("variant", ""), *(_cell(p["values"].get(n, "")) for n in names)])
     return Response(text.getvalue(), media_type="text/csv")
+
+
+def _cell(value: Any) -> Any:
+    """A value as a table has it: what is not a number as JSON."""
+    return json.dumps(value) if isinstance(value, dict | list) else value
 
 
 @router.get("/jobs/{job_id}/checkpoints", summary="The checkpoints of a job", tags=["checkpoints"])

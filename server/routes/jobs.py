@@ -49,7 +49,9 @@ def shown(held: Services, record: dict[str, Any], whole: bool = True) -> dict[st
     row = {k: record.get(k) or None for k in names}
     row.update(attempt=record["attempt"], points=record["points"], progress=_progress(record), eta_s=_eta(record))
     if whole:
-        row.update(spec=record["spec"], history=record["history"], checksum=f"{record['crc']:08x}", queue_position=None)
+        row.update(
+            spec=record["spec"], model=record["model"], history=record["history"], checksum=f"{record['crc']:08x}", queue_position=None
+        )
         if record["state"] == "queued":
             waiting = doorbell.waiting(held.redis, record["queue"])
             name = jobs.ring_id(record["id"], record["attempt"])

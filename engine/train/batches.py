@@ -1,0 +1,77 @@
+"""The batches of an epoch: which samples, in which order, and their tensors on the device."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from engine.backend import transfer
+from engine.check import takes_classes
+from engine.data.balance import balanced
+from engine.data.batches import Draws, Pipeline, ahead
+from engine.data.source import Source
+from engine.ops.random import Generator, permutation
+from engine.tensor import Tensor
+
+_ORDER, _AUGMENT, _BALANCE = 2, 3, 4  # streams of the seed; 0 is the default generator's, 1 the split's
+Array = np.ndarray[Any, Any]
+Batch = tuple[Tensor, Tensor, Array]
+"""Samples and targets on the device, and the targets on the host."""
+
+
+class Batches:
+    """The samples of a spec's dataset as tensors. What is random depends on the seed, the epoch and the sample alone."""
+
+    def __init__(self, spec: dict[str, Any], source: Source, targets: Array, shape: tuple[int, ...], device: Any, dtype: Any) -> None:
+        self.spec, self.source, self.targets = spec, source, targets
+        self._shape, self._device, self._dtype = shape, device, dtype
+        self._pipeline = Pipeline(spec["data"]["transform"])
+        self._classes = takes_classes(spec)
+
+    def _read(self, indices: Array, epoch: int | None) -> tuple[Tensor, Array]:
+        """A batch on the host: augmented for an epoch of training, plain for evaluation."""
+        draws = None if epoch is None else Draws(self.spec["seed"], _AUGMENT << 56 | epoch << 32)
+        return self.source.batch(indices, self._pipeline, draws, self._shape), self.targets[indices]
+
+    def _loaded(self, batches: Iterable[Array], epoch: int | None) -> Iterator[Batch]:
+        """Batches on the device; images are read one batch ahead, while the one before is computed with."""
+        read = functools.partial(self._read, epoch=epoch)
+        for x, targets in ahead(read, batches) if self.source.is_image else map(read, batches):
+            y = Tensor._wrap(transfer(targets, self._device))
+            yield x.to(self._device, self._dtype), y if self._classes else y.to(self._dtype), targets
+
+    def training(self, indices: Array, epoch: int, done: int = 0) -> Iterator[Batch]:
+        """What each step of an epoch trains on, from step ``done`` on: as many batches as a step accumulates, as one."""
+        order, stop, size = self._order(indices, epoch), usable(len(indices), self.spec), step_size(self.spec)
+        return self._loaded((order[i : min(i + size, stop)] for i in range(done * size, stop, size)), epoch)
+
+    def plain(self, indices: Array, size: int) -> Iterator[Batch]:
+        """Samples in order, without what is random."""
+        return self._loaded((indices[i : i + size] for i in range(0, len(indices), size)), None)
+
+    def _order(self, indices: Array, epoch: int) -> Array:
+        data, seed = self.spec["data"], self.spec["seed"]
+        if data["sampler"] == "balanced":
+            classes = self.source.targets_as("classes")
+            assert classes is not None  # by the check
+            return balanced(indices, classes[indices], Generator(seed=seed, stream=_BALANCE << 56 | epoch))
+        return indices[permutation(len(indices), Generator(seed=seed, stream=_ORDER << 56 | epoch))] if data["shuffle"] else indices
+
+
+def usable(n: int, spec: dict[str, Any]) -> int:
+    """How many of ``n`` training samples an epoch sees: all, or those of whole batches."""
+    size = spec["data"]["batch_size"]
+    return int(n // size * size if spec["data"]["drop_last"] else n)
+
+
+def step_size(spec: dict[str, Any]) -> int:
+    """How many samples a step of the optimizer takes."""
+    return int(spec["data"]["batch_size"] * spec["gradient_accumulation"])
+
+
+def steps_an_epoch(n: int, spec: dict[str, Any]) -> int:
+    """How many steps of the optimizer an epoch of ``n`` training samples has."""
+    return -(-usable(n, spec) // step_size(spec))

@@ -1,0 +1,186 @@
+"""A job: the variants of a spec, one after the other, on one dataset."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+from engine.backend import resolve
+from engine.check import check_targets
+from engine.data.source import Source, sample_shape
+from engine.data.split import split_indices, test_indices
+from engine.nn.container import Sequential
+from engine.spec import Problem, SpecError, variants
+from engine.tensor import Tensor
+from engine.train.batches import steps_an_epoch
+from engine.train.diagnosis import Recent, find_cause
+from engine.train.monitor import Monitor
+from engine.train.records import Best, Diverged, EpochEnd, Metrics, State, VariantEnd
+from engine.train.variant import Setting, Variant
+
+Record = Metrics | EpochEnd | VariantEnd
+
+
+class Run:
+    """Iterating over a run trains it, and yields a record after each step and epoch. Raises SpecError where spec and data do not fit.
+
+    ``plan`` says which algorithm computes what (``engine.compile``): bits depend on it.
+    """
+
+    def __init__(self, spec: dict[str, Any], source: Source, device: Any = "cpu", plan: dict[str, int] | None = None) -> None:
+        self.spec, self.source, self.device = spec, source, resolve(device)
+        self.shape = sample_shape(source, spec)
+        self.variants = variants(spec)
+        self.summaries = check_targets(spec, source, self.shape)
+        self._setting = Setting(source, self.shape, self.device, {} if plan is None else plan)
+        self._monitor = Monitor(spec, len(split_indices(source, spec)[1]) > 0)
+        self._steps = [self._steps_of(s) for _, s in self.variants]
+        self.total_steps = sum(self._steps)
+        self.variant_index = self.done_steps = 0
+        self.finals: list[dict[str, Any]] = []
+        self.bests: list[Best] = []
+        self._test_indices = test_indices(source)
+        self._best_model: dict[str, Tensor] = {}
+        self._saved: State | None = None
+        self._error: Diverged | None = None
+        self._job: Variant | None = None
+
+    def _steps_of(self, spec: dict[str, Any]) -> int:
+        n = len(split_indices(self.source, spec)[0])
+        each = steps_an_epoch(n, spec)
+        if not each:
+            size = spec["data"]["batch_size"]
+            detail = f"{n} training samples make no batch of {size}, and drop_last leaves smaller ones out: nothing would be trained"
+            raise SpecError([Problem("/data/drop_last", "does_not_fit", detail, False, True)])
+        return int(each * spec["epochs"])
+
+    # -- where it stands
+
+    @property
+    def model(self) -> Sequential:
+        """The model being trained, or trained last."""
+        assert self._job is not None
+        return self._job.model
+
+    @property
+    def epoch_is_over(self) -> bool:
+        """Whether the last step of an epoch is done and its end has not been yielded yet."""
+        assert self._job is not None
+        return self._job.epoch_is_over
+
+    @property
+    def variant_name(self) -> str | None:
+        """The name of the variant being trained; None without ``compare``."""
+        return self.variants[min(self.variant_index, len(self.variants) - 1)][0]
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What a model needs beside its parameters: the classes that its outputs are, the shape of a sample, and what is done to one before."""
+        return {"classes": self.source.report.classes, "input": list(self.shape), "transform": self.spec["data"]["transform"]}
+
+    def results(self) -> dict[str, Any]:
+        """How the variants ended, and which steps of all were the best and the last."""
+        bests = [{"variant": b.variant, "epoch": b.epoch, "step": b.step, self._monitor.name: b.value} for b in self.bests]
+        return {"variants": self.finals, "best_step": self.best.step if self.best else None, "last_step": self.done_steps, "bests": bests}
+
+    @property
+    def last_values(self) -> dict[str, float]:
+        """The losses and metrics that are numbers, at the end of the epoch before."""
+        assert self._job is not None
+        return {k: v for k, v in self._job.final.items() if k not in ("epochs", "steps") and isinstance(v, float)}
+
+    @property
+    def best(self) -> Best | None:
+        """The best epoch so far of all variants, by the monitored value."""
+        return self._monitor.leader(self.bests)
+
+    def state(self) -> State:
+        """The state after the record yielded last. Not between a "val" record and the end of its epoch."""
+        assert self._job is not None
+        state = self._job.state()
+        state.plain.update(
+            variant_index=self.variant_index, done_steps=self.done_steps, total_steps=self.total_steps, finals=self.finals,
+            bests=[asdict(b) for b in self.bests],
+        )  # fmt: skip
+        return state
+
+    def restore(self, state: State) -> None:
+        """Goes on from a saved state instead of from the beginning. ``state.best`` is the best model so far, where there is one."""
+        plain = state.plain
+        self.variant_index, self.done_steps, self.finals = plain["variant_index"], plain["done_steps"], plain["finals"]
+        self.total_steps = plain.get("total_steps", self.total_steps)
+        self.bests = [Best(**b) for b in plain.get("bests", ())]
+        self._best_model = state.best
+        self._saved = state
+
+    # -- training
+
+    def __iter__(self) -> Iterator[Record]:
+        while self.variant_index < len(self.variants):
+            yield from self._train()
+            self.variant_index += 1
+        if self._error is not None and all("error" in f for f in self.finals):
+            raise self._error
+        if len(self._test_indices):
+            yield from self._test()
+
+    def _made(self, index: int, before_step: Callable[[Variant], None] = lambda _: None) -> Variant:
+        name, spec = self.variants[index]
+        output = self.summaries[index].output
+        return Variant(self._setting, name, spec, output[0] if output else 1, before_step)
+
+    def _train(self) -> Iterator[Record]:
+        """The current variant, to its end."""
+        recent, began = Recent(), self.done_steps
+        job = self._job = self._made(self.variant_index, recent)
+        if self._saved is not None:
+            job.restore(self._saved)
+            began -= job.progress.step
+            self._saved = None
+        end: dict[str, Any] = {}
+        try:
+            for record in job:
+                yield self._noted(record)
+        except Diverged as error:
+            self._error = self._explained(error, recent.state)
+            end = {"error": self._error.as_dict()}
+        self.finals.append({"variant": job.name, **job.final, **end})
+        self.total_steps -= self._steps[self.variant_index] - (self.done_steps - began)
+        if end and self._error is not None:
+            yield VariantEnd(job.name, self._error)
+
+    def _noted(self, record: Metrics | EpochEnd) -> Metrics | EpochEnd:
+        """A record of the current variant, once its steps and its best epoch have been taken note of."""
+        if isinstance(record, Metrics):
+            self.done_steps += record.split == "train"
+        elif record.best:
+            assert self._job is not None and self._job.progress.best is not None
+            best = Best(record.variant, self.variant_index, self._job.progress.best, self.done_steps, record.epoch, record.step)
+            self.bests = [*(b for b in self.bests if b.index != self.variant_index), best]
+            record.leads = self.best is best
+            if record.leads and len(self._test_indices):
+                self._best_model = {k: x.detach().clone() for k, x in self.model.state_dict().items()}
+        return record
+
+    def _explained(self, error: Diverged, recent: State | None) -> Diverged:
+        """The error with its place in the spec, and with what was not finite first."""
+        assert self._job is not None
+        step = error.step + (self._job.progress.batch == 0)  # found by a validation: the next step would have met it
+        cause = find_cause(self._made(self.variant_index), recent, step) if recent else None
+        at = f"/compare/{self.variant_index}" if self.spec["compare"] else ""
+        return Diverged(error.step, error.loss, cause, f"{at}/optimizer")
+
+    def _test(self) -> Iterator[Metrics]:
+        """The dataset's test split, evaluated once, with the best model of all variants."""
+        best, job = self.best, self._job
+        assert job is not None
+        index, epoch, step = len(self.variants) - 1, job.progress.epoch, job.progress.step
+        if best is not None and self._best_model:
+            index, epoch, step = best.index, best.epoch, best.own_step
+            job = self._made(index)
+            job.model.load_state_dict(self._best_model)
+        values = {k: v for k, v in job.evaluation(self._test_indices).items() if k != "loss" or math.isfinite(v)}
+        self.finals[index] |= {f"test_{k}": v for k, v in values.items()}
+        yield Metrics(step, epoch, "test", values, job.name)

@@ -1,0 +1,37 @@
+"""What the loss of a batch is a mean of, so that an epoch's loss is the mean over its samples, however they came in batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+_BY_CLASS = ("CrossEntropyLoss", "NLLLoss")
+"""Their mean is over the weights of the targets that are not ignored."""
+
+
+class Scale:
+    """The weight of a batch in the mean of its epoch. ``loss`` is a spec's section, ``targets`` are all of the dataset's.
+
+    A loss that is summed becomes a mean over samples too: training and validation are on one scale.
+    """
+
+    def __init__(self, loss: dict[str, Any], targets: Array) -> None:
+        self.is_sum = loss.get("reduction", "mean") == "sum"
+        self._weights = self._ignored = None
+        if loss["type"] in _BY_CLASS and targets.dtype.kind == "i" and loss.get("reduction", "mean") == "mean":
+            self._weights = None if loss.get("weight") is None else np.asarray(loss["weight"], np.float64)
+            ignored = loss.get("ignore_index", -100)
+            self._ignored = ignored if (targets == ignored).any() else None
+
+    def weight(self, targets: Array) -> float:
+        """How much the loss of a batch with these targets counts; 0 where all of them are ignored."""
+        kept = targets if self._ignored is None else targets[targets != self._ignored]
+        if self._weights is not None:
+            return float(self._weights[kept].sum())
+        return float(len(targets) if self._ignored is None else kept.size)
+
+    def mean(self, loss: float, targets: Array) -> float:
+        """The loss of a batch as a mean."""
+        return loss / len(targets) if self.is_sum else loss
