@@ -52,7 +52,7 @@ def find_cause(fresh: Variant, recent: State, step: int) -> Cause | None:
     records = iter(fresh)
     try:
         if fresh.progress.step < step - 2:
-            next(r for r in records if isinstance(r, Metrics) and r.split == "train" and r.step >= step - 2)
+            next((r for r in records if isinstance(r, Metrics) and r.split == "train" and r.step >= step - 2), None)
         fresh.train_step = watch.watched(fresh.step, fresh.optimizer.param_groups)
         fresh.evaluation.measured = watch.watched(fresh.evaluation.measure)
         next((r for r in records if watch.found or r.step > step), None)

@@ -10,7 +10,6 @@ from engine.dtypes import bfloat16
 from engine.nn.module import Module
 from engine.nn.utils import clip_grad_norm_, clip_grad_value_
 from engine.nn.utils.clip import get_total_norm
-from engine.ops.elementwise import where
 from engine.optim.optimizer import Optimizer
 from engine.tensor import Tensor
 
@@ -55,7 +54,7 @@ class Step:
             _, loss = self.forward(x[part], y[part])
             loss = loss * shares[i]
             loss.backward()
-            total = total + where(shares[i] > 0, loss.detach(), 0.0)  # 0 / 0 where all targets of a part are ignored
+            total = total + loss.detach()
         return total
 
     def _clipped(self) -> tuple[Tensor, ...]:

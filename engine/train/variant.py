@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.capture import compile
 from engine.check import targets_for
+from engine.creation import from_numpy
 from engine.data.balance import class_weights
 from engine.data.source import Source
 from engine.data.split import split_indices
@@ -19,7 +20,7 @@ from engine.dtypes import BY_NAME, float32
 from engine.ops.random import get_rng_state, manual_seed, set_rng_state
 from engine.spec import build_loss, build_model, build_optimizer, build_scheduler
 from engine.tensor import Tensor
-from engine.train.batches import Batch, Batches, steps_an_epoch
+from engine.train.batches import Array, Batch, Batches, steps_an_epoch
 from engine.train.evaluation import Evaluation
 from engine.train.monitor import Monitor
 from engine.train.records import Diverged, EpochEnd, Metrics, Progress, State
@@ -88,11 +89,12 @@ class Variant:
     def __iter__(self) -> Iterator[Metrics | EpochEnd]:
         p, epochs = self.progress, self.spec["epochs"]
         while (p.epoch < epochs and not p.stopped) or p.batch:
-            if not p.batch:
-                p.epoch, p.total, p.weight = p.epoch + 1, 0.0, 0.0
+            epoch = p.epoch if p.batch else p.epoch + 1
             began, samples, rate = time.perf_counter(), 0, None
-            for batch in self.batches.training(self.train_indices, p.epoch, p.batch):
+            for batch in self.batches.training(self.train_indices, epoch, p.batch):
                 self.before_step(self)
+                if not p.batch:
+                    p.epoch, p.total, p.weight = epoch, 0.0, 0.0
                 point = self._train(batch)
                 samples += len(batch[2])
                 if self.epoch_is_over:
@@ -104,29 +106,35 @@ class Variant:
     def _train(self, batch: Batch) -> Metrics:
         """One step on a batch, and its point of the history."""
         p, (x, y, targets) = self.progress, batch
-        rate = float(self.optimizer.param_groups[0]["lr"])
-        self.model.train()
-        loss, *norm = self.train_step(x, y, *self._shares(targets))
+        values = {"lr": float(self.optimizer.param_groups[0]["lr"])}
+        parts = self._parts(targets)
+        numbers = self._step(x, y, parts) if (own := sum(parts)) else []
         p.step, p.batch = p.step + 1, p.batch + 1
-        values = {"lr": rate}
-        if norm and math.isfinite(found := float(norm[0].item())):
-            values["grad_norm"] = found
-        if own := self.scale.weight(targets):
-            value = self.scale.mean(float(loss.item()), targets)
+        if numbers:
+            loss, *norm = numbers
+            value = self.scale.mean(loss, targets)
             if not math.isfinite(value):
                 raise Diverged(p.step, value)
             p.total, p.weight = p.total + value * own, p.weight + own
-            values = {"loss": value, **values}
+            values = {"loss": value, **values, **({"grad_norm": norm[0]} if norm and math.isfinite(norm[0]) else {})}
         return Metrics(p.step, p.epoch, "train", values, self.name)
 
-    def _shares(self, targets: np.ndarray[Any, Any]) -> tuple[Tensor, ...]:
-        """The shares of the batches that a step accumulates; none where it takes one."""
-        if self.spec["gradient_accumulation"] == 1:
-            return ()
+    def _parts(self, targets: Array) -> list[float]:
+        """How much each of the batches that a step accumulates counts."""
         size = self.spec["data"]["batch_size"]
-        weights = np.array([self.scale.weight(targets[i : i + size]) for i in range(0, len(targets), size)])
-        shares = np.ones(len(weights)) if self.scale.is_sum else weights / max(weights.sum(), 1e-300)
-        return (Tensor._wrap(shares).to(self.setting.device, self._dtype),)
+        return [self.scale.weight(targets[i : i + size]) for i in range(0, len(targets), size)]
+
+    def _step(self, x: Tensor, y: Tensor, parts: list[float]) -> list[float]:
+        """The numbers that a step returns. It leaves out batches without a target that counts, whose loss is 0 / 0."""
+        self.model.train()
+        if self.spec["gradient_accumulation"] == 1:
+            return [float(n.item()) for n in self.train_step(x, y)]
+        weights = np.array(parts)
+        if not weights.all():
+            kept = np.repeat(weights > 0, self.spec["data"]["batch_size"])[: len(x)]
+            x, y, weights = x[from_numpy(kept)], y[from_numpy(kept)], weights[weights > 0]
+        shares = np.ones(len(weights)) if self.scale.is_sum else weights / weights.sum()
+        return [float(n.item()) for n in self.train_step(x, y, Tensor._wrap(shares).to(self.setting.device, self._dtype))]
 
     def _end_epoch(self, samples_per_s: float | None) -> Iterator[Metrics | EpochEnd]:
         p = self.progress

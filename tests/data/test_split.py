@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from engine.data.report import Report
-from engine.data.source import Source, open_source
+from engine.data.source import Source
 from engine.data.split import split_indices
 from engine.data.split import test_indices as kept_for_test
+from tests.data.prepared import prepared
 
 
 def dataset(folder: Path, targets: np.ndarray[Any, Any], splits: list[str] | None = None) -> Source:
-    """A prepared dataset of one feature."""
-    folder.mkdir(exist_ok=True)
-    (folder / "dataset.json").write_text(json.dumps(Report("npz", len(targets), [1]).as_dict()))
-    np.save(folder / "x.npy", np.zeros((len(targets), 1), np.float32))
-    np.save(folder / "y.npy", targets)
-    if splits is not None:
-        np.save(folder / "split.npy", np.array(splits))
-    return open_source(folder)
+    return prepared(folder, np.zeros((len(targets), 1), np.float32), targets, splits)
 
 
 def spec(validation: float, seed: int = 0) -> dict[str, Any]:

@@ -1,0 +1,26 @@
+"""Small jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.data.source import Source
+from engine.spec import check
+from engine.train import Metrics, Run
+
+LINEAR: list[dict[str, Any]] = [{"type": "Linear", "out_features": 2}]
+
+
+def job(source: Source, loss: str | dict[str, Any] = "CrossEntropyLoss", model: list[Any] | None = None, **changes: Any) -> Run:
+    """A run of a small spec."""
+    data = {"dataset": "d", "batch_size": 16, "validation": 0.25, **changes.pop("data", {})}
+    spec = {
+        "epochs": 3, "model": model or LINEAR, "loss": {"type": loss} if isinstance(loss, str) else loss, "optimizer": {"type": "SGD", "lr": 0.05},
+        "data": data, **changes,
+    }  # fmt: skip
+    return Run(check(spec), source)
+
+
+def points(run: Run, split: str | None = None) -> list[Metrics]:
+    """The history of a run, to its end."""
+    return [r for r in run if isinstance(r, Metrics) and split in (None, r.split)]
