@@ -26,11 +26,10 @@ class Scale:
             self._ignored = ignored if (targets == ignored).any() else None
 
     def weight(self, targets: Array) -> float:
-        """How much the loss of a batch with these targets counts; 0 where all of them are ignored."""
-        kept = targets if self._ignored is None else targets[targets != self._ignored]
-        if self._weights is not None:
-            return float(self._weights[kept].sum())
-        return float(len(targets) if self._ignored is None else kept.size)
+        """How much the loss of a batch with these targets counts: by its elements, or their classes; 0 where all of them are ignored."""
+        if self._ignored is not None:
+            targets = targets[targets != self._ignored]
+        return float(targets.size if self._weights is None else self._weights[targets].sum())
 
     def mean(self, loss: float, targets: Array) -> float:
         """The loss of a batch as a mean."""

@@ -106,35 +106,35 @@ class Variant:
     def _train(self, batch: Batch) -> Metrics:
         """One step on a batch, and its point of the history."""
         p, (x, y, targets) = self.progress, batch
-        values = {"lr": float(self.optimizer.param_groups[0]["lr"])}
-        parts = self._parts(targets)
-        numbers = self._step(x, y, parts) if (own := sum(parts)) else []
-        p.step, p.batch = p.step + 1, p.batch + 1
-        if numbers:
-            loss, *norm = numbers
-            value = self.scale.mean(loss, targets)
-            if not math.isfinite(value):
-                raise Diverged(p.step, value)
-            p.total, p.weight = p.total + value * own, p.weight + own
-            values = {"loss": value, **values, **({"grad_norm": norm[0]} if norm and math.isfinite(norm[0]) else {})}
+        rate, own = float(self.optimizer.param_groups[0]["lr"]), self.scale.weight(targets)
+        numbers = self._step(x, y, targets) if own else ()
+        p.step += 1
+        p.batch += 1
+        if not numbers:
+            return Metrics(p.step, p.epoch, "train", {"lr": rate}, self.name)
+        value = self.scale.mean(float(numbers[0].item()), targets)
+        if not math.isfinite(value):
+            raise Diverged(p.step, value)
+        p.total += value * own
+        p.weight += own
+        values = {"loss": value, "lr": rate}
+        if len(numbers) > 1 and math.isfinite(norm := float(numbers[1].item())):
+            values["grad_norm"] = norm
         return Metrics(p.step, p.epoch, "train", values, self.name)
 
-    def _parts(self, targets: Array) -> list[float]:
-        """How much each of the batches that a step accumulates counts."""
-        size = self.spec["data"]["batch_size"]
-        return [self.scale.weight(targets[i : i + size]) for i in range(0, len(targets), size)]
-
-    def _step(self, x: Tensor, y: Tensor, parts: list[float]) -> list[float]:
-        """The numbers that a step returns. It leaves out batches without a target that counts, whose loss is 0 / 0."""
-        self.model.train()
+    def _step(self, x: Tensor, y: Tensor, targets: Array) -> tuple[Tensor, ...]:
+        """What a step returns. Of several batches, those without a target that counts are left out: their loss is 0 / 0."""
+        if not self.model.training:
+            self.model.train()
         if self.spec["gradient_accumulation"] == 1:
-            return [float(n.item()) for n in self.train_step(x, y)]
-        weights = np.array(parts)
+            return self.train_step(x, y)
+        size = self.spec["data"]["batch_size"]
+        weights = np.array([self.scale.weight(targets[i : i + size]) for i in range(0, len(targets), size)])
         if not weights.all():
-            kept = np.repeat(weights > 0, self.spec["data"]["batch_size"])[: len(x)]
-            x, y, weights = x[from_numpy(kept)], y[from_numpy(kept)], weights[weights > 0]
+            kept = from_numpy(np.repeat(weights > 0, size)[: len(x)])
+            x, y, weights = x[kept], y[kept], weights[weights > 0]
         shares = np.ones(len(weights)) if self.scale.is_sum else weights / weights.sum()
-        return [float(n.item()) for n in self.train_step(x, y, Tensor._wrap(shares).to(self.setting.device, self._dtype))]
+        return self.train_step(x, y, Tensor._wrap(shares).to(self.setting.device, self._dtype))
 
     def _end_epoch(self, samples_per_s: float | None) -> Iterator[Metrics | EpochEnd]:
         p = self.progress
