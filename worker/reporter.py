@@ -118,17 +118,22 @@ class Reporter:
 
     # -- what the run says
 
-    def metrics(self, point: dict[str, Any], step: int, epoch: int, total_steps: int) -> None:
+    def metrics(self, point: dict[str, Any], step: int, epoch: int) -> None:
         """One point of the history. A point that an earlier attempt has logged is not logged again."""
         with self._lock:
             self.produced += 1
-            self._progress.update(step=step, epoch=epoch, total_steps=total_steps)
+            self._progress.update(step=step, epoch=epoch)
             if self.produced <= self._logged:
                 return
             self._crc = zlib.crc32(events.canonical(point), self._crc)
             self._add(events.metric_event(point, self.attempt))
             if len(self._pending) >= BATCH_POINTS or time.monotonic() - self._last_flush > BATCH_S:
                 self.flush()
+
+    def total(self, steps: int) -> None:
+        """How many steps the job has after all, where a variant has ended early."""
+        with self._lock:
+            self._progress.update(total_steps=steps)
 
     def saved(self, step: int) -> None:
         with self._lock:
@@ -168,7 +173,7 @@ class Reporter:
         """Ends the job, with the event that lets a client prove that it has every point."""
         with self._lock:
             self.flush()
-            fields = {k: v for k, v in (("error", error), ("results", results)) if v is not None}
+            fields = {k: v for k, v in (("error", error), ("results", results), ("progress", self._progress)) if v}
             done = jobs.done_event({"attempt": self.attempt}, state, self._logged, self._crc)
             self._leave(state, reason=reason or (error or {}).get("message"), fields=fields, events=[done])
 

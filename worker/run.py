@@ -136,7 +136,9 @@ class Training:
                 self.reporter.log(f"{item.variant} ends: {item.error}", level="error", variant=item.variant)
                 continue  # its state is of no use
             if isinstance(item, Metrics):
-                self.reporter.metrics(item.as_event(), run.done_steps, item.epoch, run.total_steps)
+                self.reporter.metrics(item.as_event(), run.done_steps, item.epoch)
+            else:
+                self.reporter.total(run.total_steps)
             if isinstance(item, Metrics) and item.split != "train":
                 continue  # no state between a validation and the end of its epoch
             self._maybe_save(run, item, spec)
@@ -146,6 +148,7 @@ class Training:
             if asked and not run.epoch_is_over:  # else at the end of the epoch, which comes next
                 self._save(run, spec, item.epoch, {})
                 raise _Asked(asked)
+        self.reporter.total(run.total_steps)
         self.reporter.finish("succeeded", results=self._results())
 
     def _maybe_save(self, run: Run, item: Metrics | EpochEnd, spec: dict[str, Any]) -> None:
