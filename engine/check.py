@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.data.balance import unsampleable, unweightable
 from engine.data.source import Source
 from engine.data.split import split_indices
-from engine.metrics import unfit
+from engine.data.suitability import suitability_problems
 from engine.spec import Problem, SpecError, Summary, summarize, variants
 
 
@@ -90,24 +89,7 @@ def _target_problems(spec: dict[str, Any], at: str, output: tuple[int, ...], sou
                 list(output),
             )
         ]
-    return [*_metric_problems(spec, targets, output[0] if output else 0), *_balance_problems(spec, targets, source)]
-
-
-def _metric_problems(spec: dict[str, Any], targets: np.ndarray[Any, Any], outputs: int) -> list[Problem]:
-    """Metrics that the loss and the targets do not have."""
-    reasons = [(f"/metrics/{i}", name, unfit(name, spec["loss"], targets.shape[1:], outputs)) for i, name in enumerate(spec["metrics"])]
-    return [Problem(at, "does_not_fit", reason, None, name) for at, name, reason in reasons if reason]
-
-
-def _balance_problems(spec: dict[str, Any], targets: np.ndarray[Any, Any], source: Source) -> list[Problem]:
-    """Balancing that has no classes to balance."""
-    data, problems = spec["data"], []
-    if data["class_weights"] and (reason := unweightable(spec["loss"], targets)):
-        problems.append(Problem("/data/class_weights", "does_not_fit", reason, None, data["class_weights"]))
-    if data["sampler"]:
-        reason = unsampleable(source) or (None if data["shuffle"] else "a balanced sampler draws at random: set shuffle to true")
-        problems += [Problem("/data/sampler", "does_not_fit", reason, None, data["sampler"])] if reason else []
-    return problems
+    return suitability_problems(spec, source, targets, output[0] if output else 0)
 
 
 __all__ = ["check_targets", "split_indices", "takes_classes", "targets_for"]

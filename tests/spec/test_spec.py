@@ -77,6 +77,17 @@ WRONG = [
     ("/data/batch_size", 0, "/data/batch_size", "at least 1"),
     ("/data/transform", [{"type": "RandomCrop"}], "/data/transform/0/size", "missing"),
     ("/early_stopping", {"patience": "x"}, "/early_stopping/patience", "integer"),
+    ("/early_stopping", {"monitor": "val_f1"}, "/early_stopping/monitor", '"metrics": ["f1"]'),
+    ("/early_stopping", {"monitor": "f1"}, "/early_stopping/monitor", "'val_f1'"),
+    ("/early_stopping", {"mode": "up"}, "/early_stopping/mode", "'min'"),
+    ("/gradient_clip", 1.0, "/gradient_clip", "an object"),
+    ("/gradient_clip", {}, "/gradient_clip", "either"),
+    ("/gradient_clip", {"norm": 1.0, "value": 1.0}, "/gradient_clip", "either"),
+    ("/gradient_clip", {"norm": 0.0}, "/gradient_clip/norm", "above 0"),
+    ("/gradient_accumulation", 0, "/gradient_accumulation", "at least 1"),
+    ("/precision", "float16", "/precision", "'bfloat16'"),
+    ("/data/class_weights", "even", "/data/class_weights", "'balanced'"),
+    ("/data/sampler", "even", "/data/sampler", "'balanced'"),
     ("/compare", [{"name": "a"}, {"name": "a"}], "/compare/1/name", "another variant"),
     ("/compare", [{"name": "a", "optimizer": {"type": "SGD", "lr": "x"}}], "/compare/0/optimizer/lr", "a number"),
     ("/compare", [{"name": "a", "epochs": 3}], "/compare/0/epochs", "a variant may change"),
@@ -92,7 +103,7 @@ def test_a_fault_is_found_at_its_place(path: str, value: Any, pointer: str, text
 
 def test_all_faults_at_once() -> None:
     spec = changed("/model/0/kernel_size", "x")
-    spec.update(epochs=-1, loss={"type": "CrossEntropy"}, metrics=["f1"])
+    spec.update(epochs=-1, loss={"type": "CrossEntropy"}, metrics=["f2"])
     assert set(problems(spec)) == {"/model/0/kernel_size", "/epochs", "/loss/type", "/metrics"}
 
 

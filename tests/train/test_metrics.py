@@ -1,148 +1,45 @@
-"""Metrics are scikit-learn's to 1e-6, however the samples come in batches."""
+"""Metrics on numbers worked out by hand, and what each loss has of them; scikit-learn judges the rest in test_metrics_reference.py."""
 
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.special import softmax
-from sklearn import metrics as reference
 
 from engine.metrics import METRICS, READINGS, Meter, higher_is_better, monitorable, reading, unfit
 from engine.spec import registry
-
-SIZES = [1, 7, 64, 1000]
-CE: dict[str, Any] = {"type": "CrossEntropyLoss"}
-LOGITS: dict[str, Any] = {"type": "BCEWithLogitsLoss"}
-CLASSES = ["accuracy", "precision", "recall", "f1", "iou"]
+from tests.train.measuring import CE, LOGITS, measured
 
 
-def measured(names: list[str], loss: dict[str, Any], out: np.ndarray, target: np.ndarray, size: int, classes: Any = None) -> dict[str, Any]:
-    """The values of an epoch whose batches have ``size`` samples."""
-    meter = Meter(names, loss, classes)
-    for i in range(0, len(out), size):
-        meter.add(out[i : i + size], target[i : i + size])
-    return meter.values()
+def test_classes_by_hand() -> None:
+    """Truth a a a b b c, predicted a a b b c c."""
+    target, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 2, 2])
+    names = ["accuracy", "balanced_accuracy", "precision", "recall", "f1", "iou", "confusion_matrix"]
+    found = measured(names, CE, np.eye(4)[predicted], target, 4, ["a", "b", "c"])
+    assert found["confusion_matrix"] == [[2, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
+    assert found["accuracy"] == pytest.approx(4 / 6) and found["balanced_accuracy"] == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
+    assert found["precision_per_class"] == {"a": 1, "b": 0.5, "c": 0.5} and found["precision"] == pytest.approx(2 / 3)
+    assert found["recall_per_class"] == pytest.approx({"a": 2 / 3, "b": 0.5, "c": 1})
+    assert found["f1_per_class"] == pytest.approx({"a": 0.8, "b": 0.5, "c": 2 / 3})
+    assert found["iou_per_class"] == pytest.approx({"a": 2 / 3, "b": 1 / 3, "c": 0.5})
 
 
-def assert_close(found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    assert {k for k in found if not k.endswith("_per_class")} == set(wanted)
-    for name, value in wanted.items():
-        np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-6, err_msg=name)
+def test_scores_by_hand() -> None:
+    """Of 2 x 3 pairs, 4 are in order and one is a tie."""
+    out = np.array([0.9, 0.4, 0.4, 0.2, 0.7])[:, None]
+    target = np.array([1, 1, 0, 0, 0])[:, None]
+    found = measured(["auroc"], LOGITS, out, target, 2)
+    assert found["auroc"] == pytest.approx(4.5 / 6) and found["auroc_per_class"] == pytest.approx({"0": 4.5 / 6, "1": 4.5 / 6})
+    top = measured(["top5_accuracy"], CE, np.tile(np.arange(7.0), (4, 1)), np.array([6, 2, 1, 0]), 3)
+    assert top == {"top5_accuracy": 0.5}
 
 
-def of_classes(actual: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    macro: dict[str, Any] = {"average": "macro", "zero_division": 0}
-    return {
-        "accuracy": reference.accuracy_score(actual, predicted), "precision": reference.precision_score(actual, predicted, **macro),
-        "recall": reference.recall_score(actual, predicted, **macro), "f1": reference.f1_score(actual, predicted, **macro),
-        "iou": reference.jaccard_score(actual, predicted, **macro),
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("there", [range(7), [0, 1, 2, 5], [3]])
-def test_classes(size: int, there: Any) -> None:
-    rng = np.random.default_rng(len(there))
-    out, target = rng.normal(size=(200, 7)).astype(np.float32), rng.choice(np.array(list(there)), 200)
-    out[np.arange(200), target] += 1
-    predicted = out.argmax(1)
-    found = measured([*CLASSES, "balanced_accuracy", "top5_accuracy", "confusion_matrix"], CE, out, target, size)
-    labels = np.arange(7)
-    assert_close(
-        found,
-        of_classes(target, predicted)
-        | {
-            "balanced_accuracy": reference.recall_score(target, predicted, labels=sorted(there), average="macro"),
-            "top5_accuracy": reference.top_k_accuracy_score(target, out, k=5, labels=labels),
-            "confusion_matrix": reference.confusion_matrix(target, predicted, labels=labels),
-        },
-    )
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_each_class_by_its_name(size: int) -> None:
-    rng = np.random.default_rng(0)
-    out, target = rng.normal(size=(90, 4)).astype(np.float32), rng.integers(0, 2, 90)
-    out[:, 3] = -9  # "yak" is neither there nor predicted
-    found = measured(["precision", "recall", "f1", "iou"], CE, out, target, size, ["ant", "bee", "cat", "yak"])
-    wanted = reference.precision_recall_fscore_support(target, out.argmax(1), labels=range(3), zero_division=0)
-    wanted = dict(zip(("precision", "recall", "f1"), wanted, strict=False)) | {
-        "iou": reference.jaccard_score(target, out.argmax(1), labels=range(3), average=None)
-    }
-    for name, values in wanted.items():
-        assert list(found[f"{name}_per_class"]) == ["ant", "bee", "cat"]
-        np.testing.assert_allclose(list(found[f"{name}_per_class"].values()), values, atol=1e-6)
-
-
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("ties", [False, True])
-def test_auroc_of_several_classes(size: int, ties: bool) -> None:
-    rng = np.random.default_rng(1)
-    out, target = rng.normal(size=(150, 5)), rng.integers(0, 5, 150)
-    if ties:
-        out = np.round(out)
-    shares = softmax(out, 1)
-    wanted = reference.roc_auc_score(target, shares, multi_class="ovr")
-    assert_close(measured(["auroc"], CE, out, target, size), {"auroc": wanted})
-    if not ties:
-        assert_close(measured(["auroc"], {"type": "NLLLoss"}, np.log(shares), target, size), {"auroc": wanted})
-
-
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize(("loss", "bound"), [("BCEWithLogitsLoss", 0.0), ("BCELoss", 0.5), ("SoftMarginLoss", 0.0)])
-@pytest.mark.parametrize("shape", [(120, 1), (120,)])
-def test_a_single_output_decides(size: int, loss: str, bound: float, shape: tuple[int, ...]) -> None:
-    rng = np.random.default_rng(2)
-    out = np.round(rng.normal(size=120) if bound == 0 else rng.uniform(size=120), 1)  # with ties
-    target = (out + rng.normal(size=120) > bound).astype(np.float32)
-    given = 2 * target - 1 if loss == "SoftMarginLoss" else target
-    found = measured([*CLASSES, "auroc", "confusion_matrix"], {"type": loss}, out.reshape(shape), given.reshape(shape), size)
-    predicted = out > bound
-    wanted = {"auroc": reference.roc_auc_score(target, out), "confusion_matrix": reference.confusion_matrix(target, predicted)}
-    assert_close(found, of_classes(target, predicted.astype(np.float32)) | wanted)
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_several_labels(size: int) -> None:
-    rng = np.random.default_rng(3)
-    out, target = rng.normal(size=(80, 4)), rng.integers(0, 2, (80, 4)).astype(np.float32)
-    found = measured([*CLASSES, "auroc"], LOGITS, out, target, size)
-    wanted = of_classes(target, out > 0) | {"accuracy": float(((out > 0) == (target > 0.5)).mean())}
-    assert_close(found, wanted | {"auroc": reference.roc_auc_score(target, out, average="macro")})
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_maps_and_sequences_count_elements(size: int) -> None:
-    rng = np.random.default_rng(4)
-    for shape in ((6, 5), (11,)):
-        out, target = rng.normal(size=(12, 3, *shape)), rng.integers(0, 3, (12, *shape))
-        target[0] = -100  # ignored
-        kept = target.ravel() != -100
-        found = measured([*CLASSES, "balanced_accuracy"], CE, out, target, size)
-        actual, predicted = target.ravel()[kept], out.argmax(1).ravel()[kept]
-        wanted = {"balanced_accuracy": reference.balanced_accuracy_score(actual, predicted)}
-        assert_close(found, of_classes(actual, predicted) | wanted)
-    out, target = rng.normal(size=(9, 1, 4, 4)), rng.integers(0, 2, (9, 1, 4, 4)).astype(np.float32)
-    assert_close(
-        measured(["iou"], LOGITS, out, target, size), {"iou": reference.jaccard_score(target.ravel(), out.ravel() > 0, average="macro")}
-    )
-
-
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("columns", [1, 3])
-@pytest.mark.parametrize("mean", [0.0, 1e6])
-def test_numbers(size: int, columns: int, mean: float) -> None:
-    rng = np.random.default_rng(5)
-    target = rng.normal(mean, size=(130, columns))
-    out = target + rng.normal(size=target.shape)
-    wanted = {
-        "mae": reference.mean_absolute_error(target, out), "rmse": reference.root_mean_squared_error(target, out),
-        "r2": reference.r2_score(target, out),
-    }  # fmt: skip
-    assert_close(measured(["mae", "rmse", "r2"], {"type": "MSELoss"}, out, target, size), wanted)
+def test_numbers_by_hand() -> None:
+    target, out = np.array([[1.0], [2.0], [3.0], [6.0]]), np.array([[2.0], [2.0], [1.0], [6.0]])
+    found = measured(["mae", "rmse", "r2"], {"type": "MSELoss"}, out, target, 3)
+    assert found == pytest.approx({"mae": 0.75, "rmse": 1.25**0.5, "r2": 1 - 5 / 14})
 
 
 def test_numbers_are_those_that_the_loss_means() -> None:
@@ -190,4 +87,6 @@ def test_directions() -> None:
 
 def test_every_metric_is_documented() -> None:
     assert all(inspect.getdoc(m.value) and inspect.getdoc(m.tally) for m in METRICS.values())
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    assert not [name for name in METRICS if f"`{name}`" not in page]
     assert reading({"type": "SomethingNew"}).kind == "numbers"
