@@ -105,7 +105,28 @@ def latest(job: Path) -> tuple[State, dict[str, Any]] | None:
     folder = _folder(job) / f"{found[-1]:010d}"
     known = _metadata(folder)
     best = None if known["facts"]["best"] is None else model_file(job, known["facts"]["best"])
-    return State(load(folder / STATE), known["state"], load(folder / MODEL), load(best) if best else {}), known["facts"]
+    plain = _migrated(known["state"], known["facts"])
+    return State(load(folder / STATE), plain, load(folder / MODEL), load(best) if best else {}), known["facts"]
+
+
+def _migrated(plain: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+    """A state of version 0.1.0 as states are now: accuracies were kept with their sign changed, losses without weights, and one best for all variants.
+
+    Of an epoch under way, the loss becomes the mean over what is left of it.
+    """
+    progress = plain["progress"]
+    if "weight" in progress:
+        return plain
+    best = progress["best"]
+    if best is not None and best <= 0 and "val_accuracy" in plain["final"]:
+        best = -best
+    before = plain["done_steps"] - progress["step"]  # steps of earlier variants
+    known = best is not None and facts["best"] is not None and facts["best"] > before
+    bests = [
+        {"variant": facts["variant"], "index": plain["variant_index"], "value": best, "step": facts["best"], "epoch": facts["epoch"],
+         "own_step": facts["best"] - before}
+    ]  # fmt: skip
+    return {**plain, "progress": {**progress, "total": 0.0, "weight": 0.0, "best": best, "bar": best}, "bests": bests if known else []}
 
 
 def last_good(job: Path) -> int | None:

@@ -7,7 +7,8 @@ import numpy as np
 from safetensors import safe_open
 
 from engine import tensor
-from engine.train import State
+from engine.train import Best, State
+from engine.train.records import Progress
 from worker import checkpoints
 
 CARD = {"classes": ["ant", "zebra"], "input": [1, 8, 8], "transform": [{"type": "Normalize", "mean": [0.5], "std": [0.2]}]}
@@ -15,7 +16,7 @@ CARD = {"classes": ["ant", "zebra"], "input": [1, 8, 8], "transform": [{"type": 
 
 def save(job: Path, step: int, variant: str | None = None, value: float = 1.0, best: int | None = None) -> None:
     facts = {"step": step, "epoch": step, "points": step, "best": best, "values": {}, "variant": variant}
-    checkpoints.save(job, step, State({}, {"n": step}, {"w": tensor([value, float(step)])}), facts, CARD)
+    checkpoints.save(job, step, State({}, {"progress": {"weight": 1.0, "step": step}}, {"w": tensor([value, float(step)])}), facts, CARD)
 
 
 def test_the_newest_the_best_and_the_last_of_every_variant_are_kept(tmp_path: Path) -> None:
@@ -34,7 +35,7 @@ def test_the_newest_comes_with_the_best_model(tmp_path: Path) -> None:
     found = checkpoints.latest(tmp_path)
     assert found is not None
     state, facts = found
-    assert facts["step"] == 2 and state.plain == {"n": 2}
+    assert facts["step"] == 2 and state.plain["progress"]["step"] == 2
     assert state.model["w"].tolist() == [1, 2] and state.best["w"].tolist() == [1, 1]
 
 
@@ -53,3 +54,16 @@ def test_a_model_says_what_its_outputs_are(tmp_path: Path) -> None:
         known = file.metadata()
         np.testing.assert_array_equal(file.get_tensor("w"), [1, 1])
     assert known.pop("format") == "pt" and {k: json.loads(v) for k, v in known.items()} == CARD
+
+
+def test_a_state_of_version_0_1_0_is_migrated(tmp_path: Path) -> None:
+    """The second variant had its best accuracy, 0.75, in step 40 of all, 30 being the first's."""
+    progress = {"epoch": 2, "batch": 1, "step": 15, "total": 9.0, "best": -0.75, "stale": 1, "stopped": False}
+    plain = {"progress": progress, "final": {"val_accuracy": 0.5}, "done_steps": 45, "variant_index": 1}
+    facts = {"step": 45, "epoch": 2, "points": 50, "best": 40, "values": {}, "variant": "b"}
+    checkpoints.save(tmp_path, 45, State({}, plain, {"w": tensor([1.0])}), facts, CARD)
+    found = checkpoints.latest(tmp_path)
+    assert found is not None
+    state = found[0].plain
+    assert Progress(**state["progress"]) == Progress(2, 1, 15, 0.0, 0.0, 0.75, 0.75, 1)
+    assert [Best(**b) for b in state["bests"]] == [Best("b", 1, 0.75, 40, 2, 10)]
