@@ -103,6 +103,8 @@ def train(spec_path: Path, data: Path | None, out: Path | None, device: str | No
         source = prepare(find_data(spec, spec_path, data), Path(folder) / "dataset", options)
         run = Run(spec, source, device or ("cpu" if spec["device"] == "auto" else spec["device"]))
         s.state = "training"
+        for text in run.warnings:
+            s.say(text)
         points: list[dict[str, Any]] = []
         try:
             for record in run:

@@ -127,6 +127,8 @@ class Training:
             self.saved_step = facts["step"]
             self.reporter.resume(facts["points"], facts["step"])
         self.reporter.running(run.total_steps, run.done_steps, run.card)
+        for text in run.warnings if held is None else ():
+            self.reporter.log(text, level="warning")
         for item in run:
             if len(plan) != planned:  # before anything is told of that was computed by it
                 for folder in (self.folder, self.place.data):

@@ -15,15 +15,18 @@ from engine.train.batches import Array, Batches
 from engine.train.scale import Scale
 from engine.train.step import Step
 
-_MIN_BATCH = 256
-"""Evaluation needs no gradients, so its batches can be larger."""
+_MAX_BATCH, _MAX_BYTES = 256, 64 << 20
+"""Evaluation keeps nothing for gradients, so its batches can be larger than those of training: up to so many samples, and so much memory."""
 
 
 class Evaluation:
-    """Evaluates one model. ``classes`` names the classes."""
+    """Evaluates one model. ``classes`` names the classes, and a sample takes about ``sample_bytes``."""
 
-    def __init__(self, spec: dict[str, Any], step: Step, batches: Batches, scale: Scale, plan: dict[str, int], classes: Any) -> None:
+    def __init__(
+        self, spec: dict[str, Any], step: Step, batches: Batches, scale: Scale, plan: dict[str, int], classes: Any, sample_bytes: int
+    ) -> None:
         self._spec, self._step, self._batches, self._scale, self._classes = spec, step, batches, scale, classes
+        self._size = max(spec["data"]["batch_size"], min(_MAX_BATCH, _MAX_BYTES // max(1, sample_bytes)))
         self.measured: Callable[..., tuple[Tensor, ...]] = compile(self.measure, plan=plan)
 
     def measure(self, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
@@ -37,7 +40,7 @@ class Evaluation:
         self._step.model.eval()
         meter = Meter(self._spec["metrics"], self._spec["loss"], self._classes)
         total = weight = 0.0
-        for x, y, targets in self._batches.plain(indices, max(self._spec["data"]["batch_size"], _MIN_BATCH)):
+        for x, y, targets in self._batches.plain(indices, self._size):
             loss, *out = self.measured(x, y)
             if own := self._scale.weight(targets):
                 total += self._scale.mean(float(loss.item()), targets) * own

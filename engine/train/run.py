@@ -76,6 +76,16 @@ class Run:
         return self.variants[min(self.variant_index, len(self.variants) - 1)][0]
 
     @property
+    def warnings(self) -> list[str]:
+        """What the spec asks for and will not get."""
+        held_out = len(split_indices(self.source, self.spec)[1]) + len(self._test_indices)
+        return (
+            [f"no samples are held out, so there will be no {', '.join(self.spec['metrics'])}"]
+            if self.spec["metrics"] and not held_out
+            else []
+        )
+
+    @property
     def card(self) -> dict[str, Any]:
         """What a model needs beside its parameters: the classes that its outputs are, the shape of a sample, and what is done to one before."""
         return {"classes": self.source.report.classes, "input": list(self.shape), "transform": self.spec["data"]["transform"]}
@@ -128,8 +138,7 @@ class Run:
 
     def _made(self, index: int, before_step: Callable[[Variant], None] = lambda _: None) -> Variant:
         name, spec = self.variants[index]
-        output = self.summaries[index].output
-        return Variant(self._setting, name, spec, output[0] if output else 1, before_step)
+        return Variant(self._setting, name, spec, self.summaries[index], before_step)
 
     def _train(self) -> Iterator[Record]:
         """The current variant, to its end."""

@@ -18,7 +18,7 @@ from engine.data.source import Source
 from engine.data.split import split_indices
 from engine.dtypes import BY_NAME, float32
 from engine.ops.random import get_rng_state, manual_seed, set_rng_state
-from engine.spec import build_loss, build_model, build_optimizer, build_scheduler
+from engine.spec import Summary, build_loss, build_model, build_optimizer, build_scheduler
 from engine.tensor import Tensor
 from engine.train.batches import Array, Batch, Batches, steps_an_epoch
 from engine.train.evaluation import Evaluation
@@ -46,7 +46,7 @@ class Variant:
         setting: Setting,
         name: str | None,
         spec: dict[str, Any],
-        outputs: int,
+        summary: Summary,
         before_step: Callable[[Variant], None] = lambda _: None,
     ) -> None:
         self.setting, self.name = setting, name
@@ -56,7 +56,7 @@ class Variant:
         targets = targets_for(spec, setting.source)
         self.train_indices, self.val_indices = split_indices(setting.source, spec)
         if spec["data"]["class_weights"] == "balanced":
-            spec = {**spec, "loss": class_weights(spec["loss"], targets[self.train_indices], outputs)}
+            spec = {**spec, "loss": class_weights(spec["loss"], targets[self.train_indices], summary.output[0] if summary.output else 1)}
         self.spec = spec
         self.model = build_model(spec, setting.shape, setting.device)
         loss = build_loss(spec).to(setting.device, dtype=dtype)
@@ -67,7 +67,8 @@ class Variant:
         self.batches = Batches(spec, setting.source, targets, setting.shape, setting.device, dtype)
         self.step = Step(spec, self.model, loss, self.optimizer, setting.device)
         self.train_step: Callable[..., tuple[Tensor, ...]] = compile(self.step, plan=setting.plan)
-        self.evaluation = Evaluation(spec, self.step, self.batches, self.scale, setting.plan, setting.source.report.classes)
+        classes = setting.source.report.classes
+        self.evaluation = Evaluation(spec, self.step, self.batches, self.scale, setting.plan, classes, summary.activation_bytes)
         self.progress = Progress()
         self.final: dict[str, Any] = {"epochs": 0, "steps": 0}
         self._dtype, self._steps = dtype, steps_an_epoch(len(self.train_indices), spec)

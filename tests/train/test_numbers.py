@@ -167,6 +167,19 @@ def test_what_cannot_be_balanced_or_trained_is_refused(
     assert error.value.problems[0].pointer.startswith(pointer)
 
 
+def test_metrics_without_samples_held_out_are_told(tmp_path: Path) -> None:
+    source = prepared(tmp_path, X, CLASSES)
+    assert "no accuracy, f1" in job(source, metrics=["accuracy", "f1"], data={"validation": 0.0}).warnings[0]
+    assert not job(source, metrics=["accuracy"]).warnings and not job(source, data={"validation": 0.0}).warnings
+
+
+@pytest.mark.parametrize(("sample_bytes", "size"), [(1000, 256), (1 << 20, 64), (1 << 30, 16)])
+def test_evaluation_takes_little_memory(tmp_path: Path, sample_bytes: int, size: int) -> None:
+    run = job(prepared(tmp_path, X, CLASSES))
+    run.summaries[0].activation_bytes = sample_bytes
+    assert run._made(0).evaluation._size == size
+
+
 # -- the step
 
 
