@@ -54,12 +54,13 @@ def balanced(indices: Array, classes: Array, generator: Generator) -> Array:
 
     Small classes are repeated, each sample as often as the others of its class or once more; of large ones a part is drawn.
     """
-    found, of = np.unique(classes, return_inverse=True)
-    each, over = divmod(len(indices), len(found))
-    favoured = permutation(len(found), generator)[:over]
+    _, of, counts = np.unique(classes, return_inverse=True, return_counts=True)
+    groups = np.split(indices[np.argsort(of, kind="stable")], np.cumsum(counts)[:-1])
+    each, over = divmod(len(indices), len(groups))
+    favoured = set(permutation(len(groups), generator)[:over].tolist())
     parts = []
-    for c in range(len(found)):
-        own, wanted = indices[of == c], each + int(c in favoured)
+    for c, own in enumerate(groups):
+        wanted = each + (c in favoured)
         rounds = [own[permutation(len(own), generator)] for _ in range(-(-wanted // len(own)))]
         parts.append(np.concatenate([*rounds, own[:0]])[:wanted])
     drawn = np.concatenate(parts)

@@ -36,11 +36,12 @@ def test_indices(source: Source) -> Indices:
 
 def _stratified(order: Indices, classes: Indices, held: int) -> Indices:
     """The first samples of each class in ``order``, ``held`` in all; where that takes the last of a class, whoever comes first in ``order``."""
-    found, of, counts = np.unique(classes, return_inverse=True, return_counts=True)
-    quotas = _quotas(counts, held)
-    taken = np.concatenate([order[of == c][: quotas[c]] for c in range(len(found))])
-    rest = order[~np.isin(order, taken)]
-    return np.concatenate([taken, rest[: held - len(taken)]])
+    _, of, counts = np.unique(classes, return_inverse=True, return_counts=True)
+    by_class = np.argsort(of, kind="stable")
+    rank = np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts)  # within the class
+    taken = np.zeros(len(of), bool)
+    taken[by_class[rank < np.repeat(_quotas(counts, held), counts)]] = True
+    return np.concatenate([order[taken], order[~taken][: held - np.count_nonzero(taken)]])
 
 
 def _quotas(counts: Indices, held: int) -> Indices:
@@ -54,14 +55,12 @@ def _quotas(counts: Indices, held: int) -> Indices:
     if held >= np.count_nonzero(spare):
         quotas = np.maximum(quotas, np.minimum(spare, 1))
     while (missing := held - int(quotas.sum())) != 0:
-        lacking = share - quotas
-        if missing > 0:
-            free = quotas < spare
-            if not free.any():
-                break  # as many classes as samples
-            quotas[np.argmax(np.where(free, lacking, -np.inf))] += 1
-        else:
-            quotas[np.argmin(np.where(quotas > 1, lacking, np.inf))] -= 1
+        up = missing > 0
+        free = np.flatnonzero(quotas < spare if up else quotas > 1)
+        if not len(free):
+            break  # as many classes as samples
+        lacking = (share - quotas)[free]
+        quotas[free[np.argsort(-lacking if up else lacking, kind="stable")][: abs(missing)]] += 1 if up else -1
     return quotas
 
 
