@@ -5,14 +5,19 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+from collections import Counter
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
 from engine.capture import single, updates
+from engine.capture.guards import Guards
 from engine.capture.program import Changed, Program
+from engine.capture.reads import Reads
 from engine.capture.record import NotCaptured, Recorder, Tape
+from engine.capture.watch import Watch
 from engine.dispatch import only_recorded
 from engine.kernels.native import native
 from engine.modes import is_grad_enabled
@@ -23,6 +28,10 @@ from engine.tensor import Tensor
 _log = logging.getLogger("engine.capture")
 MODES = 4
 """Programs kept for one signature: of a model in training, in evaluation, with frozen layers .."""
+ROOM = 512 << 20
+"""Bytes that the programs of one signature may take together; the latest is kept in any case."""
+ANEW = 8
+"""Recordings that changed values may cost; beyond that, a step is recorded anew only if each recording was good for as many replays."""
 
 _OWN = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 """Errors of a step itself, or of its meeting numbers that were never computed: running it as it is tells."""
@@ -37,6 +46,8 @@ class Compiled:
         self.plan: dict[str, int] = {} if plan is None else plan
         self.programs: dict[Any, list[Program] | None] = {}  # by signature; None for what cannot be recorded
         self.latest: Program | None = None  # the one that ran last
+        self.replays = 0
+        self._renewals: Counter[Any] = Counter()  # by signature: recordings that changed values made necessary
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         if named or only_recorded():  # arguments by name, or a part of another step
@@ -53,6 +64,7 @@ class Compiled:
             if program is None:
                 return self.step(*arguments)
             program.replay(arguments)
+        self.replays += 1
         found = [Tensor._wrap(array.copy()) for array in program.outputs]
         return found[0] if program.single else tuple(found) if found else None
 
@@ -66,6 +78,7 @@ class Compiled:
         if program is not None and program.is_native:
             with contextlib.suppress(Changed):  # one of the steps is another one: each by itself
                 found = [Tensor._wrap(rows) for rows in program.run_many(arguments)]
+                self.replays += len(arguments[0])
         if program is None or found is None:
             each = [self(*(x[i] for x in arguments)) for i in range(len(arguments[0]))]
             if not each or each[0] is None:
@@ -81,13 +94,27 @@ class Compiled:
         )
         held = self.programs.get(key, ())
         for program in held or ():
-            if program.tape.still_holds():
+            if program.guards.hold():
                 return program
-        if held is None:
+        if held is None or (held and self._changes_too_often(key, held[0].guards)):
+            self.programs[key] = None
             return None
         made = self._prepare(arguments)
-        self.programs[key] = None if made is None else [made, *held][:MODES]
+        self.programs[key] = None if made is None else _kept([made, *held])
         return made
+
+    def _changes_too_often(self, key: Any, guards: Guards) -> bool:
+        """Whether recording the step once more, because of what its program of before was guarded by, is not worth it."""
+        change = guards.broken()
+        self._renewals[key] += 1
+        if self._renewals[key] <= ANEW or self.replays >= ANEW * self._renewals[key]:
+            _log.info("%s is recorded anew: %s", self._name, change)
+            return False
+        _log.warning(
+            "%s runs without capture from here on: it was recorded anew %d times in %d steps, this time because %s",
+            self._name, self._renewals[key] - 1, self.replays, change,
+        )  # fmt: skip
+        return True
 
     def _anew(self, arguments: tuple[Any, ...], change: Changed) -> Program | None:
         _log.info("%s is recorded anew: %s", self._name, change)
@@ -103,25 +130,28 @@ class Compiled:
         if any(isinstance(x, Tensor) and not isinstance(x._data, np.ndarray) for x in arguments):
             _log.info("%s runs without capture: its arguments are not on the CPU", self._name)
             return None
+        watch = Watch(self.step)
         try:
             if not all(isinstance(x, Tensor) for x in arguments):
                 raise NotCaptured("its arguments are not all tensors")
-            first, single = self._record(arguments, 0)
+            first, single = self._record(arguments, 0, watch.begin())
             try:
                 for leaf, _ in first.gradients:  # a step that does not clear gradients meets them, and is refused
                     leaf.grad = leaf.new_zeros(leaf.shape)
-                second, _ = self._record(tuple(Tensor._wrap(np.roll(x._data, 1)) for x in arguments), 1)
+                second, _ = self._record(tuple(Tensor._wrap(np.roll(x._data, 1)) for x in arguments), 1, watch.begin())
             finally:
                 for leaf, _ in first.gradients:
                     leaf.grad = None
+            guards = watch.guards()
             difference = first.same(second)
             if difference:
                 raise NotCaptured(difference)
             program = self._planned(first)
         except NotCaptured as reason:
+            watch.undo()
             _log.warning("%s runs without capture: %s", self._name, reason)
             return None
-        program.single = single
+        program.single, program.guards = single, guards
         if program.launched and self.fuse:
             _log.info("%s: launched from Python: %s", self._name, ", ".join(sorted(set(program.launched))))
         return program
@@ -135,15 +165,21 @@ class Compiled:
             _log.exception("a fault of Epochline, not of %s: please report it", self._name)
             raise NotCaptured(f"planning it failed ({type(error).__name__}: {error})") from error
 
-    def _record(self, arguments: tuple[Any, ...], mark: int) -> tuple[Tape, bool]:
+    def _record(self, arguments: tuple[Any, ...], mark: int, reads: Reads) -> tuple[Tape, bool]:
         recorder = Recorder(arguments, mark)
         try:
-            result = recorder.run(self.step, arguments)
+            result = recorder.run(self.step, arguments, reads)
         except _OWN as error:
             raise NotCaptured(f"{type(error).__name__}: {error}") from error
         finally:
             recorder.undo()
         return recorder.tape, isinstance(result, Tensor)
+
+
+def _kept(programs: list[Program]) -> list[Program]:
+    """Those that are kept of the programs of one signature, the latest first."""
+    sizes = accumulate(p.nbytes for p in programs)
+    return [p for i, (p, size) in enumerate(zip(programs, sizes, strict=True)) if i == 0 or (i < MODES and size <= ROOM)]
 
 
 def compile(
@@ -154,8 +190,8 @@ def compile(
 
     The first call with new shapes records the step, without doing it twice; later ones replay it. Without ``fuse`` the program runs the
     same kernels as the step, and gives the same bits. ``plan`` holds which algorithm timing chose for each layer: it is added to, and
-    what it holds already is not timed again. Modules in another mode, tensors that were replaced or frozen, and settings of the optimizer are
-    noticed; layers or hooks that are added later are not. Returned tensors are outside of the graph. A step that cannot be recorded (its Python looks at elements, say) runs as it is, and a
+    what it holds already is not timed again. Whatever of Python's values the step read is looked at before each replay (docs/capture.md): where
+    one changed, the step is recorded anew. Returned tensors are outside of the graph. A step that cannot be recorded (its Python looks at elements, say) runs as it is, and a
     line is logged that says why.
 
     A module is given back as it is, with a ``forward`` that is a program where nobody differentiates it: under ``no_grad``. Without a step it is a decorator.

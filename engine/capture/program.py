@@ -12,6 +12,7 @@ from engine.capture.arena import lay_out
 from engine.capture.arguments import Argument, Written, readable_in_place
 from engine.capture.builder import Builder, Instruction
 from engine.capture.formula import Live, flags
+from engine.capture.guards import Guards
 from engine.capture.instruction import encoded, joined
 from engine.capture.layout import Buffer, Storage
 from engine.capture.record import Tape
@@ -163,6 +164,7 @@ class Program:
         self.inputs = [Argument(s.view(self.arena), self.uses.get(s.buffer, ()), written) for s in builder.inputs]
         self.draws = [(key, draw.count, draw.words_each) for draw, key in builder.keys.items()]
         self.graded = is_grad_enabled()
+        self.guards = Guards(())
         self.single = False  # whether the step returns one tensor, not a tuple of them
 
     # -- laying out
@@ -266,7 +268,7 @@ class Program:
     # -- replaying
 
     def fits(self, arguments: Sequence[Any]) -> bool:
-        """Whether it is the program of such arguments, and modules, tensors and the recording of gradients are as they were."""
+        """Whether it is the program of such arguments, and what the step read is as it was."""
         if len(arguments) != len(self.inputs) or is_grad_enabled() is not self.graded:
             return False
         for argument, t in zip(self.inputs, arguments, strict=True):
@@ -275,7 +277,7 @@ class Program:
             given = t._data
             if type(given) is not np.ndarray or given.shape != argument.shape or given.dtype != argument.dtype:
                 return False
-        return self.tape.still_holds()
+        return self.guards.hold()
 
     def run(self, arguments: Sequence[Tensor]) -> None:
         """One step; results are in ``outputs`` and ``gradients`` afterwards. Raises Changed, or ValueError for other shapes or dtypes."""

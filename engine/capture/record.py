@@ -15,8 +15,8 @@ import numpy as np
 from engine import graph
 from engine.backend import Array
 from engine.backend.philox import counters_used
+from engine.capture.reads import Reads
 from engine.dispatch import Op, idle, observing, watching
-from engine.nn.module import Module, entering
 from engine.ops.random import current_generator
 from engine.optim.optimizer import Hyper, stepping
 from engine.tensor import Tensor
@@ -73,19 +73,7 @@ class Tape:
         self.externals: list[Value] = []
         self.results: list[Value] = []
         self.gradients: list[tuple[Tensor, Value]] = []
-        self.modules: list[tuple[Module, bool]] = []
-        self.bound: list[tuple[dict[str, Any], str, Tensor, Array, bool]] = []  # where modules and optimizers have tensors, and which
         self.draws: dict[int, Draw] = {}  # by the call's id
-
-    def still_holds(self) -> bool:
-        """Whether modules are in the mode, and their tensors in the memory, that the step was recorded with."""
-        for m, mode in self.modules:
-            if m.training is not mode:
-                return False
-        for home, name, t, a, r in self.bound:  # noqa: SIM110 - a generator would take longer, and this is asked before each step
-            if home.get(name) is not t or t._data is not a or t._requires_grad is not r:
-                return False
-        return True
 
     def same(self, other: Tape) -> str | None:
         """None if two records of a step are one program; else what differs."""
@@ -151,19 +139,21 @@ class Recorder:
             self.tape.externals.append(value)
         return value
 
-    def run(self, step: Callable[..., Any], arguments: Sequence[Any]) -> Any:
-        """What ``step`` returns; the tape is complete afterwards."""
+    def run(self, step: Callable[..., Any], arguments: Sequence[Any], reads: Reads) -> Any:
+        """What ``step`` returns; the tape is complete afterwards, and ``reads`` knows what Python's values it depends on."""
         self._generator, self._rng = current_generator(), current_generator().get_state()
         self._drawn_to = self._rng
-        hooks: list[tuple[list[Any], Any]] = [(graph.graded, self._graded), (entering, self._entered), (stepping, self._stepping)]
+        hooks: list[tuple[list[Any], Any]] = [(graph.graded, self._graded), (stepping, self._stepping)]
         for hook, tell in hooks:
             hook.append(tell)
         try:
-            with idle(self._mark), observing(self._launched, self._launching), watching(self._refuse):
+            with idle(self._mark), observing(self._launched, self._launching), watching(self._refuse), reads.observing():
                 result = step(*arguments)
         finally:
             for hook, tell in hooks:
                 hook.remove(tell)
+        if reads.refused:
+            raise NotCaptured(reads.refused)
         if self._generator.get_state() != self._drawn_to:
             raise NotCaptured("it draws random numbers in another way than by an op, or sets its generator")
         for t in [result] if isinstance(result, Tensor) else result or ():
@@ -173,10 +163,8 @@ class Recorder:
                 raise NotCaptured("it returns tensors to be differentiated, which those of a program are not")
             self.tape.results.append(self._value(t._data))
         self.tape.gradients = [(leaf, self._value(leaf.grad._data)) for leaf in self._leaves if leaf.grad is not None]
-        homes: list[dict[str, Any]] = [home for m, _ in self.tape.modules for home in (m._parameters, m._buffers)]
-        owned = {id(t) for home in homes for t in home.values()}
-        homes.append({str(id(t)): t for t in (*self._leaves, *self._updated) if id(t) not in owned})
-        self.tape.bound = [(home, k, t, t._data, t._requires_grad) for home in homes for k, t in home.items() if t is not None]
+        for t in (*self._leaves, *self._updated):
+            reads.tensor(t)
         return result
 
     def undo(self) -> None:
@@ -199,10 +187,6 @@ class Recorder:
         if leaf.grad is not None and not any(leaf is known for known in self._leaves):
             raise NotCaptured("gradients add up over steps: call zero_grad() in the step")
         self._leaves.append(leaf)
-
-    def _entered(self, module: Module) -> None:
-        if not any(module is m for m, _ in self.tape.modules):
-            self.tape.modules.append((module, module.training))
 
     def _stepping(self, parameter: Tensor, state: dict[str, Any]) -> None:
         self._states.setdefault(id(state), (state, dict(state)))

@@ -40,7 +40,7 @@ class _Indexed(Module):
     def __delitem__(self, index: int | slice) -> None:
         for key in list(self._modules)[index] if isinstance(index, slice) else [self._key(index)]:
             del self._modules[key]
-        self._modules = OrderedDict((str(i), m) for i, m in enumerate(self._modules.values()))
+        self._modules = {str(i): m for i, m in enumerate(self._modules.values())}
 
     def __add__(self, other: Iterable[Module]) -> Any:
         kind: Any = type(self)
@@ -67,7 +67,7 @@ class _Indexed(Module):
             raise IndexError(f"Index out of range: {index}, where there are {len(self)} modules")
         all_modules: list[Module | None] = list(self._modules.values())
         all_modules.insert(index, module)
-        self._modules = OrderedDict((str(i), m) for i, m in enumerate(all_modules))
+        self._modules = {str(i): m for i, m in enumerate(all_modules)}
         return self
 
     def pop(self, key: int | slice) -> Any:

@@ -43,7 +43,9 @@ class Tree:
     _modules: dict[str, Module | None]
 
     def __init__(self) -> None:
-        for name in ("_parameters", "_buffers", "_modules", "_state_pre_hooks", "_state_hooks", "_load_pre_hooks", "_load_hooks"):
+        for name in ("_parameters", "_buffers", "_modules"):
+            object.__setattr__(self, name, {})
+        for name in ("_state_pre_hooks", "_state_hooks", "_load_pre_hooks", "_load_hooks"):
             object.__setattr__(self, name, OrderedDict())
         object.__setattr__(self, "_transient", set())
 
