@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
+import gc
+import operator
 import random
 import sys
+import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
-from types import BuiltinFunctionType, CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, GenericAlias, MappingProxyType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -27,6 +30,7 @@ from engine.capture.places import (
     Members,
     Opaque,
     Place,
+    Remembered,
     Setting,
     Size,
     Variable,
@@ -42,6 +46,8 @@ _MOST = 100_000  # places
 _HEAP = 1 << 9  # the flag of classes that Python made
 _WRAPPERS = (classmethod, staticmethod, functools.cached_property, functools.partialmethod)
 _GENERATORS = (random.Random, np.random.Generator, np.random.RandomState)
+_LOOKUPS = (operator.attrgetter, operator.itemgetter, operator.methodcaller)
+_PLAIN = (np.generic, np.dtype, GenericAlias)
 _MEMBERS = frozenset(("_parameters", "_buffers", "_modules"))
 _HOOKS = frozenset((*Hooked.kinds, "_with_kwargs", "_always"))
 
@@ -53,8 +59,9 @@ class Explorer:
         self.places: dict[tuple[Any, ...], Place] = {}
         self.refused: str | None = None
         self.stored: set[str] = set()
-        self._seen: set[tuple[int, int]] = set()
-        self._alive: list[Any] = []  # so that no other object takes their address
+        self.functions: set[int] = set()  # the code of those whose variables are guarded
+        self._seen: set[tuple[Any, ...]] = set()
+        self._added: list[tuple[Any, Names, str, str, bool]] = []  # which keeps them, so that no other object takes their address
         self._work: list[tuple[Any, Names, str, bool]] = []
         self.place(Setting, _settings, None, "a setting of the engine (default dtype or device, autocast, detect_anomaly)")
         self.place(Draws, random.seed.__self__, None, "Python's random numbers")  # type: ignore[attr-defined]  # a method
@@ -68,18 +75,26 @@ class Explorer:
     def add(self, value: Any, names: Names, path: str, name: str, whole: bool = False) -> None:
         if type(value) in ATOMS or value is MISSING:
             return
+        at = id(value), id(names), names.keys.get(name) and name
+        if at in self._seen:
+            return
+        self._seen.add(at)
+        self._added.append((value, names, path, name, whole))
         keys = names.keys.get(name)
         if keys and type(value) is dict:
             for key in keys:
                 self.place(Item, value, key, f"{path}[{key!r}]")
-                self.add(dict.get(value, key, MISSING), names, f"{path}[{key!r}]", key)
-            self._alive.append(value)
-            return
-        at = id(value), id(names)
-        if at not in self._seen:
-            self._seen.add(at)
-            self._alive.append(value)
+                self.add(dict.get(value, key, MISSING), names, f"{path}[{key!r}]", "")
+        else:
             self._work.append((value, names, path, whole))
+
+    def again(self) -> None:
+        """Looks at everything once more: the step made objects that are there to stay."""
+        added, self._added = self._added, []
+        self._seen.clear()
+        for each in added:
+            self.add(*each)
+        self.run()
 
     def run(self) -> None:
         while self._work and self.refused is None:
@@ -90,13 +105,13 @@ class Explorer:
     def place(self, kind: type[Place], holder: Any, key: Any, path: str, owner: CodeType | None = None, **how: Any) -> None:
         at = kind, id(holder), key
         if at not in self.places:
-            trusted = not (kind is Attribute and key in self.stored)
+            trusted = not (kind in (Attribute, Item) and key in self.stored)
             self.places[at] = kind(holder, key, path, owner, trusted, **how)
 
     def _visit(self, value: Any, names: Names, path: str, whole: bool) -> None:
         kind = type(value)
         if isinstance(value, Tensor):
-            self.tensor(value, path)
+            self.tensor(value, path, names)
         elif kind in _VISITS:
             _VISITS[kind](self, value, names, path)
         elif issubclass(kind, type):
@@ -111,14 +126,26 @@ class Explorer:
             self.place(Draws, value, None, path)
         elif hasattr(kind, "__next__"):
             self.place(Opaque, value, "reads on in", path)
+            if gc.is_tracked(value) and not any(o is value for o in gc.get_objects(0)):  # older than the recording
+                self.refused = f"it reads on in {path}"
+        elif kind is MappingProxyType:
+            self.add(gc.get_referents(value)[0], names, path, "")
+        elif kind is weakref.ref:
+            self.add(value(), names, path, "")
+        elif kind in _LOOKUPS or _is_closed(kind):
+            self.place(Opaque, value, f"reads a {kind.__name__}, which cannot be looked into:", path)
+        elif kind.__name__ == "Compiled" and _is_engines(kind):
+            self.add(value.step, names, path, "")
         elif not _looks_itself_up(kind):
             self._object(value, names, path, whole)
 
-    def tensor(self, t: Tensor, path: str = "a tensor") -> None:
+    def tensor(self, t: Tensor, path: str = "a tensor", names: Names = NOTHING) -> None:
         """A tensor's memory is read by the program; that it is this memory, is guarded."""
-        self._alive.append(t)
         for key in ("_data", "_requires_grad", "_hooks", "_after") if t._requires_grad else ("_data", "_requires_grad"):
             self.place(Attribute, t, key, path)
+        for name in names.attributes & vars(t).keys():
+            self.place(Item, vars(t), name, f"{path}.{name}")
+            self.add(vars(t)[name], names, f"{path}.{name}", name)
         for hooks in (t._hooks, t._after):
             if isinstance(hooks, dict):
                 self._contents(hooks, NOTHING, f"the hooks of {path}")
@@ -128,8 +155,11 @@ class Explorer:
         code = f.__code__
         if not is_observed(code.co_filename):
             return
-        of_it = names_of(code) or NOTHING
-        if not of_it.library:
+        self.functions.add(id(code))
+        for name in names.attributes & vars(f).keys():
+            self.place(Item, vars(f), name, f"{path}.{name}")
+            self.add(vars(f)[name], names, f"{path}.{name}", name)
+        if not (names_of(code, f.__module__ or "") or NOTHING).library:
             self.place(Attribute, f, "__code__", path, code)
             self.place(Attribute, f, "__defaults__", f"a default of {path}()", code)
             self.place(Attribute, f, "__kwdefaults__", f"a default of {path}()", code)
@@ -137,8 +167,6 @@ class Explorer:
                 self._contents(f.__kwdefaults__, NOTHING, f"a default of {path}()")
         for name, cell in zip(code.co_freevars, f.__closure__ or (), strict=True):
             self.place(Variable, cell, None, name, code)
-            with contextlib.suppress(ValueError):
-                self.add(cell.cell_contents, of_it, name, name)
 
     def _method(self, m: MethodType, names: Names, path: str) -> None:
         self.add(m.__self__, names, path, "")
@@ -152,24 +180,46 @@ class Explorer:
         for part in (p.func, p.args, p.keywords):
             self.add(part, names, path, "")
 
+    def _wrapper(self, f: Any, names: Names, path: str) -> None:
+        self.place(Remembered, f, None, f"the cache of {path}")
+        self.add(f.__wrapped__, names, path, "")
+
     def _property(self, p: property, names: Names, path: str) -> None:
         self.add(p.fget, names, path, "")
 
     def _module(self, m: ModuleType, names: Names, path: str, whole: bool) -> None:
         own = vars(m)
-        for name in own.keys() if whole and is_users(own.get("__file__") or "") else names.attributes & own.keys():
-            if not (names.library and callable(own[name])):
+        mine = whole and is_users(own.get("__file__") or "")
+        for name in own.keys() | names.attributes if mine else names.attributes & own.keys():
+            if not (names.library and callable(own.get(name))):
                 self.place(Attribute, m, name, f"{path}.{name}")
-            self.add(own[name], names, f"{path}.{name}", name)
+            self.add(own.get(name, MISSING), names, f"{path}.{name}", name)
 
     def _class(self, c: type, names: Names, path: str, whole: bool) -> None:
         if _looks_itself_up(c) or not c.__flags__ & _HEAP:
             return
+        self._functions_of(c)
+        self._functions_of(type(c))
         for name in names.attributes | _all(c) if whole else names.attributes:
             raw = _of_class(c, name)
-            if raw is not MISSING:
+            if raw is MISSING and type(c) is not type:
+                raw = _of_class(type(c), name)
+                if hasattr(type(raw), "__get__"):
+                    continue
+            if raw is not MISSING or names.everything:
                 self.place(Attribute, c, name, f"{path}.{name}")
                 self.add(raw, names, f"{path}.{name}", name)
+
+    def _functions_of(self, c: type) -> None:
+        """Those of a class, which may run without being named: operators, ``__call__``, properties."""
+        if id(c) in self.functions:
+            return
+        self.functions.add(id(c))
+        for base in c.__mro__:
+            for raw in vars(base).values() if base.__flags__ & _HEAP and not _is_engines(base) else ():
+                for f in (raw.fget, raw.fset) if isinstance(raw, property) else (getattr(raw, "__func__", raw),):
+                    if isinstance(f, FunctionType):
+                        self._function(f, NOTHING, f"{c.__name__}.{f.__name__}")
 
     def _contents(self, value: Any, names: Names, path: str) -> None:
         kind = type(value)
@@ -193,6 +243,7 @@ class Explorer:
         """An instance: its own attributes, and those of its class."""
         kind, own = type(value), _own(value)
         if kind.__flags__ & _HEAP:
+            self._functions_of(kind)
             self.place(Kind, value, None, f"the class of {path}")
         wanted = names.attributes | own.keys() if whole and own is not None else names.attributes
         if isinstance(value, Module) and own is not None:
@@ -217,6 +268,8 @@ class Explorer:
 
     def _of_class(self, value: Any, name: str, raw: Any, names: Names, path: str) -> None:
         """An attribute that an object has from its class; but not the methods of the engine's own, save ``forward``, which others replace."""
+        if raw is MISSING and names.everything:
+            self.place(Attribute, type(value), name, path)
         if raw is MISSING or (name != "forward" and isinstance(raw, FunctionType) and raw.__code__.co_filename.startswith(ENGINE)):
             return
         kind = type(value)
@@ -255,15 +308,20 @@ class Explorer:
                     self.tensor(own[home][name], path)
 
 
+@functools.lru_cache
+def _cached() -> None:
+    """Here for its type."""
+
+
 _VISITS: dict[type, Callable[[Explorer, Any, Names, str], None]] = {
     FunctionType: Explorer._function, MethodType: Explorer._method, BuiltinFunctionType: Explorer._builtin,
-    functools.partial: Explorer._partial, property: Explorer._property,
+    functools.partial: Explorer._partial, property: Explorer._property, type(_cached): Explorer._wrapper,
 }  # fmt: skip
 
 
 def _own(value: Any) -> dict[str, Any] | None:
     try:
-        found = object.__getattribute__(value, "__dict__")
+        found = value.__dict__ if isinstance(value, threading.local) else object.__getattribute__(value, "__dict__")
     except AttributeError:
         return None
     return found if isinstance(found, dict) else None
@@ -279,6 +337,13 @@ def _of_class(kind: type, name: str) -> Any:
 def _all(c: type) -> set[str]:
     """The names of a class's attributes, those that Python gives every class apart."""
     return {name for b in c.__mro__ if b is not object for name in b.__dict__ if not name.startswith("__")}
+
+
+def _is_closed(kind: type) -> bool:
+    """Whether objects of a class hold others where Python cannot look: one that was made in C."""
+    if not (hasattr(kind, "__getitem__") or hasattr(kind, "__iter__")) or issubclass(kind, _PLAIN):
+        return False
+    return not any("__dict__" in vars(c) or "__slots__" in vars(c) for c in kind.__mro__)
 
 
 def _is_engines(kind: type) -> bool:

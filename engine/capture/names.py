@@ -23,7 +23,7 @@ _OBSERVED = (
     "optim/swa_utils.py",
 )
 """Parts of the engine whose Python reads objects of the user's. What the others read (tensors, the optimizer's groups) programs look up by themselves."""
-_BY_NAME = {"getattr", "hasattr", "setattr", "delattr", "attrgetter", "methodcaller"}
+_BY_NAME = {"getattr", "hasattr", "setattr", "delattr", "attrgetter", "methodcaller", "AttributeError", "Exception"}
 _WHOLE = {"vars", "dir", "__dict__"}
 
 
@@ -35,6 +35,8 @@ class Names(NamedTuple):
     """Those of the attributes that it sets."""
     variables: tuple[str, ...]
     """Of its module; none for code that is not the user's."""
+    imports: tuple[tuple[int, str], ...]
+    """Modules, and how many packages up they are."""
     keys: dict[str, frozenset[str] | None]
     """For a variable or an attribute: the keys that it is subscripted with, where nothing else is done with it; else None."""
     everything: bool
@@ -44,7 +46,7 @@ class Names(NamedTuple):
     engines: bool
 
 
-NOTHING = Names(frozenset(), frozenset(), (), {}, False, False, False)
+NOTHING = Names(frozenset(), frozenset(), (), (), {}, False, False, False)
 KNOWN: dict[int, tuple[CodeType, Names | None]] = {}
 """What was found out about code, by its address."""
 
@@ -80,6 +82,7 @@ def _read(code: CodeType) -> Names | None:
     attributes: set[str] = set()
     stored: set[str] = set()
     variables: dict[str, None] = {}
+    imports: list[tuple[int, str]] = []
     keys: defaultdict[str, set[str | None]] = defaultdict(set)
     row = list(dis.get_instructions(code))
     for i, one in enumerate(row):
@@ -89,6 +92,8 @@ def _read(code: CodeType) -> Names | None:
                 keys[each].add(None)
         elif not isinstance(name, str):
             continue
+        elif what == "IMPORT_NAME":
+            imports.append((row[i - 2].argval or 0, name))
         elif what in ("STORE_ATTR", "DELETE_ATTR"):
             stored.add(name)
         elif what in ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR", "IMPORT_FROM"):
@@ -99,14 +104,18 @@ def _read(code: CodeType) -> Names | None:
             keys[name].add(_key(row, i))
         elif what.startswith("LOAD_") and what != "LOAD_CONST":
             keys[name].add(_key(row, i))
+    texts = {c for c in code.co_consts if isinstance(c, str) and c.isidentifier()}
+    if "globals" in variables:
+        variables |= dict.fromkeys(texts)
     if _BY_NAME & (variables.keys() | attributes):
-        attributes |= {c for c in code.co_consts if isinstance(c, str) and c.isidentifier()}
+        attributes |= texts
     ours = file.startswith(ENGINE)
     library = ours or ("site-packages" not in file and file.startswith((_LIBRARY, "<frozen")))
     return Names(
         frozenset(attributes | stored) - {"__dict__", "__class__"},
         frozenset(stored),
         () if ours else tuple(variables),
+        () if ours else tuple(imports),
         {n: None if None in found else frozenset(k for k in found if k) for n, found in keys.items()},
         bool((_WHOLE | _BY_NAME) & (variables.keys() | attributes)) and not ours,
         library,

@@ -295,6 +295,18 @@ class Setting(Place):
         return f"{bound(self.holder)}() == {bound(value)}"
 
 
+class Remembered(Place):
+    """How many results a function with a cache has computed: none after ``cache_clear``."""
+
+    __slots__ = ()
+
+    def now(self) -> Any:
+        return self.holder.cache_info().misses
+
+    def expression(self, bound: Bound) -> str:
+        return f"{bound(self.holder)}.cache_info().misses"
+
+
 class Draws(Place):
     """The state of a random generator of Python's or NumPy's."""
 
@@ -344,6 +356,7 @@ __all__ = [
     "Members",
     "Opaque",
     "Place",
+    "Remembered",
     "Setting",
     "Size",
     "Variable",

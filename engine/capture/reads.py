@@ -9,25 +9,34 @@ import contextlib
 import datetime
 import gc
 import os
+import pickle
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import ContextVar
+from importlib.util import resolve_name
 from types import BuiltinFunctionType, CodeType, FrameType
 from typing import Any
 
 from engine.capture.explore import Explorer
-from engine.capture.names import KNOWN, Names, names_of
+from engine.capture.names import KNOWN, NOTHING, Names, names_of
 from engine.capture.places import ATOMS, MISSING, Attribute, Item, Place
 from engine.nn.module import Module
 from engine.tensor import Tensor
 
+
+class NotCaptured(Exception):
+    """Why a step cannot become a program."""
+
+
 _CLOCKS = (time.time, time.time_ns, time.monotonic, time.monotonic_ns, time.perf_counter, time.perf_counter_ns, time.process_time)
 _OUTSIDE = {
     f: f"{f.__name__}()"
-    for f in (*_CLOCKS, os.urandom, datetime.datetime.now, datetime.datetime.utcnow, datetime.date.today, input, print, open)
+    for f in (*_CLOCKS, os.urandom, datetime.datetime.now, datetime.datetime.utcnow, datetime.date.today, input, print, open, pickle.dumps)
 }
 """Calls whose results nobody can foresee, or that do something that is to happen at each step."""
+_WHOLE = ("__reduce_ex__", "__reduce__", "__getstate__")
+"""Methods that read all of an object: for a copy of it."""
 _MEMBER = Module.__getattr__.__code__
 
 
@@ -36,36 +45,37 @@ class Reads:
 
     def __init__(self, step: Callable[..., Any]) -> None:
         self.found = Explorer()
-        self._ran: set[int] = set()  # code
+        self._ran: dict[int, CodeType] = {}
         self._looked: set[int] = set()  # code whose module's variables were looked at
         self.found.explore(step)
 
     @property
     def refused(self) -> str | None:
         """Why the step cannot be guarded."""
+        if self.found.refused is None:
+            inside = {id(c) for code in self._ran.values() for c in code.co_consts if isinstance(c, CodeType)}
+            for code in self._ran.values():
+                if set(code.co_freevars) - {"__class__"} and id(code) not in self.found.functions | inside:
+                    return f"nobody knows where {code.co_name}() has {', '.join(code.co_freevars)} from"
         return self.found.refused
 
     @property
     def places(self) -> dict[tuple[Any, ...], Place]:
         return self.found.places
 
-    @contextlib.contextmanager
-    def observing(self) -> Iterator[None]:
-        """Inside, what this thread's Python reads is noted."""
-        before = sys.getprofile()
-        if before is not None and not callable(before):
-            self.found.refused = "it runs under a profiler, which hides what it reads"
-            yield
-            return
-        collects = gc.isenabled()
+    def __enter__(self) -> None:
+        """From here on, what this thread's Python reads is noted."""
+        self._profiler, self._collects = sys.getprofile(), gc.isenabled()
+        if self._profiler is not None and not callable(self._profiler):
+            raise NotCaptured("it runs under a profiler, which hides what it reads")
+        gc.collect(0)  # the youngest objects are those of the recording
         gc.disable()  # what others have told it to call is no part of the step
         sys.setprofile(self._told)
-        try:
-            yield
-        finally:
-            sys.setprofile(before)
-            if collects:
-                gc.enable()
+
+    def __exit__(self, *exc: object) -> None:
+        sys.setprofile(self._profiler)
+        if self._collects:
+            gc.enable()
 
     def _told(self, frame: FrameType, event: str, about: Any) -> None:
         code = frame.f_code
@@ -77,6 +87,8 @@ class Reads:
             self._follow(frame, event, about, names)
         except Exception as error:  # a fault of ours, or an object that nobody can look at
             self.found.refused = f"what it reads cannot be told ({type(error).__name__}: {error})"
+        if self.found.refused is not None:  # before it calls, or reads, what it should not
+            raise NotCaptured(self.found.refused)
 
     def _follow(self, frame: FrameType, event: str, about: Any, names: Names) -> None:
         code = frame.f_code
@@ -99,7 +111,7 @@ class Reads:
         first = id(code) not in self._ran
         self._look(frame, code, names)
         if first:
-            self._ran.add(id(code))
+            self._ran[id(code)] = code
             self.found.stored |= names.stored
 
     def _look(self, frame: FrameType, code: CodeType, names: Names) -> None:
@@ -114,8 +126,12 @@ class Reads:
         found.run()
 
     def _look_around(self, frame: FrameType, names: Names) -> None:
-        """The variables of a frame's module."""
+        """The variables of a frame's module, and modules that it imports."""
         home = frame.f_globals
+        for up, name in names.imports:
+            whole = resolve_name("." * up + name, home.get("__package__")) if up else name
+            for end in (len(whole), whole.find(".")):
+                self.found.add(sys.modules.get(whole[:end] if end > 0 else whole, MISSING), names, whole, "", names.everything)
         module = sys.modules.get(home.get("__name__", ""))
         for name in names.variables:
             value = home.get(name, MISSING)
@@ -131,6 +147,9 @@ class Reads:
         if isinstance(owner, _io._IOBase | ContextVar):
             self.found.refused = f"it uses a {type(owner).__name__}"
         elif isinstance(function, BuiltinFunctionType):
+            if function.__name__ in _WHOLE:
+                self.found.add(owner, NOTHING, type(owner).__name__, "", True)
+                self.found.run()
             with contextlib.suppress(TypeError):  # of an object that has no hash
                 what = _OUTSIDE.get(function)
                 self.found.refused = what and f"it calls {what}"
@@ -144,4 +163,4 @@ class Reads:
         return place.owner is None or id(place.owner) in self._ran
 
 
-__all__ = ["Reads"]
+__all__ = ["NotCaptured", "Reads"]

@@ -15,15 +15,11 @@ import numpy as np
 from engine import graph
 from engine.backend import Array
 from engine.backend.philox import counters_used
-from engine.capture.reads import Reads
+from engine.capture.reads import NotCaptured, Reads
 from engine.dispatch import Op, idle, observing, watching
 from engine.ops.random import current_generator
 from engine.optim.optimizer import Hyper, stepping
 from engine.tensor import Tensor
-
-
-class NotCaptured(Exception):
-    """Why a step cannot become a program."""
 
 
 class Value:
@@ -147,7 +143,7 @@ class Recorder:
         for hook, tell in hooks:
             hook.append(tell)
         try:
-            with idle(self._mark), observing(self._launched, self._launching), watching(self._refuse), reads.observing():
+            with idle(self._mark), observing(self._launched, self._launching), watching(self._refuse), reads:
                 result = step(*arguments)
         finally:
             for hook, tell in hooks:
@@ -232,3 +228,6 @@ class Recorder:
                 raise NotCaptured(f"{name} draws from a generator of its own, or from one that was set in the step")
             self._drawn_at[key], self._drawn_to = draw, after
         self.tape.draws[id(call)] = self._drawn_at[key]
+
+
+__all__ = ["DRAWING", "Call", "Draw", "NotCaptured", "Recorder", "Tape", "Value"]

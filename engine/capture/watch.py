@@ -25,6 +25,7 @@ class Watch:
     def begin(self) -> Reads:
         """Of the next recording."""
         if self._runs:
+            self._runs[0].found.again()
             self._held = {at: place.now() for at, place in self._runs[0].places.items()}
         reads = Reads(self._step)
         self._runs.append(reads)
