@@ -19,10 +19,12 @@ class State(threading.local):
     """Whether ops are recorded, and what products compute in by the kind of device, in each thread for itself; ``tensor`` is the class of
     results, set by ``engine.tensor``."""
 
-    enabled = True
-    autocast: dict[str, Any] | None = None
-    looks_for_nan = False
     tensor: type[Tensor]
+
+    def __init__(self) -> None:
+        self.enabled = True
+        self.autocast: dict[str, Any] | None = None
+        self.looks_for_nan = False
 
 
 state = State()

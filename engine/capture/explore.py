@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.backend.device import get_default_device
+import engine.dtypes
+from engine.backend.device import _defaults
 from engine.capture.names import ENGINE, NOTHING, Names, is_observed, is_users, names_of
 from engine.capture.places import (
     ATOMS,
@@ -31,11 +32,10 @@ from engine.capture.places import (
     Opaque,
     Place,
     Remembered,
-    Setting,
+    Settings,
     Size,
     Variable,
 )  # fmt: skip
-from engine.dtypes import get_default_dtype
 from engine.modes import state
 from engine.nn.module import Module
 from engine.optim.optimizer import Optimizer
@@ -63,7 +63,9 @@ class Explorer:
         self._seen: set[tuple[Any, ...]] = set()
         self._added: list[tuple[Any, Names, str, str, bool]] = []  # which keeps them, so that no other object takes their address
         self._work: list[tuple[Any, Names, str, bool]] = []
-        self.place(Setting, _settings, None, "a setting of the engine (default dtype or device, autocast, detect_anomaly)")
+        self.place(Settings, state, None, "a mode of the engine (autocast, grad mode, detect_anomaly)")
+        self.place(Attribute, engine.dtypes, "_default", "the default dtype")
+        self.place(Contents, _defaults, None, "the default device")
         self.place(Draws, random.seed.__self__, None, "Python's random numbers")  # type: ignore[attr-defined]  # a method
         self.place(Draws, np.random.mtrand._rand, None, "NumPy's random numbers")
 
@@ -355,10 +357,6 @@ def _looks_itself_up(kind: type) -> bool:
     if not _is_engines(kind) or issubclass(kind, Optimizer):
         return False
     return not is_observed(getattr(sys.modules.get(kind.__module__), "__file__", None) or "")
-
-
-def _settings() -> tuple[Any, ...]:
-    return get_default_dtype(), get_default_device(), state.autocast, state.looks_for_nan
 
 
 __all__ = ["Explorer"]

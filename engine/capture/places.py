@@ -280,19 +280,19 @@ class _Element(Item):
         return self.holder[self.key]
 
 
-class Setting(Place):
-    """What a function of the engine's gives: compared by what it is equal to."""
+class Settings(Place):
+    """Attributes of an object of the engine's, each of which is compared by what it is equal to."""
 
     __slots__ = ()
 
     def now(self) -> Any:
-        return self.holder()
+        return dict(vars(self.holder))
 
     def holds(self, value: Any) -> bool:
         return bool(self.now() == value)
 
     def condition(self, bound: Bound, value: Any) -> str:
-        return f"{bound(self.holder)}() == {bound(value)}"
+        return f"{bound(self.holder)}.__dict__ == {bound(value)}"
 
 
 class Remembered(Place):
@@ -357,7 +357,7 @@ __all__ = [
     "Opaque",
     "Place",
     "Remembered",
-    "Setting",
+    "Settings",
     "Size",
     "Variable",
     "same",
