@@ -260,15 +260,14 @@ class Explorer:
             raw = _of_class(kind, name)
             if own is None or name not in own or hasattr(type(raw), "__set__"):
                 looked_up = True
-                self._of_class(value, name, raw, names, f"{path}.{name}")
-            elif not (isinstance(own[name], Tensor) and own[name]._grad_fn is not None and _is_engines(kind)):
+                self._inherited(value, name, raw, names, f"{path}.{name}")
+            elif not _is_derived(own, name):
                 self.place(Attribute if plain else Item, value if plain else own, name, f"{path}.{name}")
                 self.add(own[name], names, f"{path}.{name}", name)
-            # else what a hook, of weight_norm say, computes from its parts
         if looked_up and own is not None:
             self.place(Size, own, None, path)
 
-    def _of_class(self, value: Any, name: str, raw: Any, names: Names, path: str) -> None:
+    def _inherited(self, value: Any, name: str, raw: Any, names: Names, path: str) -> None:
         """An attribute that an object has from its class; but not the methods of the engine's own, save ``forward``, which others replace."""
         if raw is MISSING and names.everything:
             self.place(Attribute, type(value), name, path)
@@ -350,6 +349,11 @@ def _is_closed(kind: type) -> bool:
 
 def _is_engines(kind: type) -> bool:
     return kind.__module__.startswith("engine.")
+
+
+def _is_derived(own: dict[str, Any], name: str) -> bool:
+    """Whether a hook of the engine's, of ``weight_norm`` say, computes an attribute of a module from others before each forward."""
+    return any(getattr(hook, "name", None) == name and _is_engines(type(hook)) for hook in own.get(Hooked.kinds[0], {}).values())
 
 
 def _looks_itself_up(kind: type) -> bool:

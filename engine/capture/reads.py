@@ -38,6 +38,7 @@ _OUTSIDE = {
 _WHOLE = ("__reduce_ex__", "__reduce__", "__getstate__")
 """Methods that read all of an object: for a copy of it."""
 _MEMBER = Module.__getattr__.__code__
+_SETS = Module.__setattr__.__code__  # which looks at all attributes; what is set, the code that sets it names
 
 
 class Reads:
@@ -81,7 +82,7 @@ class Reads:
         code = frame.f_code
         found = KNOWN.get(id(code))
         names = names_of(code, frame.f_globals.get("__name__", "")) if found is None else found[1]
-        if names is None or event == "c_return" or self.found.refused is not None:
+        if names is None or event == "c_return" or code is _SETS or self.found.refused is not None:
             return
         try:
             self._follow(frame, event, about, names)

@@ -196,6 +196,28 @@ def what_a_hook_reads() -> Case:
 
 
 @case
+def weight_that_a_hook_computes() -> Case:
+    layer = nn.utils.weight_norm(nn.Linear(3, 3))
+    return lambda x: layer(x), [lambda: layer.weight_g.data.mul_(2), set_to(layer, weight_v=nn.Parameter(torch.ones(3, 3)))]
+
+
+@case
+def method_of_an_optional_name() -> Case:
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.n, self.act = nn.Linear(3, 3), nn.Linear(3, 3), 2, "relu"
+
+        def forward(self, x: Any) -> Any:
+            for name in ("first", "second")[: self.n]:
+                x = getattr(F, self.act)(getattr(self, name)(x))
+            return x
+
+    own = Own()
+    return lambda x: own(x), [set_to(own, n=1), set_to(own, act="silu"), set_to(own, first=nn.Linear(3, 3))]
+
+
+@case
 def default_dtype() -> Case:
     return lambda x: torch.ones(3) + torch.tensor([0.1]), [
         lambda: torch.set_default_dtype(torch.float64),
