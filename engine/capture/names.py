@@ -15,7 +15,7 @@ _OBSERVED = (
     "nn/",
     "vision/",
     "distributions",
-    "train.py",
+    "train/",
     "amp.py",
     "optim/lr_scheduler.py",
     "optim/schedule.py",
