@@ -11,6 +11,7 @@ import numpy as np
 from engine import dtypes
 from engine.backend import array_module, full, resolve, transfer
 from engine.backend.device import get_default_device
+from engine.dispatch import constant
 from engine.dtypes import dtype as DType
 from engine.ops import random
 from engine.ops.dims import sizes
@@ -21,7 +22,8 @@ from engine.tensor import Tensor, as_array
 def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """A copy of numbers, nested lists, an array or a tensor. Raises TypeError for a type PyTorch does not have."""
     where = get_default_device() if device is None and not isinstance(data, Tensor) else device
-    return Tensor._wrap(as_array(data, None if dtype is None else dtypes.named(dtype), where)).requires_grad_(requires_grad)
+    found = as_array(data, None if dtype is None else dtypes.named(dtype), where)
+    return Tensor._wrap(constant(found)).requires_grad_(requires_grad)
 
 
 def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tensor:
@@ -52,9 +54,8 @@ def _filled(
 ) -> Tensor:  # fmt: skip
     if any(n < 0 for n in shape):
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
-    return Tensor._wrap(full(shape, value, dtypes.named(d or dtypes.get_default_dtype()).numpy, resolve(device))).requires_grad_(
-        requires_grad
-    )
+    found = full(shape, value, dtypes.named(d or dtypes.get_default_dtype()).numpy, resolve(device))
+    return Tensor._wrap(constant(found)).requires_grad_(requires_grad)
 
 
 def zeros(*size: Any, dtype: DType | None = None, **options: Any) -> Tensor:
@@ -113,7 +114,7 @@ def empty_like(input: Tensor, **options: Any) -> Tensor:
 def _from_host(
     array: Any, d: DType, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False
 ) -> Tensor:
-    return Tensor._wrap(transfer(np.asarray(array).astype(d.numpy), resolve(device))).requires_grad_(requires_grad)
+    return Tensor._wrap(constant(transfer(np.asarray(array).astype(d.numpy), resolve(device)))).requires_grad_(requires_grad)
 
 
 def _number(value: Any) -> Any:

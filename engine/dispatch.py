@@ -17,6 +17,7 @@ import numpy as np
 
 from engine.backend import CPU, Array, MetaArray, array_module, device, device_of, empty, hush, hushed, is_scalar, quietly, unhush
 from engine.backend.half import in_single
+from engine.backend.uncomputed import ElementsNeeded, Uncomputed, uncomputed
 
 Spec = tuple[tuple[int, ...], Any]
 """The shape and the NumPy dtype of an array."""
@@ -159,24 +160,68 @@ def watching(watcher: Callable[[str, Array], None]) -> contextlib.AbstractContex
     return _listed((_watchers, watcher))
 
 
-_idle: dict[int, int] = {}  # the threads whose launches compute nothing, and what they leave
+_idle: dict[int, dict[int, Array]] = {}  # the threads whose launches compute nothing, and the constants that they made meanwhile
+_marks: dict[int, int] = {}  # what they leave
 
 
 @contextlib.contextmanager
 def idle(mark: int) -> Iterator[None]:
-    """Inside, what this thread launches is observed and computes nothing: results have the right shapes, ``mark`` as the first element, and anything after it."""
+    """Inside, what this thread launches is observed and computes nothing: results have the right shapes, and nobody may look at their elements.
+
+    They begin with ``mark``, for whoever looks past NumPy's functions and has to be told from one who does not.
+    But what is computed from constants, tensors that are made of numbers inside, is computed at once and not observed: it is a constant too.
+    """
     thread = threading.get_ident()
-    _idle[thread] = mark
+    _idle[thread], _marks[thread] = {}, mark
     try:
         yield
     finally:
-        del _idle[thread]
+        del _idle[thread], _marks[thread]
+
+
+def constant(array: Array) -> Array:
+    """``array``, newly made of numbers: a constant of the step that is being recorded."""
+    made = _idle.get(threading.get_ident()) if _idle else None
+    if made is not None and type(array) is _host_array:
+        made[id(array)] = array
+    return array
+
+
+def is_constant(array: Array) -> bool:
+    """Whether this was made of numbers alone while this thread's launches compute nothing."""
+    return bool(_idle) and id(array) in _idle.get(threading.get_ident(), ())
+
+
+def _is_folded(ins: Sequence[Array], attrs: dict[str, Any]) -> bool:
+    """Whether a launch of this thread, whose others compute nothing, can be computed: it needs constants only and draws no random numbers."""
+    made = _idle[threading.get_ident()]
+    return "stream" not in attrs and all(id(x) in made or is_scalar(x) for x in ins)
+
+
+def _left(array: Array) -> Array:
+    """A new result of a launch that computes nothing."""
+    if array.size:
+        array.flat[0] = _marks[threading.get_ident()]
+    return uncomputed(array)
+
+
+def _overwritten(array: Array) -> None:
+    """What the step writes into is a constant no longer. Raises ElementsNeeded if constants lie in the same memory."""
+    made = _idle[threading.get_ident()]
+    if made.pop(id(array), None) is not None and any(np.may_share_memory(array, other) for other in made.values()):
+        raise ElementsNeeded("it writes what it computes into a constant of which it took views")
 
 
 def unseen(what: str, array: Array = None) -> None:
     """Tells watchers of something that no launch shows; of an ``array``, where it matters only if that was computed meanwhile."""
     for watch in _watchers:
         watch(what, array)
+
+
+def looked_at(what: str, array: Array) -> None:
+    """Tells watchers that Python looks at elements, unless they are a constant's."""
+    if _watchers and not is_constant(array):
+        unseen(what)
 
 
 def only_recorded() -> bool:
@@ -199,9 +244,17 @@ def _compute(kernel: Callable[..., None] | None, outs: list[Array], ins: Sequenc
 def launch(op: Op, outs: list[Array], ins: Sequence[Array], attrs: dict[str, Any]) -> None:
     """Computes ``op`` on ``ins`` into ``outs``: by the device's own kernel where there is one, else by the array code."""
     first = outs[0]
+    recorded = only_recorded()
+    if recorded and _is_folded((*ins, *outs), attrs):
+        assert op.kernel is not None
+        _compute(in_single(op.kernel) if op.adds_up and first.itemsize == 2 else op.kernel, outs, ins, attrs)
+        return
     for observe in _before:
         observe(op, outs, ins, attrs)
-    if not (type(first) is MetaArray or only_recorded()):
+    if recorded:
+        for out in outs:
+            _overwritten(out)
+    elif type(first) is not MetaArray:
         kernel = op.kernel
         if op.overrides:
             kernel = op.overrides.get("numpy" if type(first) is np.ndarray else array_module(first).__name__, kernel)
@@ -222,6 +275,10 @@ def launch_each(op: Op, calls: Sequence[Call]) -> None:
 def _view(op: Op, x: Array, attrs: dict[str, Any]) -> Array:
     assert op.view is not None
     out = MetaArray(*op.infer(x, **attrs)) if isinstance(x, MetaArray) else op.view(x, **attrs)
+    if _idle and only_recorded():
+        if is_constant(x):
+            return constant(out)
+        out = uncomputed(out) if isinstance(x, Uncomputed) and isinstance(out, np.ndarray) else out
     for observe in _observers:
         observe(op, [out], (x,), attrs)
     return out
@@ -263,10 +320,8 @@ def run(op: Op, ins: Sequence[Array], attrs: dict[str, Any]) -> list[Array]:
     else:
         shape, dtype = specs
         outs = [_host_empty(shape, dtype) if where is CPU else empty(shape, dtype, where)]
-    if _idle and (mark := _idle.get(threading.get_ident())) is not None:
-        for out in outs:
-            if out.size and not isinstance(out, MetaArray):
-                out.flat[0] = mark
+    if _idle and only_recorded() and where is CPU:
+        outs = list(map(constant if _is_folded(ins, attrs) else _left, outs))
     if where is CPU and not (_before or _observers or _idle):  # the same, without looking who watches
         kernel = op.overrides.get("numpy", op.kernel) if op.overrides else op.kernel
         _compute(in_single(kernel) if op.adds_up and outs[0].itemsize == 2 else kernel, outs, ins, attrs)

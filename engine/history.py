@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine import graph, hooks
 from engine.backend import Array, array_module, is_writeable
-from engine.dispatch import DevicesDiffer, Op, launch, unseen
+from engine.dispatch import DevicesDiffer, Op, is_constant, launch, unseen
 from engine.dtypes import FLOAT
 from engine.graph import apply
 from engine.hooks import RemovableHandle
@@ -240,7 +240,8 @@ class History:
         value = self._arrived(value, index)
         if not state.enabled or not (self.requires_grad or getattr(value, "requires_grad", False)):
             plain = value._data if isinstance(value, History) else value
-            unseen("an assignment to a part of a tensor")
+            if not (is_constant(self._data) and (is_constant(plain) or not hasattr(plain, "dtype"))):
+                unseen("an assignment to a part of a tensor")
             try:
                 self._data[index] = plain
             except ValueError as error:

@@ -13,7 +13,7 @@ import numpy as np
 from engine import dtypes, graph, printing
 from engine.backend import Array, MetaArray, array_module, copied, device_of, full, pinned, resolve, transfer
 from engine.backend import device as Device
-from engine.dispatch import Op, count, unseen
+from engine.dispatch import Op, constant, count, looked_at
 from engine.dtypes import BY_NUMPY, from_numpy_dtype
 from engine.dtypes import dtype as DType
 from engine.history import History
@@ -164,7 +164,7 @@ class Tensor(History, Methods):
     # -- to and from elsewhere
 
     def _bare(self, what: str) -> np.ndarray[Any, Any]:
-        unseen(f"a look at a tensor's elements from Python ({what})")
+        looked_at(f"a look at a tensor's elements from Python ({what})", self._data)
         if isinstance(self._data, MetaArray):
             raise NotImplementedError(f"Cannot {what} of a meta tensor; no data!")
         if not isinstance(self._data, np.ndarray):
@@ -192,11 +192,11 @@ class Tensor(History, Methods):
             raise RuntimeError(f"a Tensor with {self.numel()} elements cannot be converted to Scalar")
         if isinstance(self._data, MetaArray):
             raise RuntimeError("Tensor.item() cannot be called on meta tensors")
-        unseen("a look at a tensor's element from Python (item)")
+        looked_at("a look at a tensor's element from Python (item)", self._data)
         return self._data.item()
 
     def tolist(self) -> Any:
-        unseen("a look at a tensor's elements from Python (tolist)")
+        looked_at("a look at a tensor's elements from Python (tolist)", self._data)
         return transfer(self._data, resolve("cpu")).tolist()
 
     def __float__(self) -> Float:
@@ -281,7 +281,7 @@ class Tensor(History, Methods):
     ) -> Tensor:
         """A tensor of one value, in this one's dtype and on its device unless told otherwise."""
         where = self.device if device is None else resolve(device)
-        return Tensor._wrap(full(tuple(size), fill_value, (dtype or self.dtype).numpy, where)).requires_grad_(requires_grad)
+        return Tensor._wrap(constant(full(tuple(size), fill_value, (dtype or self.dtype).numpy, where))).requires_grad_(requires_grad)
 
     def new_zeros(self, *size: Any, **options: Any) -> Tensor:
         return self.new_full(sizes(size), 0, **options)
@@ -301,7 +301,9 @@ class Tensor(History, Methods):
         return self.new_ones(n).diag_embed()
 
     def new_tensor(self, data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: Bool = False) -> Tensor:
-        return Tensor._wrap(as_array(data, dtype or self.dtype, self.device if device is None else device)).requires_grad_(requires_grad)
+        return Tensor._wrap(constant(as_array(data, dtype or self.dtype, self.device if device is None else device))).requires_grad_(
+            requires_grad
+        )
 
     # -- behaviour as an object
 
@@ -339,7 +341,7 @@ class Tensor(History, Methods):
     def __deepcopy__(self, memo: dict[Int, Any]) -> Tensor:
         if self.grad_fn is not None:
             raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment.")
-        unseen("a copy of a tensor (deepcopy)")
+        looked_at("a copy of a tensor (deepcopy)", self._data)
         copy = type(self)._wrap(array_module(self._data).array(self._data))
         copy.requires_grad = self.requires_grad
         memo[id(self)] = copy

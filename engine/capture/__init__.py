@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.backend.uncomputed import uncomputed
 from engine.capture import single, updates
 from engine.capture.guards import Guards
 from engine.capture.program import Changed, Program
@@ -126,7 +127,7 @@ class Compiled:
         return getattr(self.step, "__qualname__", repr(self.step))
 
     def _prepare(self, arguments: tuple[Any, ...]) -> Program | None:
-        """Records the step twice, so that what changes from one time to the next is seen, takes both back, and plans the program."""
+        """Records the step twice, or three times, so that what changes from one time to the next is seen, takes both back, and plans the program."""
         if any(isinstance(x, Tensor) and not isinstance(x._data, np.ndarray) for x in arguments):
             _log.info("%s runs without capture: its arguments are not on the CPU", self._name)
             return None
@@ -138,12 +139,15 @@ class Compiled:
             try:
                 for leaf, _ in first.gradients:  # a step that does not clear gradients meets them, and is refused
                     leaf.grad = leaf.new_zeros(leaf.shape)
-                second, _ = self._record(tuple(Tensor._wrap(np.roll(x._data, 1)) for x in arguments), 1, watch.begin())
+                second, _ = self._record(tuple(Tensor._wrap(uncomputed(np.roll(x._data, 1))) for x in arguments), 1, watch.begin())
             finally:
                 for leaf, _ in first.gradients:
                     leaf.grad = None
-            guards = watch.guards()
             difference = first.same(second)
+            if difference:  # it may have made something for all the times to come: a mask, say
+                first, single = self._record(arguments, 0, watch.begin())
+                difference = second.same(first)
+            guards = watch.guards()
             if difference:
                 raise NotCaptured(difference)
             program = self._planned(first)

@@ -15,8 +15,10 @@ import numpy as np
 from engine import graph
 from engine.backend import Array
 from engine.backend.philox import counters_used
+from engine.backend.uncomputed import Uncomputed
 from engine.capture.reads import NotCaptured, Reads
-from engine.dispatch import Op, idle, observing, watching
+from engine.dispatch import OPS, Op, idle, is_constant, observing, watching
+from engine.nn.module import Module, entering
 from engine.ops.random import current_generator
 from engine.optim.optimizer import Hyper, stepping
 from engine.tensor import Tensor
@@ -25,11 +27,12 @@ from engine.tensor import Tensor
 class Value:
     """An array in the flat program: made by a call, given as an argument, or there before (``array``)."""
 
-    __slots__ = ("argument", "array", "dtype", "maker", "shape", "uses")
+    __slots__ = ("argument", "array", "constant", "dtype", "maker", "shape", "uses")
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, array: Array = None, argument: int | None = None) -> None:
         self.shape, self.dtype = tuple(shape), np.dtype(dtype)
         self.array, self.argument = array, argument
+        self.constant = False  # an array that the step makes of numbers, alike each time
         self.maker: Call | None = None
         self.uses: list[Call] = []
 
@@ -91,6 +94,7 @@ class Tape:
         return None
 
 
+_assign = OPS["assign"]
 DRAWING = ("dropout", "uniform", "normal", "randint")
 
 
@@ -112,6 +116,7 @@ class Recorder:
         self._known: dict[int, Value] = {}
         self._alive: list[Any] = []  # arrays stay, so that no other takes their address
         self._states: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
+        self._attributes: dict[int, tuple[Module, dict[str, Any]]] = {}  # of modules, before they ran
         self._leaves: list[Tensor] = []
         self._updated: list[Tensor] = []
         self._viewed: set[int] = set()
@@ -132,6 +137,7 @@ class Recorder:
             if not isinstance(array, np.ndarray):
                 raise NotCaptured(f"it computes on {type(array).__module__}'s arrays, not NumPy's")
             value = self._meet(array, Value(array.shape, array.dtype, array=array))
+            value.constant = is_constant(array)
             self.tape.externals.append(value)
         return value
 
@@ -139,7 +145,7 @@ class Recorder:
         """What ``step`` returns; the tape is complete afterwards, and ``reads`` knows what Python's values it depends on."""
         self._generator, self._rng = current_generator(), current_generator().get_state()
         self._drawn_to = self._rng
-        hooks: list[tuple[list[Any], Any]] = [(graph.graded, self._graded), (stepping, self._stepping)]
+        hooks: list[tuple[list[Any], Any]] = [(graph.graded, self._graded), (stepping, self._stepping), (entering, self._entered)]
         for hook, tell in hooks:
             hook.append(tell)
         try:
@@ -168,6 +174,11 @@ class Recorder:
         for state, before in self._states.values():
             state.clear()
             state.update(before)
+        for module, before in self._attributes.values():
+            for name, value in list(module.__dict__.items()):
+                if isinstance(value, Tensor) and isinstance(value._data, Uncomputed):  # it would keep what was never computed
+                    module.__dict__.pop(name)
+                    module.__dict__.update({name: before[name]} if name in before else {})
         for leaf in self._leaves:
             leaf.grad = None
         self._generator.set_state(self._rng)
@@ -184,6 +195,9 @@ class Recorder:
             raise NotCaptured("gradients add up over steps: call zero_grad() in the step")
         self._leaves.append(leaf)
 
+    def _entered(self, module: Module) -> None:
+        self._attributes.setdefault(id(module), (module, dict(module.__dict__)))
+
     def _stepping(self, parameter: Tensor, state: dict[str, Any]) -> None:
         self._states.setdefault(id(state), (state, dict(state)))
         self._updated.append(parameter)
@@ -193,9 +207,19 @@ class Recorder:
         if op.name != "assign" and not isinstance(attrs, Hyper):
             return
         for array in outs:
+            if is_constant(array) and op.name == "assign":
+                self._renewed(array)
             known = self._known.get(id(array))
             if known is not None and (known.argument is not None or (known.maker and (known.maker.op.view or id(known) in self._viewed))):
                 raise NotCaptured(f"{op.name} writes into an argument, or into a view of another tensor")
+
+    def _renewed(self, array: Array) -> None:
+        """What is written into a constant has to begin with it each time: a call ahead of all others copies it to where it was."""
+        value, first = self._value(array), Value(array.shape, array.dtype, array=array.copy())
+        call = Call(_assign, [first], {}, writes=[value])
+        first.uses.append(call)
+        self.tape.externals.append(first)
+        self.tape.calls.insert(0, call)
 
     def _launched(self, op: Op, outs: list[Array], ins: Sequence[Array], attrs: dict[str, Any]) -> None:
         call = Call(op, [self._value(x) if isinstance(x, np.ndarray) else x for x in ins], attrs)

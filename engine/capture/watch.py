@@ -1,7 +1,7 @@
-"""Two recordings of a step, and what of Python's values its program depends on.
+"""The recordings of a step, and what of Python's values its program depends on.
 
-The first run of the step finds the places that it reads. What they hold then is what the second run starts from, so the program that
-the second gives is right whenever they hold that again; and what the second leaves otherwise, the step itself changes.
+A run of the step finds the places that it reads. What they hold then is what the next run starts from, so the program that
+the next gives is right whenever they hold that again; and what the next leaves otherwise, the step itself changes.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ class Watch:
     def begin(self) -> Reads:
         """Of the next recording."""
         if self._runs:
-            self._runs[0].found.again()
-            self._held = {at: place.now() for at, place in self._runs[0].places.items()}
+            self._runs[-1].found.again()
+            self._held = {at: place.now() for at, place in self._runs[-1].places.items()}
         reads = Reads(self._step)
         self._runs.append(reads)
         return reads
 
     def guards(self) -> Guards:
         """Of the program. Raises NotCaptured if the step changes what it reads."""
-        first, second = self._runs
+        first, second = self._runs[-2:]
         found = []
         for at, place in second.places.items():
             if at not in self._held or not second.ran(place):  # an object that the step made

@@ -6,7 +6,7 @@ import numpy as np
 
 from engine.capture.builder import FLOAT, Builder, rule
 from engine.capture.formula import Symbol, step, traced
-from engine.capture.layout import Buffer, Storage
+from engine.capture.layout import Buffer, Storage, dense_steps
 from engine.capture.record import Call, Value
 
 LONGEST = 20  # steps of a formula that goes on growing
@@ -16,7 +16,7 @@ CHEAP = 6  # steps that are computed again rather than kept, where a value is us
 def _operand(b: Builder, x: Value) -> Symbol | None:
     """A value in a formula, computed first where several would compute it again; None for a kind that formulas cannot read."""
     if x.dtype == np.bool_:
-        return b.lazy.get(x)
+        return b.lazy.get(x) or _mask(b, x)
     if x.dtype != FLOAT:
         return None
     s = b.symbol(x)
@@ -24,6 +24,20 @@ def _operand(b: Builder, x: Value) -> Symbol | None:
         b.of(x)
         s = b.symbol(x)
     return s
+
+
+def _mask(b: Builder, x: Value) -> Symbol:
+    """Booleans from outside of formulas as ones and zeros."""
+    if ("mask", x) not in b.done:
+        s = b.of(x)
+        v = b.done["mask", x] = Value(x.shape, FLOAT)
+        if x.constant:
+            array = np.ascontiguousarray(x.array, np.float32)
+            b.storage[v] = Storage(Buffer(array.nbytes, array), 0, x.shape, dense_steps(x.shape), FLOAT)
+        else:
+            b.storage[v] = b.temporary(x.shape)
+            b.emit("from_booleans", [s, x.size, b.storage[v]], [s], [b.storage[v]])
+    return Symbol("operand", leaf=b.done["mask", x])
 
 
 @rule("elementwise")
