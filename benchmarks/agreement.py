@@ -28,7 +28,7 @@ def _trained(w: Workload, lib: Any, way: str, start: Arrays, double: bool = Fals
     name = next(iter(w.optimizers))
     model, opt, loss, x, y = prepared(lib, w, name, start)
     if double:
-        model, x, y = model.double(), x.double(), y.double() if w.regression else y
+        model, x, y = model.double(), x if w.rows else x.double(), y.double() if w.regression else y
         opt = type(opt)(model.parameters(), **{k: v for k, v in opt.defaults.items() if k in {"lr", *w.optimizers[name]}})
     step = training_step(model, opt, loss)
     if way != "eager":

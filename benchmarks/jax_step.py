@@ -13,7 +13,8 @@ from benchmarks.workloads import Layer, Workload
 
 
 def _batch_norm(p: dict[str, Any], at: str, x: Any) -> Any:
-    mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
+    dims = tuple(range(x.ndim - 1))
+    mean, var = x.mean(dims), x.var(dims)
     return (x - mean) * jax.lax.rsqrt(var + 1e-5) * p[f"{at}.weight"] + p[f"{at}.bias"]
 
 
@@ -33,8 +34,24 @@ def _encoder(p: dict[str, Any], at: str, x: Any, heads: int) -> Any:
     return _layer_norm(p, f"{at}.norm2", x + y)
 
 
-def _pair(n: Any) -> tuple[int, int]:
-    return n if isinstance(n, tuple) else (n, n)
+def _each(n: Any, rank: int) -> tuple[int, ...]:
+    return n if isinstance(n, tuple) else (n,) * rank
+
+
+def _conv(p: dict[str, Any], at: str, x: Any, stride: Any, padding: int, bias: bool, groups: int = 1) -> Any:
+    rank = x.ndim - 2
+    kernel, letters = jnp.moveaxis(p[f"{at}.weight"], (0, 1), (-1, -2)), "DHW"[3 - rank :]
+    x = jax.lax.conv_general_dilated(
+        x, kernel, _each(stride, rank), [(padding, padding)] * rank, feature_group_count=groups,
+        dimension_numbers=(f"N{letters}C", f"{letters}IO", f"N{letters}C"),
+    )  # fmt: skip
+    return x + p[f"{at}.bias"] if bias else x
+
+
+def _max_pool(x: Any, kernel: int, stride: Any, padding: int) -> Any:
+    rank = x.ndim - 2
+    borders = ((0, 0), *[(padding, padding)] * rank, (0, 0))
+    return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, *[kernel] * rank, 1), (1, *_each(stride, rank), 1), borders)
 
 
 def apply(p: dict[str, Any], layers: Sequence[Layer], x: Any, prefix: str = "") -> Any:
@@ -45,19 +62,24 @@ def apply(p: dict[str, Any], layers: Sequence[Layer], x: Any, prefix: str = "") 
             x = x @ p[f"{at}.weight"].T + p[f"{at}.bias"]
         elif name == "relu":
             x = jax.nn.relu(x)
-        elif name == "conv":
-            kernel = p[f"{at}.weight"].transpose(2, 3, 1, 0)
-            x = jax.lax.conv_general_dilated(x, kernel, _pair(n[3]), [(n[4], n[4])] * 2, dimension_numbers=("NHWC", "HWIO", "NHWC"))
-            x = x + p[f"{at}.bias"] if n[5] else x
-        elif name == "bn":
+        elif name == "relu6":
+            x = jax.nn.relu6(x)
+        elif name in ("conv", "conv3d"):
+            x = _conv(p, at, x, *n[3:])
+        elif name in ("bn", "bn3d"):
             x = _batch_norm(p, at, x)
-        elif name == "maxpool":
-            (a, b), pad = _pair(n[1]), (n[2], n[2])
-            x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, n[0], n[0], 1), (1, a, b, 1), ((0, 0), pad, pad, (0, 0)))
-        elif name == "gap":
-            x = x.mean((1, 2), keepdims=True)
+        elif name in ("maxpool", "maxpool3d"):
+            x = _max_pool(x, *n)
+        elif name in ("gap", "gap3d"):
+            x = x.mean(tuple(range(1, x.ndim - 1)), keepdims=True)
+        elif name == "upsample":
+            x = jax.image.resize(x, (x.shape[0], 2 * x.shape[1], 2 * x.shape[2], x.shape[3]), "bilinear")
         elif name == "flatten":
-            x = x.transpose(0, 3, 1, 2).reshape(x.shape[0], -1)
+            x = jnp.moveaxis(x, -1, 1).reshape(x.shape[0], -1)
+        elif name == "skip":
+            x = jnp.concatenate([x, apply(p, n[0], x, f"{at}.inner.")], -1)
+        elif name == "bag":
+            x = p[f"{at}.weight"][x].mean(1)
         elif name == "residual":
             main, shortcut, last = n
             y = (apply(p, shortcut, x, f"{at}.shortcut.") if shortcut else x) + apply(p, main, x, f"{at}.main.")
@@ -101,7 +123,7 @@ def _update(name: str, o: dict[str, Any]) -> Callable[..., Any]:
 def step(w: Workload, name: str, start: dict[str, np.ndarray[Any, Any]]) -> Callable[[], Any]:
     """The step; state lives in its closure. (Running statistics of batch normalization are not kept: less work than the others do.)"""
     x, y = w.data()
-    batch = jnp.asarray(x.transpose(0, 2, 3, 1) if x.ndim == 4 else x)
+    batch = jnp.asarray(np.moveaxis(x, 1, -1) if x.ndim > 3 else x)
     target = jnp.asarray(y)
     params = {k: jnp.asarray(v) for k, v in start.items() if not k.endswith(("running_mean", "running_var", "num_batches_tracked"))}
     update = _update(name, w.optimizers[name])
@@ -110,7 +132,7 @@ def step(w: Workload, name: str, start: dict[str, np.ndarray[Any, Any]]) -> Call
         out = apply(p, w.layers, batch)
         if w.regression:
             return jnp.mean((out - target) ** 2)
-        return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(out), target[:, None], 1))
+        return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(out), target[..., None], -1))
 
     def whole(p: dict[str, Any], slots: dict[str, Any], t: Any) -> Any:
         value, grads = jax.value_and_grad(loss)(p)

@@ -11,7 +11,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import EAGER, WORKLOADS
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -81,9 +81,9 @@ def _steps(rows: list[dict[str, Any]]) -> list[str]:
     ]
     for r in rows:
         best = min(r["peers_us"], key=r["peers_us"].get) if r["peers_us"] else ""
-        title = WORKLOADS["W1" if r["id"] == "E1" else "W2" if r["id"] == "E2" else r["id"]].title
+        title = WORKLOADS[EAGER.get(r["id"], r["id"])].title
         peer = f"{_time(r['peers_us'][best])} ({best})" if best else "-"
-        eager = " (eager)" if r["id"].startswith("E") else ""
+        eager = " (eager)" if r["id"] in EAGER else ""
         together = f", {r['steps_a_call']} steps a call" if r.get("steps_a_call", 1) > 1 else ""
         lines.append(
             f"| {r['id']}: {title}{eager}{together} | {r['optimizer']} | {r['threads']} | {_time(r['ours_us'])} | {peer} | {_bold(r['ratio'], r['reach'])} | {r['reach']} | {r['roofline']} |"

@@ -40,7 +40,8 @@ def prepared(lib: Any, w: Workload, name: str, start: dict[str, Any], channels_l
     x, y = w.data()
     x, y = lib.tensor(x), lib.tensor(y)
     if channels_last:
-        model, x = model.to(memory_format=lib.channels_last), x.to(memory_format=lib.channels_last) if x.ndim == 4 else x
+        last = lib.channels_last_3d if x.ndim == 5 else lib.channels_last
+        model, x = model.to(memory_format=last), x.to(memory_format=last)
     return (
         model,
         optimizer(lib, name, w.optimizers[name], model.parameters()),

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from benchmarks.process import Process, limited
 from benchmarks.sides import TOGETHER, weights
-from benchmarks.workloads import REACH, TWO_THREADS, WORKLOADS
+from benchmarks.workloads import EAGER, REACH, TWO_THREADS, WORKLOADS
 
 SIDES = {"torch": ["torch", "torch_channels_last", "torch.compile"], "jax": ["jax"]}
 LOSSES = 5
@@ -65,8 +65,8 @@ def flops(workload: str) -> int:
 
 def compare(workload: str, optimizer: str, threads: int, sides: Sequence[str], seconds: float, rounds: int) -> dict[str, Any]:
     """A row: medians and minima of every side in microseconds, and the ratio of the best peer's median to ours."""
-    w = WORKLOADS["W1" if workload == "E1" else "W2" if workload == "E2" else workload]
-    mine = "eager" if workload.startswith("E") else "ours"
+    w = WORKLOADS[EAGER.get(workload, workload)]
+    mine = "eager" if workload in EAGER else "ours"
     with tempfile.TemporaryDirectory() as folder:
         start = Path(folder) / "weights.npz"
         np.savez(start, **weights(w))
@@ -98,7 +98,7 @@ def compare(workload: str, optimizer: str, threads: int, sides: Sequence[str], s
     return {
         "id": workload, "optimizer": optimizer, "threads": threads, "ours_us": us[mine], "ours_min_us": round(min(peers[mine].times) * 1e6, 1),
         "peers_us": {s: us[s] for s in us if s != mine}, "peers_min_us": {s: round(min(peers[s].times) * 1e6, 1) for s in us if s != mine},
-        "ratio": round(best / us[mine], 2), "reach": REACH["E" if workload.startswith("E") else workload], "flops": flops(w.id),
+        "ratio": round(best / us[mine], 2), "reach": REACH[workload], "flops": flops(w.id),
         "steps_a_call": TOGETHER.get(workload, 1), "rss_mib": {s: peers[s].rss_kib >> 10 for s in peers}, **({"failed": failed} if failed else {}),
     }  # fmt: skip
 
@@ -110,14 +110,14 @@ def run(
     console = Console()
     sides = [side for peer in peers for side in SIDES[peer]]
     rows = []
-    wanted = only or [*WORKLOADS, "E1", "E2"]
+    wanted = only or [*WORKLOADS, *EAGER]
     for workload in wanted:
-        w = WORKLOADS.get(workload) or WORKLOADS["W1" if workload == "E1" else "W2"]
+        w = WORKLOADS[EAGER.get(workload, workload)]
         for optimizer in w.optimizers:
             for n in threads:
                 if n > 1 and workload not in TWO_THREADS:
                     continue
-                against = ["torch"] if workload.startswith("E") else [s for s in sides if s != "torch_channels_last" or len(w.batch) == 4]
+                against = ["torch"] if workload in EAGER else [s for s in sides if s != "torch_channels_last" or len(w.batch) > 3]
                 row = compare(workload, optimizer, n, against if peers else [], seconds, rounds)
                 row["roofline"] = round(row["flops"] / (row["ours_us"] * 1e-6) / 1e9 / (machine["sgemm_gflops"] * n), 2)
                 rows.append(row)
