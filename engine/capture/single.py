@@ -166,7 +166,10 @@ _KERNELS = {
     "embedding_weight": _embedding_weight,
     "uniform": _uniform,
     **{name: _recurrent(name) for name in NAMES},
-    **{name: _by_program(name) for name in ("conv", "conv_data", "conv_weight", "avg_pool", "avg_pool_data", "max_pool", "unpool")},
+    **{
+        name: _by_program(name)
+        for name in ("conv", "conv_data", "conv_weight", "avg_pool", "avg_pool_data", "max_pool", "unpool", "resize", "resize_data")
+    },
     **{name: _by_program(name, 1 << 12) for name in ("standardize", "standardize_data", "standardize_weight", "relu_gradient")},
 }
 

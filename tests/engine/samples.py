@@ -192,6 +192,11 @@ def spread(n: int) -> Tensor:
 PLACES = torch.tensor(np.array([[0, 1, 1], [2, 0, 2]]))
 S = torch.special
 SAMPLES |= {
+    "resize": [
+        (lambda x: F.interpolate(x, size=(3, 9), mode="bilinear"), [normal(2, 3, 5, 4)]),
+        (lambda x: F.interpolate(x, scale_factor=2, mode="nearest"), [normal(2, 2, 3)]),
+    ],
+    "resize_data": [(lambda g: apply(OPS["resize_data"], g, size=(4, 3), target=(5, 6), mode="linear", align_corners=True, ratios=(0.8, 0.5)), [normal(1, 2, 5, 6)])],
     **{name: [(getattr(torch, name), [normal(3)])] for name in ("asinh", "atan", "cosh", "sinh", "exp2", "erf", "erfc", "sinc")},
     **{name: [(getattr(torch, name), [between(-0.9, 0.9, 4)])] for name in ("acos", "asin", "atanh", "erfinv", "tan")},
     **{name: [(getattr(S, name), [between(0.2, 2.5, 4)])] for name in ("digamma", "entr", "erfcx", "expit", "i0", "i0e", "i1", "i1e", "log_ndtr", "ndtr")

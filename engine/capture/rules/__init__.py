@@ -11,6 +11,7 @@ from engine.capture.rules import (
     random,
     recurrent,
     reduction,
+    resize,
     slices,
     update,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "random",
     "recurrent",
     "reduction",
+    "resize",
     "slices",
     "update",
 ]

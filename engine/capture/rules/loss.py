@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from engine.capture.builder import FLOAT, Builder, rule
-from engine.capture.record import Call
+from engine.capture.record import Call, Value
 
 
 @rule("softmax", "log_softmax")
 def softmax(b: Builder, call: Call) -> bool:
     x, out = call.ins[0], call.outs[0]
-    if out.dtype != FLOAT or call.attrs["dim"] != len(x.shape) - 1:
+    if out.dtype != FLOAT or not x.shape:
         return False
-    s, n = b.dense(x), x.shape[-1]
-    to = b.new(out)
-    b.emit("softmax", [s, math.prod(x.shape[:-1]), n, int(call.op.name == "log_softmax"), to], [s], [to])
+    order, n = _innermost(x, call.attrs["dim"])
+    s = b.dense(x, order)
+    to = s if b.free_to_overwrite(x) and b.storage[x] is s else b.temporary(x.shape, order=order)
+    b.storage[out] = to
+    b.emit("softmax", [s, x.size // n, n, int(call.op.name == "log_softmax"), to], [s], [to])
     return True
+
+
+def _innermost(x: Value, dim: int) -> tuple[tuple[int, ...] | None, int]:
+    """The order of dimensions in memory that has ``dim`` last, and its size."""
+    last = len(x.shape) - 1
+    return None if dim == last else (*(d for d in range(last + 1) if d != dim), dim), x.shape[dim]
 
 
 @rule("softmax_gradient", "log_softmax_gradient")
 def softmax_gradient(b: Builder, call: Call) -> bool:
     (g, y), out = call.ins, call.outs[0]
-    if out.dtype != FLOAT or call.attrs["dim"] != len(y.shape) - 1:
+    if out.dtype != FLOAT or not y.shape:
         return False
-    s, t, n = b.dense(g), b.dense(y), y.shape[-1]
-    to = b.new(out)
-    b.emit("softmax_gradient", [s, t, math.prod(y.shape[:-1]), n, int(call.op.name == "log_softmax_gradient"), to], [s, t], [to])
+    order, n = _innermost(y, call.attrs["dim"])
+    s, t = b.dense(g, order), b.dense(y, order)
+    to = s if b.free_to_overwrite(g) and b.storage[g] is s else b.temporary(y.shape, order=order)
+    b.storage[out] = to
+    b.emit("softmax_gradient", [s, t, y.size // n, n, int(call.op.name == "log_softmax_gradient"), to], [s, t], [to])
     return True
 
 

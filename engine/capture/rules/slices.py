@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.capture.builder import FLOAT, Builder, rule
 from engine.capture.formula import Symbol, step
-from engine.capture.layout import Storage, viewed
+from engine.capture.layout import Storage, channels_last, viewed
 from engine.capture.record import Call, Value
 from engine.dispatch import OPS
 from engine.ops.dims import along
@@ -19,14 +19,49 @@ def _part(s: Storage, index: object) -> Storage:
 
 @rule("cat")
 def cat(b: Builder, call: Call) -> bool:
-    out = call.outs[0]
-    if any(v.dtype != FLOAT for v in (*call.ins, out)):
+    if any(v.dtype != FLOAT for v in (*call.ins, *call.outs)):
         return False
-    to, start = b.new(out), 0
-    for x, size in zip(call.ins, call.attrs["sections"], strict=True):
-        b.compute([], stores=[(b.symbol(x), _part(to, along(call.attrs["dim"], slice(start, start + size))))])
-        start += size
+    b.storage.setdefault(call.outs[0], _joined(b, call)[0])
+    for x, part in zip(call.ins, _joined(b, call)[1], strict=True):
+        if b.storage.get(x) is not part:
+            b.compute([], stores=[(b.symbol(x), part)])
     return True
+
+
+def _joined(b: Builder, call: Call) -> tuple[Storage, list[Storage]]:
+    """Where the result of a ``cat`` lies, and each of its parts: images whose channels are joined have them last."""
+    if ("joined", call.outs[0]) not in b.done:
+        out, dim, start = call.outs[0], call.attrs["dim"], 0
+        lasts = [x for x in call.ins if x in b.storage and not b.storage[x].is_dense()]
+        images = len(out.shape) > 2 and (_is_image(b, call) or any(b.storage[x].steps[1] == 1 for x in lasts))
+        to, parts = b.temporary(out.shape, order=channels_last(len(out.shape)) if images else None), []
+        for size in call.attrs["sections"]:
+            parts.append(_part(to, along(dim, slice(start, start + size))))
+            start += size
+        b.done["joined", out] = to, parts
+    found: tuple[Storage, list[Storage]] = b.done["joined", call.outs[0]]
+    return found
+
+
+def _is_image(b: Builder, call: Call) -> bool:
+    """Whether somebody takes it for images, or what is joined comes from there."""
+    makers = [x.maker.op.name for x in call.ins if x.maker is not None]
+    return any(name in _IMAGES for name in (*(use.op.name for use in call.outs[0].uses), *makers))
+
+
+_IMAGES = ("conv", "resize", "max_pool", "avg_pool")
+
+
+def place_of(b: Builder, v: Value) -> Storage | None:
+    """A part of what ``v`` is joined into, where that is its only use: it can be computed there."""
+    if not b.only_use(v) or v.uses[0].op.name != "cat" or any(x.dtype != FLOAT for x in v.uses[0].ins):
+        return None
+    call = v.uses[0]
+    part = next(p for x, p in zip(call.ins, _joined(b, call)[1], strict=True) if x is v)
+    if len(v.shape) < 3 or part.steps[1] != 1:
+        return None
+    b.storage[v] = part
+    return part
 
 
 @rule("pad")

@@ -7,6 +7,7 @@
 #include "pooling.h"
 #include "random.h"
 #include "recurrent.h"
+#include "resample.h"
 #include "rows.h"
 #include "winograd.h"
 
@@ -164,12 +165,6 @@ void fill(Arguments a) {
     float value = (float)a.real();
     for (i64 i = 0; i < n; i++) y[i] = value;
 }
-void from_booleans(Arguments a) {
-    const uint8_t* x = (const uint8_t*)a.next();
-    i64 n = a.next();
-    float* y = a.floats();
-    for (i64 i = 0; i < n; i++) y[i] = x[i] ? 1.f : 0.f;
-}
 void add_integers(Arguments a) {
     const i64 *x = (const i64*)a.next(), *y = (const i64*)a.next();
     i64 *z = (i64*)a.next(), n = a.next(), step = a.next();
@@ -295,6 +290,20 @@ void dropout(Arguments a) {
     philox::dropout(x, n, p, scale, key[0], key[1], key[2], a.floats());
 }
 
+// -- booleans, interpolation
+
+void from_booleans(Arguments a) {
+    const uint8_t* x = (const uint8_t*)a.next();
+    i64 n = a.next();
+    float* y = a.floats();
+    for (i64 i = 0; i < n; i++) y[i] = x[i] ? 1.f : 0.f;
+}
+void resize(Arguments a) {
+    auto s = a.shape<resample::Shape>();
+    const float* x = a.floats();
+    resample::run(s, x, a.floats());
+}
+
 void uniform(Arguments a) {
     i64 n = a.next(), seed = a.next(), stream = a.next(), start = a.next();
     philox::uniform(n, seed, stream, start, a.floats());
@@ -317,7 +326,7 @@ const Entry table[] = {
     ENTRY(add_integers), ENTRY(sum_rows), ENTRY(sum_columns), ENTRY(softmax), ENTRY(softmax_gradient), ENTRY(cross_entropy), ENTRY(cross_entropy_gradient), ENTRY(embedding), ENTRY(embedding_gradient),
     ENTRY(normalize), ENTRY(normalize_gradient), ENTRY(recurrent_forward), ENTRY(recurrent_backward), ENTRY(max_pool), ENTRY(max_pool_gradient), ENTRY(max_pool_index), ENTRY(unpool), ENTRY(avg_pool), ENTRY(avg_pool_gradient), ENTRY(dropout),
     ENTRY(uniform), ENTRY(augment),
-    ENTRY(from_booleans),
+    ENTRY(from_booleans), ENTRY(resize),
 };
 
 }  // namespace

@@ -186,8 +186,15 @@ def cross_entropy(
     if target.dtype.category != FLOAT and target.shape == input.shape and input.ndim > 1:
         raise RuntimeError(f"Expected floating point type for target with class probabilities, got {target.dtype.legacy_name}")
     plain = weight is None and label_smoothing == 0 and reduction in ("mean", "sum") and input.dtype.category == FLOAT
-    if plain and target.dtype.category != FLOAT and input.ndim == 2 and tuple(target.shape) == (input.shape[0],) and input.numel():
-        return class_cross_entropy(input, target.long(), ignore_index, reduction == "mean")
+    if (
+        plain
+        and target.dtype.category != FLOAT
+        and input.ndim >= 2
+        and target.shape == (input.shape[0], *input.shape[2:])
+        and input.numel()
+    ):
+        rows = input if input.ndim == 2 else input.movedim(1, -1).reshape(-1, input.shape[1])
+        return class_cross_entropy(rows, target.long().reshape(-1), ignore_index, reduction == "mean")
     logp = log_softmax(input, dim)
     if target.dtype.category == FLOAT:
         same_shape(input, target, "cross_entropy")
