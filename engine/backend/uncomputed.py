@@ -26,7 +26,7 @@ class Uncomputed(np.ndarray[Any, Any]):
 
     def __getitem__(self, index: Any) -> Any:
         part = super().__getitem__(index)
-        if not isinstance(part, np.ndarray) or not np.may_share_memory(part, self):
+        if not isinstance(part, np.ndarray) or (part.size and not np.may_share_memory(part, self)):
             raise _needed("an index")
         return part
 

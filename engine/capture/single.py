@@ -110,6 +110,21 @@ def _embedding_weight(kernels: Native, plain: Any) -> Any:
     return kernel
 
 
+def _embedding_bag(name: str) -> Any:
+    def make(kernels: Native, plain: Any) -> Any:
+        def kernel(out: Floats, x: Floats, index: Floats, starts: Floats, **attrs: Any) -> None:
+            fits = _are_plain(out, x) and all(i.dtype == np.int64 and i.flags.c_contiguous for i in (index, starts))
+            n, width = x.shape if name == "embedding_bag" else out.shape
+            padding = attrs["padding_idx"]
+            described = len(starts), index.size, n, width, -1 if padding is None else padding, int(attrs["mean"])
+            if not fits or kernels.call(name, address(index), address(starts), *described, address(x), address(out)):
+                plain(out, x, index, starts, **attrs)  # has the error too
+
+        return kernel
+
+    return make
+
+
 def _uniform(kernels: Native, plain: Any) -> Any:
     def kernel(out: Floats, x: Floats, seed: int, stream: int, start: int) -> None:
         if _are_plain(out):
@@ -164,6 +179,8 @@ _KERNELS = {
     "cross_entropy_data": _cross_entropy_data,
     "embedding": _embedding,
     "embedding_weight": _embedding_weight,
+    "embedding_bag": _embedding_bag("embedding_bag"),
+    "embedding_bag_weight": _embedding_bag("embedding_bag_gradient"),
     "uniform": _uniform,
     **{name: _recurrent(name) for name in NAMES},
     **{

@@ -160,7 +160,7 @@ def test_a_step_whose_python_looks_at_elements_runs_as_it_is(caplog: pytest.LogC
     steps: list[Callable[[Tensor, Tensor], Tensor]] = [
         lambda x, n: x * ((n + 1) // (n + 2)),
         lambda x, n: torch.zeros(9).index_add(0, n + 1, x),
-        lambda x, n: F.embedding_bag(n + 0, torch.ones(9, 3), offsets=(n * 0).cumsum(0)[:1]) * x.sum(),
+        lambda x, n: F.embedding_bag(n, torch.ones(9, 3), offsets=(n * 0).cumsum(0)[:1], mode="max") * x.sum(),
     ]
     for step in steps:
         compiled = torch.compile(step)
@@ -169,3 +169,35 @@ def test_a_step_whose_python_looks_at_elements_runs_as_it_is(caplog: pytest.LogC
             assert torch.equal(compiled(x, n), step(x, n))
         assert list(compiled.programs.values()) == [None]
     assert "looks at" in caplog.text and "out of range" not in caplog.text
+
+
+@needs_kernels
+@pytest.mark.parametrize("options", [{}, {"mode": "sum"}, {"padding_idx": 2}, {"mode": "max"}])
+def test_bags_of_rows_are_captured(options: dict[str, Any]) -> None:
+    weight, random = nn.Parameter(torch.randn(20, 5)), np.random.default_rng(0)
+
+    def step(index: Tensor) -> Tensor:
+        weight.grad = None
+        y = F.embedding_bag(index, weight, **options)
+        (y * y).sum().backward()
+        return y
+
+    compiled = torch.compile(step)
+    for _ in range(3):
+        index = torch.tensor(random.integers(0, 20, (7, 6)))
+        y, g = step(index).detach().numpy(), np.array(weight.grad.numpy())
+        np.testing.assert_allclose(compiled(index).detach().numpy(), y, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(weight.grad.numpy(), g, rtol=1e-4, atol=1e-6)
+    assert None not in compiled.programs.values() or options == {"mode": "max"}
+    with pytest.raises(IndexError, match="out of range"):
+        compiled(torch.full((7, 6), 20))
+
+
+@needs_kernels
+def test_bags_that_begin_at_offsets_are_captured() -> None:
+    weight = torch.randn(20, 5)
+    compiled = torch.compile(lambda index, offsets: F.embedding_bag(index, weight, offsets))
+    for offsets in ([0, 3, 3], [0, 1, 9], [0, 0, 0]):
+        index, at = torch.arange(9), torch.tensor(offsets)
+        np.testing.assert_allclose(compiled(index, at).numpy(), F.embedding_bag(index, weight, at).numpy(), rtol=1e-5)
+    assert None not in compiled.programs.values()

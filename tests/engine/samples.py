@@ -192,6 +192,13 @@ def spread(n: int) -> Tensor:
 PLACES = torch.tensor(np.array([[0, 1, 1], [2, 0, 2]]))
 S = torch.special
 SAMPLES |= {
+    "embedding_bag": [
+        (lambda w: F.embedding_bag(INDEX, w), [normal(4, 3)]),
+        (lambda w: F.embedding_bag(INDEX.reshape(-1), w, torch.tensor([0, 2, 2, 5]), mode="sum", padding_idx=1), [normal(4, 3)]),
+    ],
+    "embedding_bag_weight": [
+        (lambda g: apply(OPS["embedding_bag_weight"], g, INDEX.reshape(-1), torch.tensor([0, 4]), n=4, mean=True, padding_idx=2), [normal(2, 3)])
+    ],
     "resize": [
         (lambda x: F.interpolate(x, size=(3, 9), mode="bilinear"), [normal(2, 3, 5, 4)]),
         (lambda x: F.interpolate(x, scale_factor=2, mode="nearest"), [normal(2, 2, 3)]),

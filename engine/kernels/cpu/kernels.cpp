@@ -290,13 +290,23 @@ void dropout(Arguments a) {
     philox::dropout(x, n, p, scale, key[0], key[1], key[2], a.floats());
 }
 
-// -- booleans, interpolation
+// -- booleans, bags, interpolation
 
 void from_booleans(Arguments a) {
     const uint8_t* x = (const uint8_t*)a.next();
     i64 n = a.next();
     float* y = a.floats();
     for (i64 i = 0; i < n; i++) y[i] = x[i] ? 1.f : 0.f;
+}
+void embedding_bag(Arguments a) {
+    auto s = a.shape<rows::Bags>();
+    const float* w = a.floats();
+    rows::sum_bags(s, w, a.floats());
+}
+void embedding_bag_gradient(Arguments a) {
+    auto s = a.shape<rows::Bags>();
+    const float* g = a.floats();
+    rows::sum_bags_gradient(s, g, a.floats());
 }
 void resize(Arguments a) {
     auto s = a.shape<resample::Shape>();
@@ -326,7 +336,7 @@ const Entry table[] = {
     ENTRY(add_integers), ENTRY(sum_rows), ENTRY(sum_columns), ENTRY(softmax), ENTRY(softmax_gradient), ENTRY(cross_entropy), ENTRY(cross_entropy_gradient), ENTRY(embedding), ENTRY(embedding_gradient),
     ENTRY(normalize), ENTRY(normalize_gradient), ENTRY(recurrent_forward), ENTRY(recurrent_backward), ENTRY(max_pool), ENTRY(max_pool_gradient), ENTRY(max_pool_index), ENTRY(unpool), ENTRY(avg_pool), ENTRY(avg_pool_gradient), ENTRY(dropout),
     ENTRY(uniform), ENTRY(augment),
-    ENTRY(from_booleans), ENTRY(resize),
+    ENTRY(from_booleans), ENTRY(embedding_bag), ENTRY(embedding_bag_gradient), ENTRY(resize),
 };
 
 }  // namespace

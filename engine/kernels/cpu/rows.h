@@ -180,6 +180,50 @@ static void look_up_gradient(const float* g, const i64* index, i64 count, i64 n,
     });
 }
 
+// Bags of rows: that of number b has the indices from start[b] to start[b + 1], but for those of row `padding`.
+struct Bags {
+    const i64 *index, *start;
+    i64 bags, count, n, width, padding, mean;
+
+    i64 begin(i64 b) const { return least(most(start[b], 0), count); }
+    i64 end(i64 b) const { return b + 1 < bags ? begin(b + 1) : count; }
+    float scale(i64 b) const {
+        i64 used = 0;
+        for (i64 i = begin(b); i < end(b); i++) used += index[i] != padding;
+        return mean && used ? 1.f / used : 1.f;
+    }
+};
+
+// y (bags, width): the sum or mean of each bag's rows.
+static void sum_bags(const Bags& s, const float* w, float* y) {
+    for (i64 i = 0; i < s.count; i++)
+        if (s.index[i] < 0 || s.index[i] >= s.n) return miss(ROW, s.index[i]);
+    threads::ranges(s.bags, GRAIN, (double)s.count * s.width * 0.2, [&](i64 low, i64 high) {
+        for (i64 b = low; b < high; b++) {
+            float *to = y + b * s.width, scale = s.scale(b);
+            memset(to, 0, s.width * 4);
+            for (i64 i = s.begin(b); i < s.end(b); i++)
+                if (s.index[i] != s.padding) every(s.width, [&](i64 c, int k) { put(to + c, some(to + c, k) + some(w + s.index[i] * s.width + c, k), k); });
+            if (scale != 1.f) every(s.width, [&](i64 c, int k) { put(to + c, some(to + c, k) * scale, k); });
+        }
+    });
+}
+
+// gw (n, width): each row's gradients, added up in the order of the index.
+static void sum_bags_gradient(const Bags& s, const float* g, float* gw) {
+    threads::ranges(s.n, most(1, up(s.n, GRAIN)), (double)(s.count * 2 + s.n) * s.width * 0.2, [&](i64 low, i64 high) {
+        memset(gw + low * s.width, 0, (high - low) * s.width * 4);
+        for (i64 b = 0; b < s.bags; b++) {
+            float scale = s.scale(b);
+            for (i64 i = s.begin(b); i < s.end(b); i++) {
+                if (s.index[i] < low || s.index[i] >= high || s.index[i] == s.padding) continue;
+                float* to = gw + s.index[i] * s.width;
+                every(s.width, [&](i64 c, int k) { put(to + c, some(to + c, k) + some(g + b * s.width + c, k) * scale, k); });
+            }
+        }
+    });
+}
+
 static void normalize(const float* x, const float* w, const float* b, i64 count, i64 n, float eps, float* y, float* mean, float* variance) {
     threads::ranges(count, GRAIN, (double)count * n * 0.4, [&](i64 low, i64 high) {
         for (i64 r = low; r < high; r++) {

@@ -6,6 +6,7 @@ from engine.creation import arange
 from engine.dispatch import only_recorded
 from engine.dtypes import INTEGER, int64
 from engine.modes import no_grad
+from engine.ops.embedding import bags as sum_bags
 from engine.ops.embedding import rows
 from engine.ops.order import searchsorted
 from engine.ops.statistics import renorm
@@ -17,15 +18,7 @@ def embedding(
     sparse: bool = False,
 ) -> Tensor:  # fmt: skip
     """The rows of ``weight (n, d)`` that ``x (*)`` names: ``(*, d)``; no gradient reaches the row ``padding_idx``."""
-    if input.dtype.category > INTEGER or input.dtype.name not in ("int64", "int32"):
-        raise RuntimeError(
-            f"Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got {input.dtype.legacy_name} instead"
-        )
-    if weight.ndim != 2:
-        raise RuntimeError("'weight' must be 2-D")
-    n = weight.shape[0]
-    if padding_idx and not -n <= padding_idx < n:  # 0 is none where there are no rows
-        raise AssertionError("Padding_idx must be within num_embeddings")
+    n = _checked(input, weight, padding_idx)
     if max_norm is not None:
         with no_grad():
             used = input.reshape(-1).unique()
@@ -35,6 +28,20 @@ def embedding(
         times = input.reshape(-1).bincount(minlength=n)[input].unsqueeze(-1).to(y.dtype)
         y = y / times + (y - y / times).detach()
     return y
+
+
+def _checked(input: Tensor, weight: Tensor, padding_idx: int | None) -> int:
+    """How many rows ``weight`` has. Raises for indices, a weight or a padding that cannot be."""
+    if input.dtype.category > INTEGER or input.dtype.name not in ("int64", "int32"):
+        raise RuntimeError(
+            f"Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got {input.dtype.legacy_name} instead"
+        )
+    if weight.ndim != 2:
+        raise RuntimeError("'weight' must be 2-D")
+    n = weight.shape[0]
+    if padding_idx and not -n <= padding_idx < n:  # 0 is none where there are no rows
+        raise AssertionError("Padding_idx must be within num_embeddings")
+    return n
 
 
 def embedding_bag(
@@ -64,22 +71,28 @@ def embedding_bag(
                 "if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed length sequences. However, found offsets of type Tensor"
             )
         bags, length = input.shape
-        bag = arange(bags, device=input.device).repeat_interleave(length)
+        starts = arange(bags, device=input.device) * length
     else:
         if offsets is None:
             raise ValueError("offsets has to be a 1D Tensor but got None")
         if offsets.ndim != 1:
             raise ValueError("offsets has to be a 1D Tensor")
-        if len(offsets) and int(offsets[0]) != 0:
+        if len(offsets) and not only_recorded() and int(offsets[0]) != 0:
             raise RuntimeError(
                 f"offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. However, got {int(offsets[0])}"
             )
         starts = offsets[:-1] if include_last_offset else offsets
         bags = len(starts)
-        bag = searchsorted(starts.to(int64), arange(len(input), device=input.device), right=True) - 1
     index = input.reshape(-1)
+    if mode != "max" and max_norm is None and per_sample_weights is None and not scale_grad_by_freq and index.numel():
+        n = _checked(index, weight, padding_idx)
+        return sum_bags(weight, index, starts, mode == "mean", None if padding_idx is None else padding_idx % max(n, 1))
+    if input.ndim == 2:
+        bag = arange(bags, device=input.device).repeat_interleave(input.shape[1])
+    else:
+        bag = searchsorted(starts.to(int64), arange(len(index), device=input.device), right=True) - 1
     found = embedding(index, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
-    counts = None if padding_idx is None else index != padding_idx % len(weight)
+    counts = None if padding_idx is None else index != padding_idx % max(len(weight), 1)
     if mode == "max":
         least = float("-inf")
         found = found if counts is None else found.masked_fill(~counts.unsqueeze(1), least)
