@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import engine
 from benchmarks.sides import prepared, training_step, weights
@@ -27,11 +28,35 @@ def met() -> Iterator[Formula]:
             model, opt, loss, x, y = prepared(engine, workload, optimizer, weights(workload))
             step = engine.compile(training_step(model, opt, loss))
             step(x, y)
-            for program in next(iter(step.programs.values())):
-                for i in program.builder.instructions:
-                    if i.kernel in ("map", "map_pieces"):
-                        inputs, outputs, constants, _, places, steps, *rest = i.arguments
-                        yield (int(i.kernel == "map_pieces"), inputs, outputs, constants, places, *rest[: 3 * steps])
+            yield from _formulas(step)
+    for name in ACTIVATIONS:
+        yield from _around(name)
+
+
+ACTIVATIONS = ("ReLU6", "Hardswish", "GELU", "SiLU", "ELU", "LeakyReLU", "Sigmoid", "Tanh")
+"""Those that are compiled behind batch normalization, behind a product and by themselves; the steps of others are interpreted."""
+
+
+def _around(name: str) -> Iterator[Formula]:
+    """The formulas of an activation where networks have it."""
+    nn = engine.nn
+    activation = getattr(nn, name)
+    conv = nn.Sequential(nn.Conv2d(4, 8, 3), nn.BatchNorm2d(8), activation(), nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8), activation(), nn.Conv2d(8, 2, 1), nn.Flatten())
+    dense = nn.Sequential(nn.Flatten(), nn.Linear(256, 16), activation(), nn.Linear(16, 16), activation(), nn.Linear(16, 10))
+    x, y = engine.randn(4, 4, 8, 8), engine.zeros(4, dtype=engine.int64)
+    for model in (conv, dense):
+        step = engine.compile(training_step(model, engine.optim.SGD(model.parameters(), lr=0.1), nn.CrossEntropyLoss()))
+        step(x, y)
+        yield from _formulas(step)
+
+
+def _formulas(step: Any) -> Iterator[Formula]:
+    """The formulas of a compiled step."""
+    for program in next(iter(step.programs.values())):
+        for i in program.builder.instructions:
+            if i.kernel in ("map", "map_pieces"):
+                inputs, outputs, constants, _, places, steps, *rest = i.arguments
+                yield (int(i.kernel == "map_pieces"), inputs, outputs, constants, places, *rest[: 3 * steps])
 
 
 def _written(formula: Formula) -> str:

@@ -20,13 +20,16 @@ CODES = {
     for i, name in enumerate(
         (
             "copy", "neg", "abs", "sqrt", "exp", "log", "tanh", "erf", "sign", "floor", "ceil", "rint", "trunc", "log1p", "expm1", "not",
-            "add", "sub", "mul", "div", "max", "min", "gt", "ge", "lt", "le", "eq", "ne", "and", "or", "masked", "where", "fma", "fnma", "fms",
+            "add", "sub", "mul", "div", "max", "min", "gt", "ge", "lt", "le", "eq", "ne", "and", "or", "masked", "where", "fma", "fnma", "fms", "above", "below", "clip",
         )
     )
 }  # fmt: skip
 """The steps that kernels/cpu/elementwise.h knows, by their order there."""
 
 LIMIT = 48
+SLOW = 6
+_FUNCTIONS = ("exp", "log", "tanh", "erf", "log1p", "expm1")
+"""Steps that take as long as ``SLOW`` others."""
 
 
 class NotTraceable(NotCaptured):
@@ -107,12 +110,13 @@ class Live:
 class Symbol:
     """An operand, a constant (a float or a Live), or a step applied to symbols."""
 
-    __slots__ = ("code", "inputs", "leaf", "steps")
+    __slots__ = ("code", "cost", "inputs", "leaf", "steps")
     __array_ufunc__ = None  # a NumPy scalar on the left leaves the operation to us
 
     def __init__(self, code: str, inputs: tuple[Symbol, ...] = (), leaf: Any = None) -> None:
         self.code, self.inputs, self.leaf = code, inputs, leaf
         self.steps: int = sum(s.steps for s in inputs) + bool(inputs)
+        self.cost: int = sum(s.cost for s in inputs) + (SLOW if code in _FUNCTIONS else bool(inputs))  # of computing it, in plain steps
 
     def __add__(self, o: Any) -> Symbol:
         return step("add", self, o)
@@ -189,6 +193,8 @@ def step(code: str, *operands: Any) -> Symbol:
         return Symbol("mul", (inputs[0], symbol(1.0 / inputs[1].leaf if inputs[1].leaf != 0 else math.inf)))
     if code == "where" and inputs[0].code == "gt" and _is_zero(inputs[0].inputs[1]) and _is_zero(inputs[2]):
         return Symbol("masked", (inputs[1], inputs[0].inputs[0]))
+    if code == "where" and inputs[0].code in ("le", "ge") and _is_zero(inputs[1]):
+        return Symbol("above" if inputs[0].code == "le" else "below", (inputs[2], *inputs[0].inputs))
     return Symbol(code, inputs)
 
 
@@ -218,6 +224,8 @@ class Mathematics:
         return symbol(x)
 
     def clip(self, x: Symbol, low: Any, high: Any) -> Symbol:
+        if low is not None and high is not None:
+            return step("clip", x, low, high)
         x = x if low is None else step("max", x, low)
         return x if high is None else step("min", x, high)
 

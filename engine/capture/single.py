@@ -9,6 +9,7 @@ import numpy as np
 from engine.capture.alone import program
 from engine.capture.recurrent import NAMES, arguments
 from engine.dispatch import OPS
+from engine.ops import activation
 from engine.kernels.native import Native, address, native
 
 _SMALL, _LARGE = 1 << 18, 1 << 23
@@ -188,6 +189,7 @@ _KERNELS = {
         for name in ("conv", "conv_data", "conv_weight", "avg_pool", "avg_pool_data", "max_pool", "unpool", "resize", "resize_data")
     },
     **{name: _by_program(name, 1 << 12) for name in ("standardize", "standardize_data", "standardize_weight", "relu_gradient")},
+    **{name: _by_program(name, 1 << 8) for name in (*activation.NAMES, "sigmoid", "softplus", "erf")},
 }
 
 

@@ -32,7 +32,7 @@ _log10 = elementwise("log10", "x", "log10", x=lambda g, x: g / (x * math.log(10)
 _sin = elementwise("sin", "x", "sin", x=lambda g, x: g * cos(x))
 _cos = elementwise("cos", "x", "cos", x=lambda g, x: -g * sin(x))
 _tanh = elementwise("tanh", "x", "tanh", x=lambda g, y: g * (1 - y * y))
-_sigmoid = elementwise("sigmoid", "x", lambda m, x: 1 / (1 + m.exp(-x)), x=lambda g, y: g * (y * (1 - y)))
+_sigmoid = elementwise("sigmoid", "x", lambda m, x: 1 / (m.exp(-x) + 1), x=lambda g, y: g * (y * (1 - y)))
 _relu = elementwise(
     "relu",
     "x",

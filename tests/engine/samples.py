@@ -191,6 +191,19 @@ def spread(n: int) -> Tensor:
 
 PLACES = torch.tensor(np.array([[0, 1, 1], [2, 0, 2]]))
 S = torch.special
+_ACTIVATIONS: dict[str, tuple[float, ...]] = {
+    "hardtanh": (-1.0, 1.1), "hardsigmoid": (), "hardswish": (), "leaky_relu": (0.1,), "hardshrink": (0.5,), "softshrink": (0.5,), "tanhshrink": (), "softsign": (),
+    "elu": (1.05, 1.7, 0.8), "silu": (), "mish": (), "gelu": (), "gelu_tanh": (), "soft_plus": (1.5, 20.0), "logsigmoid": (),
+}  # fmt: skip
+
+
+def _of(name: str, numbers: tuple[float, ...]) -> Callable[..., Any]:
+    return lambda *xs: apply(OPS[name], *xs, numbers=numbers)
+
+
+for _name, _numbers in _ACTIVATIONS.items():
+    SAMPLES[_name] = [(_of(_name, _numbers), [apart(3, 7)])]
+    SAMPLES[f"{_name}_gradient"] = [(_of(f"{_name}_gradient", _numbers), [normal(3, 7), apart(3, 7)])]
 SAMPLES |= {
     "embedding_bag": [
         (lambda w: F.embedding_bag(INDEX, w), [normal(4, 3)]),

@@ -10,7 +10,7 @@ from engine.capture.layout import Buffer, Storage, dense_steps
 from engine.capture.record import Call, Value
 
 LONGEST = 20  # steps of a formula that goes on growing
-CHEAP = 6  # steps that are computed again rather than kept, where a value is used more than once
+CHEAP = 6  # the cost up to which steps are computed again rather than kept, where a value is used more than once
 
 
 def _operand(b: Builder, x: Value) -> Symbol | None:
@@ -20,7 +20,7 @@ def _operand(b: Builder, x: Value) -> Symbol | None:
     if x.dtype != FLOAT:
         return None
     s = b.symbol(x)
-    if s.inputs and ((len(x.uses) > 1 and s.steps > CHEAP) or s.steps > LONGEST):
+    if s.inputs and ((len(x.uses) > 1 and s.cost > CHEAP) or s.steps > LONGEST):
         b.of(x)
         s = b.symbol(x)
     return s

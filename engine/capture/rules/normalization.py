@@ -14,6 +14,7 @@ from engine.capture.formula import Symbol
 from engine.capture.layout import Storage, channels_last
 from engine.capture.record import Call, Value
 
+CHEAP = 12  # the cost up to which a gradient is computed again for the second pass over it
 PART = 64  # rows whose weight gradients are added up before they meet the others'
 
 
@@ -109,7 +110,7 @@ def _channel_sums(b: Builder, g: Value, x: Value, mean: Value, variance: Value, 
     ]
     gradient = b.symbol(_with_channels_last(b, g) if g in b.storage else g)
     total, products = _vector(b, mean), _vector(b, mean)
-    wanted = [g] if g not in b.storage and len(together) < len(g.uses) else []
+    wanted = [g] if g not in b.storage and (len(together) < len(g.uses) or gradient.cost > CHEAP) else []
     b.compute(
         wanted,
         sums=[(gradient, b.storage[total], ROW), (gradient * (_operand(last) - b.symbol(mean)), b.storage[products], ROW)],

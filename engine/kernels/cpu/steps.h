@@ -7,9 +7,9 @@ namespace elementwise {
 // engine/capture/formula.py has the same names in the same order.
 enum Code : int {
     COPY, NEG, ABS, SQRT, EXP, LOG, TANH, ERF, SIGN, FLOOR, CEIL, RINT, TRUNC, LOG1P, EXPM1, NOT,
-    ADD, SUB, MUL, DIV, MAX, MIN, GT, GE, LT, LE, EQ, NE, AND, OR, MASKED, WHERE, FMA, FNMA, FMS,
+    ADD, SUB, MUL, DIV, MAX, MIN, GT, GE, LT, LE, EQ, NE, AND, OR, MASKED, WHERE, FMA, FNMA, FMS, ABOVE, BELOW, CLIP,
 };
-constexpr int CODES = FMS + 1;
+constexpr int CODES = CLIP + 1;
 constexpr int arity(int code) { return code <= NOT ? 1 : code <= MASKED ? 2 : 3; }
 
 static inline vf truth(vi m) { return (vf)(m & (vi)splat(1.f)); }
@@ -37,12 +37,12 @@ static inline vf vlog1p(vf x) {
     y = pick(u == splat(1.f), x, y);
     return pick(u == splat(__builtin_inff()), u, y);
 }
-// exp(x) - 1 where the difference loses x's last bits: corrected likewise.
+// exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1): near 0, where n is 0, nothing is lost.
 static inline vf vexpm1(vf x) {
-    vf u = vexp(x), v = u - 1.f;
-    vf y = v * (x / vlog(u));
-    y = pick(u == splat(1.f), x, y);
-    return pick((v == splat(-1.f)) | (u == splat(__builtin_inff())), v, y);
+    vf low = vmin(vmax(x, splat(-20.f)), splat(20.f)), n = times_log2(low);
+    vf scale = (vf)((__builtin_convertvector(n, vi) + 127) << 23);
+    vf y = exp_of_rest(low, n) * scale + (scale - 1.f);
+    return pick(x > splat(20.f), vexp(x), pick(x != x, x, y));
 }
 
 template <int C>
@@ -82,6 +82,12 @@ static inline vf apply(vf x, [[maybe_unused]] vf y, [[maybe_unused]] vf z) {
     if constexpr (C == FMA) return x * y + z;
     if constexpr (C == FNMA) return z - x * y;
     if constexpr (C == FMS) return x * y - z;
+    if constexpr (C == ABOVE) return pick(y <= z, vf{}, x);
+    if constexpr (C == BELOW) return pick(y >= z, vf{}, x);
+    if constexpr (C == CLIP) {
+        x = pick(x < y, y, x);
+        return pick(x > z, z, x);
+    }
 }
 
 // Where an operand begins, and which bits of an index count: none for a constant, which is one vector long. A compiled formula

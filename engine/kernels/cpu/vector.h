@@ -54,12 +54,12 @@ static inline void exchange(T& a, T& b) {
     a = b, b = c;
 }
 
-// Cephes' expf: |error| < 1 ulp; 0 below -103.97, infinity above 88.7228.
-static inline vf vexp(vf x0) {
-    vf x = vmin(vmax(x0, splat(-104.f)), splat(88.7228f));
-    vf n = x * 1.44269504088896341f;
+// For x = n log 2 + r with r near 0: n, and exp(r) - 1 (Cephes' expf).
+static inline vf times_log2(vf x) {
     vf magic = splat(12582912.f);  // 1.5 * 2^23: adding it rounds to the nearest integer
-    n = (n + magic) - magic;
+    return (x * 1.44269504088896341f + magic) - magic;
+}
+static inline vf exp_of_rest(vf x, vf n) {
     x = x - n * 0.693359375f - n * -2.12194440e-4f;
     vf p = splat(1.9875691500e-4f);
     p = p * x + 1.3981999507e-3f;
@@ -67,7 +67,13 @@ static inline vf vexp(vf x0) {
     p = p * x + 4.1665795894e-2f;
     p = p * x + 1.6666665459e-1f;
     p = p * x + 5.0000001201e-1f;
-    p = p * x * x + x + 1.f;
+    return p * x * x + x;
+}
+
+// Cephes' expf: |error| < 1 ulp; 0 below -103.97, infinity above 88.7228.
+static inline vf vexp(vf x0) {
+    vf x = vmin(vmax(x0, splat(-104.f)), splat(88.7228f)), n = times_log2(x);
+    vf p = exp_of_rest(x, n) + 1.f;
     vi e = __builtin_convertvector(n, vi);
     vi half = e >> 1;  // two factors: 2^127 and more does not overflow on the way
     vf y = p * (vf)((half + 127) << 23) * (vf)((e - half + 127) << 23);

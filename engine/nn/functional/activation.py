@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from engine.dtypes import dtype as DType
+from engine.dtypes import FLOAT
+from engine.ops import activation as _ops
 from engine.ops import loss as _softmaxes
-from engine.ops.elementwise import clamp, where
+from engine.ops.elementwise import where
 from engine.ops.random import exponential_like, uniform_like
-from engine.ops.special import erf
-from engine.ops.unary import expm1, sigmoid, tanh
+from engine.ops.unary import sigmoid
 from engine.ops.unary import relu as _relu
-from engine.ops.unary import softplus as _softplus
 from engine.tensor import Tensor
 
 
@@ -35,7 +34,7 @@ def relu_(input: Tensor) -> Tensor:
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """``input`` above zero, ``negative_slope x`` below (Maas et al., 2013)."""
-    return _placed(input, lambda x: where(x > 0, x, x * negative_slope), inplace)
+    return _placed(input, lambda x: _ops.leaky_relu(x, float(negative_slope)), inplace)
 
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
@@ -64,41 +63,38 @@ def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: b
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """``input`` above zero, ``alpha (exp(x) - 1)`` below (Clevert et al., 2016)."""
-    return _placed(input, lambda x: where(x > 0, x, expm1(clamp(x, max=0)) * alpha), inplace)
+    return _placed(input, lambda x: _ops.elu(x, alpha), inplace)
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """``elu`` with a continuous derivative for any ``alpha`` (Barron, 2017)."""
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    return _placed(input, lambda x: where(x > 0, x, expm1(clamp(x, max=0) / alpha) * alpha), inplace)
+    return _placed(input, lambda x: _ops.celu(x, alpha), inplace)
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """``elu`` scaled so that activations keep mean 0 and variance 1 (Klambauer et al., 2017)."""
-    alpha, scale = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
-    return _placed(input, lambda x: where(x > 0, x, expm1(clamp(x, max=0)) * alpha) * scale, inplace)
+    return _placed(input, _ops.selu, inplace)
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """``x sigmoid(x)`` (Elfwing et al., 2017)."""
-    return _placed(input, lambda x: x * sigmoid(x), inplace)
+    return _placed(input, _ops.silu, inplace)
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """``x tanh(softplus(x))`` (Misra, 2019)."""
-    return _placed(input, lambda x: x * tanh(_softplus(x)), inplace)
+    return _placed(input, _ops.mish, inplace)
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """``x Phi(x)`` with the normal distribution's ``Phi``, exact or by ``approximate="tanh"`` (Hendrycks and Gimpel, 2016)."""
-    if input.dtype.itemsize == 2 and input.is_floating_point():  # far below zero Phi would round to nothing
-        return gelu(input.float(), approximate).to(input.dtype)
     if approximate == "none":
-        return input * 0.5 * (erf(input * math.sqrt(0.5)) + 1)
+        return _ops.gelu(input)
     if approximate != "tanh":
         raise RuntimeError("approximate argument must be either none or tanh.")
-    return input * 0.5 * (tanh((input + input * input * input * 0.044715) * math.sqrt(2 / math.pi)) + 1)
+    return _ops.gelu_tanh(input)
 
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
@@ -107,7 +103,10 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
         raise ValueError("min_val cannot be greater than max_val")
     if input.dtype.name == "bool":
         raise RuntimeError("Bool inputs not supported for hardtanh")
-    return _placed(input, lambda x: where(x <= min_val, min_val, where(x >= max_val, max_val, x)).to(x.dtype), inplace)
+    if input.dtype.category != FLOAT:
+        return _placed(input, lambda x: where(x <= min_val, min_val, where(x >= max_val, max_val, x)).to(x.dtype), inplace)
+    y = _ops.hardtanh(input, float(min_val), float(max_val))
+    return input._become(y) if inplace else y
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
@@ -117,44 +116,43 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """``relu6(x + 3) / 6``."""
-    return _placed(input, lambda x: relu6(x + 3) / 6, inplace)
+    return _placed(input, _ops.hardsigmoid, inplace)
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """``x relu6(x + 3) / 6`` (Howard et al., 2019)."""
-    return _placed(input, lambda x: where(x <= -3, 0.0, where(x >= 3, x, x * (x + 3) / 6)), inplace)
+    return _placed(input, _ops.hardswish, inplace)
 
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """``input``, but zero in [-lambd, lambd]."""
-    return where((input >= -lambd) & (input <= lambd), 0, input)
+    return _ops.hardshrink(input, float(lambd))
 
 
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """``input`` moved towards zero by ``lambd``, zero in [-lambd, lambd]."""
     if lambd < 0:
         raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd}.")
-    return where(input > lambd, input - lambd, where(input < -lambd, input + lambd, input * 0))
+    return _ops.softshrink(input, float(lambd))
 
 
 def tanhshrink(input: Tensor) -> Tensor:
-    return input - tanh(input)
+    return _ops.tanhshrink(input)
 
 
 def softsign(input: Tensor) -> Tensor:
     """``x / (1 + |x|)``."""
-    return input / (input.abs() + 1)
+    return _ops.softsign(input)
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """``log(1 + exp(beta x)) / beta``; ``input`` itself where ``beta x`` exceeds ``threshold``."""
-    scaled = input * beta
-    return where(scaled > threshold, input, _softplus(scaled) / beta)
+    return _ops.soft_plus(input, float(beta), float(threshold))
 
 
 def logsigmoid(input: Tensor) -> Tensor:
     """``log(sigmoid(x))``, without overflow."""
-    return -_softplus(-input)
+    return _ops.logsigmoid(input)
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
