@@ -41,7 +41,16 @@ def _around(name: str) -> Iterator[Formula]:
     """The formulas of an activation where networks have it."""
     nn = engine.nn
     activation = getattr(nn, name)
-    conv = nn.Sequential(nn.Conv2d(4, 8, 3), nn.BatchNorm2d(8), activation(), nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8), activation(), nn.Conv2d(8, 2, 1), nn.Flatten())
+    conv = nn.Sequential(
+        nn.Conv2d(4, 8, 3),
+        nn.BatchNorm2d(8),
+        activation(),
+        nn.Conv2d(8, 8, 3),
+        nn.BatchNorm2d(8),
+        activation(),
+        nn.Conv2d(8, 2, 1),
+        nn.Flatten(),
+    )
     dense = nn.Sequential(nn.Flatten(), nn.Linear(256, 16), activation(), nn.Linear(16, 16), activation(), nn.Linear(16, 10))
     x, y = engine.randn(4, 4, 8, 8), engine.zeros(4, dtype=engine.int64)
     for model in (conv, dense):

@@ -9,8 +9,8 @@ import numpy as np
 from engine.capture.alone import program
 from engine.capture.recurrent import NAMES, arguments
 from engine.dispatch import OPS
-from engine.ops import activation
 from engine.kernels.native import Native, address, native
+from engine.ops import activation
 
 _SMALL, _LARGE = 1 << 18, 1 << 23
 """Products of fewer additions are left to NumPy, which begins sooner, and of more to its BLAS, which uses all cores."""

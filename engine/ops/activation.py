@@ -14,7 +14,7 @@ from engine.dispatch import Op
 from engine.dtypes import FLOAT, get_default_dtype
 from engine.graph import apply
 from engine.ops.elementwise import cast, clamp, elementwise, where
-from engine.ops.unary import abs, exp, sigmoid, sign, softplus, tanh
+from engine.ops.unary import abs, exp, sigmoid, softplus, tanh
 
 if TYPE_CHECKING:
     from engine.tensor import Tensor
@@ -75,14 +75,16 @@ hardswish = _activation(
     lambda m, g, x: m.where(x <= -3, 0, m.where(x < 3, g * (x / 3 + 0.5), g)),
     lambda x: where(abs(x) < 3, 1 / 3, 0.0).to(x.dtype),
 )
-leaky_relu = _activation("leaky_relu", lambda m, x, slope: m.where(x > 0, x, x * slope), lambda m, g, x, slope: m.where(x > 0, g, g * slope))
+leaky_relu = _activation(
+    "leaky_relu", lambda m, x, slope: m.where(x > 0, x, x * slope), lambda m, g, x, slope: m.where(x > 0, g, g * slope)
+)
 hardshrink = _activation("hardshrink", lambda m, x, width: _shrunk(m, x, x, width), _shrunk)
 softshrink = _activation("softshrink", lambda m, x, width: x - m.clip(x, -width, width), _shrunk)
 tanhshrink = _activation(
     "tanhshrink", lambda m, x: x - m.tanh(x), lambda m, g, x: g * m.square(m.tanh(x)), lambda x: tanh(x) * (1 - tanh(x) ** 2) * 2
 )
 softsign = _activation(
-    "softsign", lambda m, x: x / (m.abs(x) + 1), lambda m, g, x: g / m.square(m.abs(x) + 1), lambda x: sign(x) * -2 / (abs(x) + 1) ** 3
+    "softsign", lambda m, x: x / (m.abs(x) + 1), lambda m, g, x: g / m.square(m.abs(x) + 1), lambda x: x.sign() * -2 / (abs(x) + 1) ** 3
 )
 
 

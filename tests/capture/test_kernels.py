@@ -332,7 +332,7 @@ def known_formulas() -> list[tuple[int, ...]]:
     found = []
     for line in (Path(kernels.__file__).parent / "cpu" / "formulas.inc").read_text().splitlines():
         text = re.sub(r"of\(([\d, ]+)\)", lambda m: str(sum(int(n) << 16 * i for i, n in enumerate(m[1].split(",")))), line)
-        text = re.sub("[A-Z]{2,}", lambda m: names[m[0]], text)
+        text = re.sub("[A-Z][A-Z0-9]+", lambda m: names[m[0]], text)
         found.append(tuple(map(int, text.removeprefix("Compiled<").replace(">::update(),", "").removesuffix(">::known(),").split(","))))
     return found
 

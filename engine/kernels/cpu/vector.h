@@ -126,31 +126,22 @@ static inline vf vtanh(vf x) {
     return pick(x != x, x, pick(a < splat(0.625f), near, far));
 }
 
-// erf: Cephes' series below 1, 1 - erfc by a minimax fit (Numerical Recipes, erfccheb's short form) above.
-static inline vf verf(vf x) {
-    vf a = pick(x < vf{}, -x, x), z = x * x;
-    vf p = splat(7.853861353153693e-5f);
-    p = p * z - 8.010193625184903e-4f;
-    p = p * z + 5.188327685732524e-3f;
-    p = p * z - 2.685381193529856e-2f;
-    p = p * z + 1.128358514861418e-1f;
-    p = p * z - 3.761262582423300e-1f;
-    p = p * z + 1.128379165726710f;
-    vf near = p * x;
-    vf t = 1.f / (1.f + 0.5f * a);
-    vf q = splat(0.17087277f);
-    q = q * t - 0.82215223f;
-    q = q * t + 1.48851587f;
-    q = q * t - 1.13520398f;
-    q = q * t + 0.27886807f;
-    q = q * t - 0.18628806f;
-    q = q * t + 0.09678418f;
-    q = q * t + 0.37409196f;
-    q = q * t + 1.00002368f;
-    q = q * t - 1.26551223f;
-    vf far = 1.f - t * vexp(q - z);
-    far = pick(x < vf{}, -far, far);
-    return pick(x != x, x, pick(a < splat(1.f), near, far));
+// erf: an odd rational function within 4, beyond which it is 1 in single precision (the coefficients of Eigen's).
+static inline vf verf(vf x0) {
+    vf x = vmin(vmax(x0, splat(-4.f)), splat(4.f)), z = x * x;
+    vf p = splat(-2.72614225801306e-10f);
+    p = p * z + 2.77068142495902e-08f;
+    p = p * z - 2.10102402082508e-06f;
+    p = p * z - 5.69250639462346e-05f;
+    p = p * z - 7.34990630326855e-04f;
+    p = p * z - 2.95459980854025e-03f;
+    p = p * z - 1.60960333262415e-02f;
+    vf q = splat(-1.45660718464996e-05f);
+    q = q * z - 2.13374055278905e-04f;
+    q = q * z - 1.68282697438203e-03f;
+    q = q * z - 7.37332916720468e-03f;
+    q = q * z - 1.42647390514189e-02f;
+    return pick(x0 != x0, x0, vmin(vmax(x * p / q, splat(-1.f)), splat(1.f)));
 }
 
 template <int... I>

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from engine.dtypes import dtype as DType
 from engine.dtypes import FLOAT
+from engine.dtypes import dtype as DType
 from engine.ops import activation as _ops
 from engine.ops import loss as _softmaxes
 from engine.ops.elementwise import where
 from engine.ops.random import exponential_like, uniform_like
-from engine.ops.unary import sigmoid
 from engine.ops.unary import relu as _relu
+from engine.ops.unary import sigmoid
 from engine.tensor import Tensor
 
 

@@ -36,7 +36,7 @@ def scaled_dot_product_attention(
     if attn_mask is not None:
         scores = where(attn_mask, scores, -math.inf) if attn_mask.dtype.name == "bool" else scores + attn_mask
     weights = softmax(scores, -1)
-    if attn_mask is not None and attn_mask.dtype.name == "bool":
+    if attn_mask is not None and attn_mask.dtype.name == "bool" and not is_causal:  # there everybody may look at the first
         weights = where(attn_mask.any(-1, keepdim=True), weights, 0)  # a row that may look at nothing sees zeros
     return dropout(weights, dropout_p, dropout_p > 0) @ value
 
