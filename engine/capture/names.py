@@ -70,6 +70,11 @@ def is_observed(file: str) -> bool:
     return "/numpy/" not in file and not file.startswith(("<frozen importlib", "<frozen zipimport", "<__array_function__"))
 
 
+def is_library(file: str) -> bool:
+    """Whether a file is the standard library's."""
+    return file.startswith((_LIBRARY, "<frozen")) and "site-packages" not in file
+
+
 def is_users(file: str) -> bool:
     """Whether a file is of the program, not of what is installed for it."""
     return "site-packages" not in file and not file.startswith((ENGINE, _LIBRARY, "<frozen"))

@@ -19,7 +19,7 @@ from types import BuiltinFunctionType, CodeType, FrameType
 from typing import Any
 
 from engine.capture.explore import Explorer
-from engine.capture.names import KNOWN, NOTHING, Names, names_of
+from engine.capture.names import KNOWN, NOTHING, Names, is_library, is_observed, names_of
 from engine.capture.places import ATOMS, MISSING, Attribute, Item, Place
 from engine.nn.module import Module
 from engine.tensor import Tensor
@@ -39,6 +39,14 @@ _WHOLE = ("__reduce_ex__", "__reduce__", "__getstate__")
 """Methods that read all of an object: for a copy of it."""
 _MEMBER = Module.__getattr__.__code__
 _SETS = Module.__setattr__.__code__  # which looks at all attributes; what is set, the code that sets it names
+
+
+def _is_of_engine(frame: FrameType) -> bool:
+    """Whether a frame of the standard library works for a part of the engine that is not observed, which makes an op, say."""
+    caller: FrameType | None = frame
+    while caller is not None and is_library(caller.f_code.co_filename):
+        caller = caller.f_back
+    return caller is not None and caller is not frame and not is_observed(caller.f_code.co_filename)
 
 
 class Reads:
@@ -82,7 +90,7 @@ class Reads:
         code = frame.f_code
         found = KNOWN.get(id(code))
         names = names_of(code, frame.f_globals.get("__name__", "")) if found is None else found[1]
-        if names is None or event == "c_return" or code is _SETS or self.found.refused is not None:
+        if names is None or event == "c_return" or code is _SETS or self.found.refused is not None or _is_of_engine(frame):
             return
         try:
             self._follow(frame, event, about, names)

@@ -89,6 +89,8 @@ class Tape:
         if len(self.externals) != len(other.externals):
             return "it used other tensors the next time"
         for v, w in zip(self.externals, other.externals, strict=True):
+            if isinstance(v.array, Uncomputed) or isinstance(w.array, Uncomputed):
+                return "it uses a result of the time before"
             if v.array is not w.array and not np.array_equal(v.array, w.array, equal_nan=v.dtype.kind == "f"):
                 return f"a constant {list(v.shape)} changed from one time to the next"
         return None
