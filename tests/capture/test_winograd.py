@@ -70,7 +70,7 @@ def run(kind: str, algorithm: int, shape: list[int], arrays: dict[str, np.ndarra
     ],
 )
 def test_ways_of_cutting(kind: str, n: int, size: int, c: int, o: int) -> None:
-    shape = [n, size, size, c, size, size, o, 3, 3, 1, 1, 1, 1, 1, 1]
+    shape = [n, size, size, c, size, size, o, 3, 3, 1, 1, 1, 1, 1, 1, 1, *[1] * 4, 0, 1]
     arrays = {"x": normal(n, size, size, c), "w": normal(o, c, 3, 3, seed=1), "y": normal(n, size, size, o, seed=2)}
     expected = run(kind, DIRECT, shape, arrays, 1)
     found = run(kind, WINOGRAD, shape, arrays, 1)

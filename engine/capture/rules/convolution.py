@@ -1,7 +1,8 @@
-"""Convolutions, with channels last: directly, or by Winograd's transform where timing says so; each channel by itself where that is asked for."""
+"""Convolutions, with channels last: directly, or by Winograd's transform where timing says so. Groups of few channels have kernels of their own."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -11,36 +12,42 @@ import numpy as np
 from engine.capture.builder import FLOAT, OUT, Builder, Product, rule
 from engine.capture.layout import Storage, channels_last
 from engine.capture.record import Call, Value
+from engine.capture.rules.spatial import apart
 from engine.kernels.native import address
 
-DIRECT, WINOGRAD, COLUMNS = 0, 1, 2
+DIRECT, WINOGRAD, COLUMNS, GROUPED = 0, 1, 2, 3
 _ENOUGH, _LONG = 1024, 0.01  # places of the result that are timed, and seconds of it
 MOST_TAPS = 128
 
 
-def _channels(x: Sequence[int], y: Sequence[int]) -> tuple[int, ...]:
-    """How many channels there are, where there are as many after as before."""
-    return (x[1],) if x[1] == y[1] else ()
+PLANE = 15  # numbers of a shape that describe a plane
 
 
 def _shape(x: Sequence[int], w: Sequence[int], y: Sequence[int], attrs: dict[str, Any]) -> list[int] | None:
-    """The kernel's description of a convolution of one or two spatial dimensions; None for what it cannot do."""
-    rank = len(x) - 2
-    if rank not in (1, 2) or attrs["groups"] not in (1, *_channels(x, y)) or np.prod(w[2:]) > MOST_TAPS:
+    """The kernel's description of a convolution: that of a plane, groups, and what it has in depth; None for what it cannot do."""
+    if not 3 <= len(x) <= 5 or math.prod(w[2:]) > MOST_TAPS:
         return None
+    depth, plane = apart((x[2:], 1), (y[2:], 1), (w[2:], 1), (attrs["stride"], 1), (attrs["padding"], 0), (attrs["dilation"], 1))
+    size, out, *others = plane
+    return [x[0], *size, x[1], *out, y[1], *(n for pair in others for n in pair), attrs["groups"], *depth]
 
-    def pair(sizes: Sequence[int], filler: int) -> list[int]:
-        return [*[filler] * (2 - rank), *sizes]
 
-    return [
-        x[0], *pair(x[2:], 1), x[1], *pair(y[2:], 1), y[1], *pair(w[2:], 1), *pair(attrs["stride"], 1), *pair(attrs["padding"], 0),
-        *pair(attrs["dilation"], 1),
-    ]  # fmt: skip
+def _is_narrow(b: Builder, shape: list[int]) -> bool:
+    """Whether whole groups fit into a vector."""
+    c, o, groups = shape[3], shape[6], shape[PLANE]
+    return groups > 1 and c == o and (c == groups or (c // groups in (2, 4, 8) and c // groups < b.native.vector))
+
+
+def _work(b: Builder, shape: list[int], algorithm: int) -> int:
+    numbers = np.array(shape, np.int64)  # by a name, so that it lives as long as the call
+    return int(b.native.conv_workspace(address(numbers), algorithm))
 
 
 def _algorithm(b: Builder, kind: str, shape: list[int]) -> tuple[int, Storage]:
     """Which algorithm, and its working memory; the first candidate is what is mostly the fastest."""
-    c, o, kernel = shape[3], shape[6], shape[7:]
+    c, o, kernel = shape[3], shape[6], shape[7:PLANE]
+    if shape[PLANE:] != [1] * 5 + [0, 1]:  # groups, or a depth
+        return DIRECT, b.temporary((_work(b, shape, DIRECT),))
     candidates = []
     if (
         kernel == [3, 3, 1, 1, kernel[4], kernel[5], 1, 1]
@@ -53,17 +60,13 @@ def _algorithm(b: Builder, kind: str, shape: list[int]) -> tuple[int, Storage]:
     if kind == "data" and kernel[0] * kernel[1] > 1 and c % (2 * b.native.vector):  # where tiles of c columns leave registers empty
         candidates.insert(len(candidates) - bool(c % b.native.vector), COLUMNS)
 
-    def work(algorithm: int, images: int = shape[0]) -> int:
-        numbers = np.array([images, *shape[1:]], np.int64)  # by a name, so that it lives as long as the call
-        return int(b.native.conv_workspace(address(numbers), algorithm))
-
     n, h, w, c, oh, ow, o, kh, kw = shape[:9]
     n = min(n, max(1, _ENOUGH // (oh * ow)))  # a part of the batch tells as much
 
     def timed(algorithm: int, enough: float) -> float:
         sizes = {"x": n * h * w * c, "w": o * c * kh * kw, "y": n * oh * ow * o}
         order = {"forward": "xwy", "data": "ywx", "weight": "xyw"}[kind]
-        places = b.choice.scratch(*(sizes[i] for i in order), work(algorithm, n))
+        places = b.choice.scratch(*(sizes[i] for i in order), _work(b, [n, *shape[1:]], algorithm))
         finish = [] if kind == "weight" else [0, 0, 0]
         code = [b.native.numbers[f"conv_{kind}"], 0, algorithm, *finish, n, *shape[1:], *places]
         code[1] = len(code) - 2
@@ -81,13 +84,22 @@ def _algorithm(b: Builder, kind: str, shape: list[int]) -> tuple[int, Storage]:
     def least(algorithm: int) -> float:
         return 0.0 if algorithm == WINOGRAD else 2.0 * n * oh * ow * o * c * kh * kw / b.native.peak
 
-    algorithm = b.choice.of(f"{kind} {' '.join(map(str, shape))}", candidates, timed, least)
-    return algorithm, b.temporary((work(algorithm),))
+    algorithm = b.choice.of(f"{kind} {' '.join(map(str, shape[:PLANE]))}", candidates, timed, least)
+    return algorithm, b.temporary((_work(b, shape, algorithm),))
 
 
 def _last_first(w: Value) -> tuple[int, ...]:
-    """The order of a weight's dimensions in which its first, the channels, lies innermost."""
+    """The order of a weight's dimensions in which its first, the channels of the result, lies innermost."""
     return (*range(1, len(w.shape)), 0)
+
+
+def _group_weight(b: Builder, w: Value, kind: str, groups: int) -> Storage:
+    """Weights as (channels of a group, kernel positions, channels of the result) of a convolution or of its data gradient."""
+    s, k = b.of(w), w.shape[1]
+    split = Storage(s.buffer, s.start, (groups, k, *s.shape[1:]), (s.steps[0] * k, *s.steps), s.dtype)  # (group, output, input, ..)
+    positions = range(3, len(split.shape))
+    order = (1, *positions, 0, 2) if kind == "data" else (2, *positions, 0, 1)
+    return split if split.is_dense(order) else b.copied(split, order)
 
 
 @rule("conv", "conv_data")
@@ -101,11 +113,11 @@ def product(b: Builder, call: Call) -> bool:
     if shape is None or out.dtype != FLOAT:
         return False
     order, shift = channels_last(len(out.shape)), None if bias is None else b.dense(bias)
-    if call.attrs["groups"] > 1:
-        s, weight = b.last(source), b.dense(w, _last_first(w))
+    if _is_narrow(b, shape):
+        s, weight = b.last(source), _group_weight(b, w, kind, call.attrs["groups"])
         to = b.new(out, order)
         given = [s, weight, *([shift or 0] if kind == "forward" else [])]
-        b.emit(f"depthwise_{kind}", [*shape, *given, to], [g for g in given if isinstance(g, Storage)], [to])
+        b.emit(f"grouped_{kind}", [*shape, *given, to], [g for g in given if isinstance(g, Storage)], [to])
         return True
     algorithm, work = _algorithm(b, kind, shape)
     s, weight = b.last(source), b.dense(w)
@@ -122,9 +134,9 @@ def weight(b: Builder, call: Call) -> bool:
     if shape is None or out.dtype != FLOAT:
         return False
     s, t = b.last(x), b.last(g)
-    if call.attrs["groups"] > 1:
-        y = b.new(out, _last_first(out))
-        b.emit("depthwise_weight", [*shape, s, t, y], [s, t], [y])
+    if _is_narrow(b, shape):
+        y, work = b.new(out, _last_first(out)), b.temporary((_work(b, shape, GROUPED),))
+        b.emit("grouped_weight", [*shape, s, t, y, work], [s, t], [y, work])
         return True
     algorithm, work = _algorithm(b, "weight", shape)
     y = b.new(out)

@@ -11,20 +11,19 @@ import numpy as np
 from engine.capture.builder import FLOAT, Builder, rule
 from engine.capture.layout import Buffer, Storage, channels_last
 from engine.capture.record import Call
+from engine.capture.rules.spatial import apart
 
 
 def _shape(x: Sequence[int], y: Sequence[int], attrs: dict[str, Any]) -> list[int] | None:
+    """The kernel's description of windows: those of a plane, then what they have in depth."""
     rank = len(x) - 2
-    if rank not in (1, 2):
+    if rank not in (1, 2, 3):
         return None
-
-    def pair(sizes: Sequence[int], filler: int) -> list[int]:
-        return [*[filler] * (2 - rank), *sizes]
-
-    return [
-        x[0], *pair(x[2:], 1), x[1], *pair(y[2:], 1), *pair(attrs["kernel"], 1), *pair(attrs["stride"], 1), *pair(attrs["padding"], 0),
-        *pair(attrs.get("dilation", (1,) * rank), 1),
-    ]  # fmt: skip
+    depth, plane = apart(
+        (x[2:], 1), (y[2:], 1), (attrs["kernel"], 1), (attrs["stride"], 1), (attrs["padding"], 0), (attrs.get("dilation", (1,) * rank), 1)
+    )
+    size, *others = plane
+    return [x[0], *size, x[1], *(n for pair in others for n in pair), *depth]
 
 
 @rule("max_pool")

@@ -1,6 +1,6 @@
-// Convolution in NHWC as products over windows: no unfolded copy is made. Each row of a register tile is a pixel; a segment is
-// a kernel position, whose channels lie side by side. Where there are few channels, the input is copied once with its border
-// of zeros, and a whole row of the kernel is one segment.
+// Convolution in NHWC, or NDHWC, as products over windows: no unfolded copy is made. Each row of a register tile is a pixel; a
+// segment is a kernel position, whose channels lie side by side. Where there are few channels, the input is copied once with its
+// border of zeros, and a whole row of the kernel is one segment. Groups are convolutions side by side, each on channels of its own.
 #pragma once
 #include "gemm.h"
 
@@ -9,66 +9,89 @@ namespace conv {
 constexpr int TAPS = 128, CHUNK = 8;  // kernel positions at most; tiles of pixels that share a panel of weights
 
 struct Shape {
-    i64 n, h, w, c, oh, ow, o, kh, kw, sh, sw, ph, pw, dh, dw;
+    i64 n, h, w, c, oh, ow, o, kh, kw, sh, sw, ph, pw, dh, dw, groups;
+    i64 d, od, kd, sd, pd, dd;  // the depth of a volume; an image's is 1
 
-    bool is_empty() const { return n * h * w * c * oh * ow * o * kh * kw == 0; }
-    void check() { sh = most(1, sh), sw = most(1, sw), dh = most(1, dh), dw = most(1, dw); }  // they are divided by
+    i64 taps() const { return kd * kh * kw; }
+    i64 from() const { return c / groups; }  // channels of a group
+    i64 to() const { return o / groups; }
+    bool is_empty() const { return n * d * h * w * from() * od * oh * ow * to() * taps() == 0; }
+    void check() {  // what is divided by
+        sd = most(1, sd), sh = most(1, sh), sw = most(1, sw), dd = most(1, dd), dh = most(1, dh), dw = most(1, dw), groups = most(1, groups);
+    }
 };
 
-// What is looked at for output pixel (u, v): source pixels (u * su + row, v * sv + column) for each tap, `run` floats each.
+// What is looked at for output pixel (u, v) of slice t: source pixels (t * st + slice, u * su + row, v * sv + column) for each tap,
+// `run` floats each.
 struct View {
     const float* x;
-    i64 h, w, image, line, pixel, run, su, sv, taps;
-    i64 row[TAPS], column[TAPS], offset[TAPS];
-    i64 top, bottom, left, right;  // the least and greatest row and column
+    i64 d, h, w, pixel, run, st, su, sv;
+    i64 line, plane, image, taps, slice[TAPS], row[TAPS], column[TAPS], offset[TAPS];
+    i64 front, back, top, bottom, left, right;  // the least and greatest slice, row and column
 
+    View(const float* x, i64 d, i64 h, i64 w, i64 pixel, i64 run, i64 st, i64 su, i64 sv)
+        : x(x), d(d), h(h), w(w), pixel(pixel), run(run), st(st), su(su), sv(sv), line(w * pixel), plane(h * line), image(d * plane), taps(0) {}
+
+    void add(i64 z, i64 y, i64 x) { slice[taps] = z, row[taps] = y, column[taps++] = x; }
     void measure() {
-        top = bottom = taps ? row[0] : 0, left = right = taps ? column[0] : 0;
+        front = back = taps ? slice[0] : 0, top = bottom = taps ? row[0] : 0, left = right = taps ? column[0] : 0;
         for (i64 t = 0; t < taps; t++) {
-            offset[t] = row[t] * line + column[t] * pixel;
+            offset[t] = slice[t] * plane + row[t] * line + column[t] * pixel;
+            front = least(front, slice[t]), back = most(back, slice[t]);
             top = least(top, row[t]), bottom = most(bottom, row[t]), left = least(left, column[t]), right = most(right, column[t]);
         }
     }
-    bool is_inside(i64 y, i64 x) const { return y + top >= 0 && y + bottom < h && x + left >= 0 && x + right < w; }
-    bool is_inside(i64 y, i64 x, i64 tap) const { return (uint64_t)(y + row[tap]) < (uint64_t)h && (uint64_t)(x + column[tap]) < (uint64_t)w; }
+    bool is_inside(i64 z, i64 y, i64 x) const { return z + front >= 0 && z + back < d && y + top >= 0 && y + bottom < h && x + left >= 0 && x + right < w; }
+    bool is_inside(i64 z, i64 y, i64 x, i64 tap) const {
+        return (uint64_t)(z + slice[tap]) < (uint64_t)d && (uint64_t)(y + row[tap]) < (uint64_t)h && (uint64_t)(x + column[tap]) < (uint64_t)w;
+    }
 };
 
-static bool is_merged(const Shape& s) { return s.c < 8 && s.kw > 1 && s.dh == 1 && s.dw == 1; }
+static bool is_merged(const Shape& s) { return s.groups == 1 && s.c < 8 && s.kw > 1 && s.dd == 1 && s.dh == 1 && s.dw == 1; }
 
 // Floats of working memory: the padded copy, a row of zeros, and weights or their gradient in panels.
-static i64 padded(const Shape& s) { return is_merged(s) ? s.n * (s.h + 2 * s.ph) * (s.w + 2 * s.pw) * s.c : 0; }
-static i64 workspace(const Shape& s) { return padded(s) + most(s.c, s.o) + s.kh * s.kw * (most(s.c, s.o) + gemm::NR) * (most(s.c, s.o) + gemm::NR) + 256; }
+static i64 padded(const Shape& s) { return is_merged(s) ? s.n * (s.d + 2 * s.pd) * (s.h + 2 * s.ph) * (s.w + 2 * s.pw) * s.c : 0; }
+static i64 workspace(const Shape& s) {
+    using gemm::NR;
+    i64 panels = most(up(s.to(), NR) * s.from(), up(s.from(), NR) * s.to()) * NR;
+    return padded(s) + most(s.c, s.o) + s.groups * s.taps() * panels + 256;
+}
 
 static View view(const Shape& s, const float* x, float* work) {
-    View v{x, s.h, s.w, s.h * s.w * s.c, s.w * s.c, s.c, s.c, s.sh, s.sw, 0, {}, {}, {}, 0, 0, 0, 0};
+    View v(x, s.d, s.h, s.w, s.c, s.from(), s.sd, s.sh, s.sw);
     if (is_merged(s)) {
-        i64 h = s.h + 2 * s.ph, w = s.w + 2 * s.pw, line = s.w * s.c;
-        if (s.ph || s.pw) {
-            threads::each(s.n, (double)padded(s) * 0.3, [&](i64 n) {
-                float* to = work + n * h * w * s.c;
+        i64 d = s.d + 2 * s.pd, h = s.h + 2 * s.ph, w = s.w + 2 * s.pw, line = s.w * s.c;
+        if (s.pd || s.ph || s.pw) {
+            threads::each(s.n * d, (double)padded(s) * 0.3, [&](i64 slice) {
+                float* to = work + slice * h * w * s.c;
                 memset(to, 0, h * w * s.c * 4);
-                for (i64 i = 0; i < s.h; i++) memcpy(to + ((i + s.ph) * w + s.pw) * s.c, x + (n * s.h + i) * line, line * 4);
+                i64 n = slice / d, z = slice % d - s.pd;
+                for (i64 i = 0; i < s.h && z >= 0 && z < s.d; i++) memcpy(to + ((i + s.ph) * w + s.pw) * s.c, x + ((n * s.d + z) * s.h + i) * line, line * 4);
             });
-            v.x = work;
+            x = work;
         }
-        v.h = h, v.w = w, v.image = h * w * s.c, v.line = w * s.c, v.run = s.kw * s.c;
-        for (i64 a = 0; a < s.kh; a++) v.row[v.taps] = a, v.column[v.taps++] = 0;
+        v = View(x, d, h, w, s.c, s.kw * s.c, s.sd, s.sh, s.sw);
+        for (i64 z = 0; z < s.kd; z++)
+            for (i64 a = 0; a < s.kh; a++) v.add(z, a, 0);
         return v;
     }
-    for (i64 a = 0; a < s.kh; a++)
-        for (i64 b = 0; b < s.kw; b++) v.row[v.taps] = a * s.dh - s.ph, v.column[v.taps++] = b * s.dw - s.pw;
+    for (i64 z = 0; z < s.kd; z++)
+        for (i64 a = 0; a < s.kh; a++)
+            for (i64 b = 0; b < s.kw; b++) v.add(z * s.dd - s.pd, a * s.dh - s.ph, b * s.dw - s.pw);
     return v;
 }
 
-// Weights as panels of NR columns: (panel, tap, from, NR); `in` and `out` are the steps from channel to channel.
-static void pack(const float* w, i64 taps, const i64* tap, i64 from, i64 to, i64 in, i64 out, float* packed) {
+// Each group's weights as panels of NR columns: (group, panel, tap, from, NR); `in` and `out` are the steps from channel to channel.
+static void pack(const Shape& s, const float* w, i64 taps, const i64* tap, i64 from, i64 to, i64 in, i64 out, float* packed) {
     using gemm::NR;
-    threads::each(up(to, NR), (double)taps * from * to, [&](i64 panel) {
-        float* p = packed + panel * taps * from * NR;
+    i64 panels = up(to, NR);
+    threads::each(s.groups * panels, (double)s.groups * taps * from * to, [&](i64 task) {
+        float* p = packed + task * taps * from * NR;
+        i64 panel = task % panels;
         int width = (int)least(NR, to - panel * NR);
         for (i64 i = 0; i < from; i++)
             for (i64 t = 0; t < taps; t++) {
-                const float* q = w + panel * NR * out + i * in + tap[t];
+                const float* q = w + task / panels * from * to * s.taps() + panel * NR * out + i * in + tap[t];
                 float* r = p + (t * from + i) * NR;
                 for (int j = 0; j < width; j++) r[j] = q[j * out];
                 for (int j = width; j < NR; j++) r[j] = 0;
@@ -76,50 +99,56 @@ static void pack(const float* w, i64 taps, const i64* tap, i64 from, i64 to, i64
     });
 }
 
-// Where output pixel (u, v) of the grid goes: y + n * image + u * line + v * pixel.
+// Where output pixel (u, v) of slice t goes: y + n * image + t * plane + u * line + v * pixel; `channels` of each group.
 struct Grid {
     float* y;
-    i64 n, h, w, image, line, pixel, channels;
+    i64 n, d, h, w, image, plane, line, pixel, groups, channels;
 };
 
 static void gather(View& v, const Grid& g, const float* packed, const float* zeros, gemm::Finish f) {
     using namespace gemm;
     v.measure();
-    i64 pixels = g.n * g.h * g.w, panels = up(g.channels, NR), chunk = MR * CHUNK;
+    i64 pixels = g.n * g.d * g.h * g.w, panels = up(g.channels, NR), chunk = MR * CHUNK;
     f.base = f.base ? f.base : g.y;
-    threads::each(up(pixels, chunk), (double)pixels * g.channels * v.taps * v.run / (VL * 2.5), [&](i64 task) {
+    threads::each(up(pixels, chunk), (double)pixels * g.groups * g.channels * v.taps * v.run / (VL * 2.5), [&](i64 task) {
         i64 low = task * chunk, high = least(pixels, low + chunk), tiles = up(high - low, MR);
         Segment* segment = (Segment*)scratch(2, CHUNK * v.taps * sizeof(Segment) / 4);
         float* to[CHUNK][MR];
-        i64 n = low / (g.h * g.w), at = low % (g.h * g.w), i = at / g.w, j = at % g.w;
+        i64 n = low / (g.d * g.h * g.w), e = low / (g.h * g.w) % g.d, i = low / g.w % g.h, j = low % g.w;
         for (i64 tile = 0, p = low; p < high; tile++) {
             const float* image[MR];
-            i64 y[MR], x[MR], rows = least(MR, high - p);
+            i64 z[MR], y[MR], x[MR], rows = least(MR, high - p);
             bool inside = true;
             for (i64 m = 0; m < rows; m++, p++) {
-                image[m] = v.x + n * v.image, y[m] = i * v.su, x[m] = j * v.sv;
-                to[tile][m] = g.y + n * g.image + i * g.line + j * g.pixel;
-                inside = inside && v.is_inside(y[m], x[m]);
+                image[m] = v.x + n * v.image, z[m] = e * v.st, y[m] = i * v.su, x[m] = j * v.sv;
+                to[tile][m] = g.y + n * g.image + e * g.plane + i * g.line + j * g.pixel;
+                inside = inside && v.is_inside(z[m], y[m], x[m]);
                 if (++j == g.w) {
                     j = 0;
-                    if (++i == g.h) i = 0, n++;
+                    if (++i == g.h) {
+                        i = 0;
+                        if (++e == g.d) e = 0, n++;
+                    }
                 }
             }
-            for (i64 m = rows; m < MR; m++) image[m] = image[0], y[m] = y[0], x[m] = x[0];
+            for (i64 m = rows; m < MR; m++) image[m] = image[0], z[m] = z[0], y[m] = y[0], x[m] = x[0];
             const float* center[MR];
-            for (int m = 0; m < MR; m++) center[m] = image[m] + y[m] * v.line + x[m] * v.pixel;
+            for (int m = 0; m < MR; m++) center[m] = image[m] + z[m] * v.plane + y[m] * v.line + x[m] * v.pixel;
             for (i64 t = 0; t < v.taps; t++) {
                 const float** a = segment[tile * v.taps + t].a;
-                for (int m = 0; m < MR; m++) a[m] = inside || v.is_inside(y[m], x[m], t) ? center[m] + v.offset[t] : zeros;
+                for (int m = 0; m < MR; m++) a[m] = inside || v.is_inside(z[m], y[m], x[m], t) ? center[m] + v.offset[t] : zeros;
             }
         }
-        for (i64 panel = 0; panel < panels; panel++) {
-            const float* b = packed + panel * v.taps * v.run * NR;
+        for (i64 part = 0; part < g.groups * panels; part++) {
+            const float* b = packed + part * v.taps * v.run * NR;
+            i64 panel = part % panels, shift = part && panel == 0 ? v.run : 0;  // to the next group's channels
             int width = (int)least(NR, g.channels - panel * NR);
             for (i64 tile = 0; tile < tiles; tile++) {
                 Segment* s = segment + tile * v.taps;
                 for (i64 t = 0; t < v.taps; t++) s[t].b = b + t * v.run * NR, s[t].n = v.run;
-                product((int)least(MR, high - low - tile * MR), s, v.taps, 1, NR, to[tile], panel * NR, width, f);
+                for (i64 t = 0; shift && t < v.taps; t++)
+                    for (int m = 0; m < MR; m++) s[t].a[m] += shift;
+                product((int)least(MR, high - low - tile * MR), s, v.taps, 1, NR, to[tile], part / panels * g.channels + panel * NR, width, f);
             }
         }
     });
@@ -130,35 +159,37 @@ static void forward(const Shape& s, const float* x, const float* w, float* y, co
     float *zeros = work + padded(s), *packed = zeros + (s.c + 15) / 16 * 16;
     memset(zeros, 0, s.c * 4);
     i64 tap[TAPS];
-    for (i64 t = 0; t < s.kh * s.kw; t++) tap[t] = t;
-    pack(w, s.kh * s.kw, tap, s.c, s.o, s.kh * s.kw, s.c * s.kh * s.kw, packed);
-    gather(v, Grid{y, s.n, s.oh, s.ow, s.oh * s.ow * s.o, s.ow * s.o, s.o, s.o}, packed, zeros, f);
+    for (i64 t = 0; t < s.taps(); t++) tap[t] = t;
+    pack(s, w, s.taps(), tap, s.from(), s.to(), s.taps(), s.from() * s.taps(), packed);
+    i64 line = s.ow * s.o, plane = s.oh * line;
+    gather(v, Grid{y, s.n, s.od, s.oh, s.ow, s.od * plane, plane, line, s.o, s.groups, s.to()}, packed, zeros, f);
 }
 
-// The gradient of the input: for each remainder of (row, column) by the stride, a convolution with the taps that meet it (if none
-// does, with no segments: zeros).
+// The gradient of the input: for each remainder of (slice, row, column) by the stride, a convolution with the taps that meet it (if
+// none does, with no segments: zeros).
 static void data(const Shape& s, const float* g, const float* w, float* gx, gemm::Finish f, float* work) {
     float *zeros = work, *packed = zeros + (s.o + 15) / 16 * 16;
     memset(zeros, 0, s.o * 4);
     f.base = gx;
-    for (i64 a = 0; a < least(s.sh, s.h); a++)
-        for (i64 b = 0; b < least(s.sw, s.w); b++) {
-            View v{g, s.oh, s.ow, s.oh * s.ow * s.o, s.ow * s.o, s.o, s.o, 1, 1, 0, {}, {}, {}, 0, 0, 0, 0};
-            i64 tap[TAPS];
-            for (i64 p = 0; p < s.kh; p++)
-                for (i64 q = 0; q < s.kw; q++) {
-                    i64 y = a + s.ph - p * s.dh, x = b + s.pw - q * s.dw;
-                    if (y % s.sh || x % s.sw) continue;
-                    v.row[v.taps] = y / s.sh, v.column[v.taps] = x / s.sw, tap[v.taps++] = p * s.kw + q;
-                }
-            pack(w, v.taps, tap, s.o, s.c, s.c * s.kh * s.kw, s.kh * s.kw, packed);
-            Grid to{gx + (a * s.w + b) * s.c, s.n, up(s.h - a, s.sh), up(s.w - b, s.sw), s.h * s.w * s.c, s.sh * s.w * s.c, s.sw * s.c, s.c};
-            gather(v, to, packed, zeros, f);
+    i64 line = s.w * s.c, plane = s.h * line, columns = least(s.sw, s.w), remainders = least(s.sd, s.d) * least(s.sh, s.h) * columns;
+    for (i64 r = 0; r < remainders; r++) {
+        i64 b = r % columns, a = r / columns % least(s.sh, s.h), e = r / columns / least(s.sh, s.h);
+        View v(g, s.od, s.oh, s.ow, s.o, s.to(), 1, 1, 1);
+        i64 tap[TAPS];
+        for (i64 t = 0; t < s.taps(); t++) {
+            i64 z = e + s.pd - t / (s.kh * s.kw) * s.dd, y = a + s.ph - t / s.kw % s.kh * s.dh, x = b + s.pw - t % s.kw * s.dw;
+            if (z % s.sd || y % s.sh || x % s.sw) continue;
+            tap[v.taps] = t, v.add(z / s.sd, y / s.sh, x / s.sw);
         }
+        pack(s, w, v.taps, tap, s.to(), s.from(), s.from() * s.taps(), s.taps(), packed);
+        Grid to{gx + e * plane + a * line + b * s.c, s.n, up(s.d - e, s.sd), up(s.h - a, s.sh), up(s.w - b, s.sw),
+                s.d * plane, s.sd * plane, s.sh * line, s.sw * s.c, s.groups, s.from()};
+        gather(v, to, packed, zeros, f);
+    }
 }
 
 // The gradient of the input where kernels are large: one product gives what every output pixel sends to each of its taps
-// (pixels, taps * channels), an image at a time; then it is added up where it belongs.
+// (pixels, taps * channels), an image at a time; then it is added up where it belongs. Images only, of one group.
 static void data_columns(const Shape& s, const float* g, const float* w, float* gx, const gemm::Finish& f, float* work) {
     using namespace gemm;
     i64 taps = s.kh * s.kw, columns = taps * s.c, pixels = s.oh * s.ow, panels = up(columns, NR);
@@ -212,50 +243,54 @@ static void data_columns(const Shape& s, const float* g, const float* w, float* 
 static void weight(const Shape& s, const float* x, const float* g, float* gw, float* work) {
     using namespace gemm;
     View v = view(s, x, work);
-    float* total = work + padded(s);  // (tap, rows, columns)
-    bool turned = s.o < NR && v.run > s.o && v.run % VL == 0;
-    i64 height = turned ? s.o : v.run, width = turned ? v.run : s.o;
-    i64 blocks = up(height, MR), panels = up(width, NR), tiles = v.taps * blocks * panels, lines = s.n * s.oh;
-    i64 group = most(1, least(lines, (1 << 16) / most(1, s.ow * (s.c + s.o))));  // lines whose pixels stay in the cache
+    float* total = work + padded(s);  // (group, tap, rows, columns)
+    i64 to_group = s.to(), from_group = s.from();
+    bool turned = to_group < NR && v.run > to_group && v.run % VL == 0;
+    i64 height = turned ? to_group : v.run, width = turned ? v.run : to_group;
+    i64 blocks = up(height, MR), panels = up(width, NR), tiles = s.groups * v.taps * blocks * panels, lines = s.n * s.od * s.oh;
+    i64 together = most(1, least(lines, (1 << 16) / most(1, s.ow * (s.c + s.o))));  // lines whose pixels stay in the cache
     i64 tasks = least(tiles, 16), xstep = v.sv * v.pixel;
     threads::each(tasks, (double)lines * s.ow * s.o * v.taps * v.run / (VL * 2.5), [&](i64 task) {
         i64 first = task * tiles / tasks, last = (task + 1) * tiles / tasks;
-        Segment* segment = (Segment*)scratch(2, group * sizeof(Segment) / 4);
-        for (i64 low = 0; low < lines; low += group) {
-            i64 high = least(lines, low + group);
+        Segment* segment = (Segment*)scratch(2, together * sizeof(Segment) / 4);
+        for (i64 low = 0; low < lines; low += together) {
+            i64 high = least(lines, low + together);
             for (i64 tile = first; tile < last; tile++) {
-                i64 panel = tile % panels, block = tile / panels % blocks, t = tile / panels / blocks;
+                i64 panel = tile % panels, block = tile / panels % blocks, position = tile / panels / blocks, t = position % v.taps, group = position / v.taps;
                 i64 top = block * height / blocks;
                 int columns = (int)least(NR, width - panel * NR), m = (int)((block + 1) * height / blocks - top);
                 i64 count = 0;
                 // the columns of output pixels whose window column lies in the input
                 i64 j0 = v.column[t] >= 0 ? 0 : up(-v.column[t], v.sv), j1 = least(s.ow, (v.w - 1 - v.column[t]) / v.sv + 1);
                 for (i64 l = low; l < high && j0 < j1 && v.w > v.column[t]; l++) {
-                    i64 y = l % s.oh * v.su + v.row[t];
-                    if (y < 0 || y >= v.h) continue;
+                    i64 y = l % s.oh * v.su + v.row[t], z = l / s.oh % s.od * v.st + v.slice[t];
+                    if (y < 0 || y >= v.h || z < 0 || z >= v.d) continue;
                     Segment& q = segment[count++];
-                    const float* a = v.x + l / s.oh * v.image + y * v.line + (j0 * v.sv + v.column[t]) * v.pixel;
-                    const float* b = g + (l * s.ow + j0) * s.o;
+                    const float* a = v.x + l / s.oh / s.od * v.image + z * v.plane + y * v.line + (j0 * v.sv + v.column[t]) * v.pixel + group * from_group;
+                    const float* b = g + (l * s.ow + j0) * s.o + group * to_group;
                     for (int i = 0; i < m; i++) q.a[i] = (turned ? b : a) + top + i;
                     q.b = (turned ? a : b) + panel * NR;
                     q.n = j1 - j0;
                 }
                 float* to[MR];
-                for (int i = 0; i < m; i++) to[i] = total + (t * height + top + i) * width;
+                for (int i = 0; i < m; i++) to[i] = total + (position * height + top + i) * width;
                 Finish f;
                 f.accumulate = low > 0;
                 product(m, segment, count, turned ? s.o : xstep, turned ? xstep : s.o, to, panel * NR, columns, f);
             }
         }
     });
-    // (kh, kw, c, o), or (tap, o, run), to (o, c, kh, kw)
-    i64 taps = s.kh * s.kw, within = v.run / s.c;  // taps in a run
-    threads::ranges(s.o, 16, (double)s.o * s.c * taps, [&](i64 low, i64 high) {
-        for (i64 c = 0; c < s.c; c++)
+    // (group, tap, c, o), or (group, tap, o, run), to (o, c, tap)
+    i64 taps = s.taps(), within = v.run / from_group;  // taps in a run
+    threads::ranges(s.o, 16, (double)s.o * from_group * taps, [&](i64 low, i64 high) {
+        for (i64 c = 0; c < from_group; c++)
             for (i64 t = 0; t < taps; t++) {
-                i64 place = t % within * s.c + c;  // in the run
-                const float* from = total + t / within * height * width + (turned ? place : place * width);
-                for (i64 o = low; o < high; o++) gw[(o * s.c + c) * taps + t] = from[turned ? o * width : o];
+                i64 place = t % within * from_group + c;  // in the run
+                for (i64 o = low; o < high;) {
+                    i64 group = o / to_group, first = group * to_group, end = least(high, first + to_group);
+                    const float* from = total + (group * v.taps + t / within) * height * width + (turned ? place : place * width);
+                    for (; o < end; o++) gw[(o * from_group + c) * taps + t] = from[turned ? (o - first) * width : o - first];
+                }
             }
     });
 }

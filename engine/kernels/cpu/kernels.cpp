@@ -1,8 +1,8 @@
 // The kernels' C interface: a program is a row of numbers - a kernel, how many arguments, the arguments - and one call runs it.
 // Pointers and sizes are 64-bit integers, real numbers the bits of a double. tests/capture and tests/data hold each against NumPy.
 #include "conv.h"
-#include "depthwise.h"
 #include "elementwise.h"
+#include "grouped.h"
 #include "images.h"
 #include "pooling.h"
 #include "random.h"
@@ -95,23 +95,23 @@ void conv_weight(Arguments a) {
     i64 algorithm = a.next();
     auto s = a.shape<conv::Shape>();
     float *x = a.floats(), *g = a.floats(), *gw = a.floats(), *work = a.floats();
-    if (s.is_empty()) memset(gw, 0, s.o * s.c * s.kh * s.kw * 4);  // a sum of nothing
+    if (s.is_empty()) memset(gw, 0, s.o * s.from() * s.taps() * 4);  // a sum of nothing
     else algorithm ? winograd::weight(s, x, g, gw, work) : conv::weight(s, x, g, gw, work);
 }
-void depthwise_forward(Arguments a) {
+void grouped_forward(Arguments a) {
     auto s = a.shape<conv::Shape>();
-    float *x = a.floats(), *w = a.floats(), *shift = a.floats();
-    depthwise::forward(s, x, w, shift, a.floats());
+    float *x = a.floats(), *w = a.floats(), *shift = a.floats(), *y = a.floats();
+    grouped::by_width(s.from(), [&]<int K>() { grouped::forward<K>(s, x, w, shift, y); });
 }
-void depthwise_data(Arguments a) {
+void grouped_data(Arguments a) {
     auto s = a.shape<conv::Shape>();
-    float *g = a.floats(), *w = a.floats();
-    depthwise::data(s, g, w, a.floats());
+    float *g = a.floats(), *w = a.floats(), *gx = a.floats();
+    grouped::by_width(s.from(), [&]<int K>() { grouped::data<K>(s, g, w, gx); });
 }
-void depthwise_weight(Arguments a) {
+void grouped_weight(Arguments a) {
     auto s = a.shape<conv::Shape>();
-    float *x = a.floats(), *g = a.floats();
-    depthwise::weight(s, x, g, a.floats());
+    float *x = a.floats(), *g = a.floats(), *gw = a.floats(), *work = a.floats();
+    grouped::by_width(s.from(), [&]<int K>() { grouped::weight<K>(s, x, g, gw, work); });
 }
 
 void map(Arguments a) {
@@ -331,8 +331,8 @@ struct Entry {
 };
 #define ENTRY(name) {#name, name}
 const Entry table[] = {
-    ENTRY(matmul), ENTRY(matmul_update), ENTRY(conv_forward), ENTRY(conv_data), ENTRY(conv_weight), ENTRY(depthwise_forward), ENTRY(depthwise_data),
-    ENTRY(depthwise_weight), ENTRY(map), ENTRY(map_pieces), ENTRY(copy), ENTRY(fill),
+    ENTRY(matmul), ENTRY(matmul_update), ENTRY(conv_forward), ENTRY(conv_data), ENTRY(conv_weight), ENTRY(grouped_forward), ENTRY(grouped_data),
+    ENTRY(grouped_weight), ENTRY(map), ENTRY(map_pieces), ENTRY(copy), ENTRY(fill),
     ENTRY(add_integers), ENTRY(sum_rows), ENTRY(sum_columns), ENTRY(softmax), ENTRY(softmax_gradient), ENTRY(cross_entropy), ENTRY(cross_entropy_gradient), ENTRY(embedding), ENTRY(embedding_gradient),
     ENTRY(normalize), ENTRY(normalize_gradient), ENTRY(recurrent_forward), ENTRY(recurrent_backward), ENTRY(max_pool), ENTRY(max_pool_gradient), ENTRY(max_pool_index), ENTRY(unpool), ENTRY(avg_pool), ENTRY(avg_pool_gradient), ENTRY(dropout),
     ENTRY(uniform), ENTRY(augment),
@@ -380,7 +380,8 @@ PUBLIC i64 epochline_repeat(const i64* code, i64 size, i64 steps, const i64* cop
 PUBLIC i64 epochline_conv_workspace(const i64* shape, i64 algorithm) {
     conv::Shape s;
     memcpy(&s, shape, sizeof(s));
-    return algorithm == 1 ? winograd::workspace(s) : conv::workspace(s);
+    s.check();
+    return algorithm == 3 ? grouped::workspace(s) : algorithm == 1 ? winograd::workspace(s) : conv::workspace(s);
 }
 
 PUBLIC i64 epochline_vector(void) { return VL; }
