@@ -238,27 +238,83 @@ static void data_columns(const Shape& s, const float* g, const float* w, float* 
     });
 }
 
+// n floats, of which it is known that there are mostly `whole`.
+static inline void copy_some(float* to, const float* from, i64 n, i64 whole) { n == whole ? memcpy(to, from, whole * 4) : memcpy(to, from, n * 4); }
+
+static bool is_pointwise(const Shape& s) { return s.taps() == 1 && s.groups == 1 && !s.pd && !s.ph && !s.pw; }
+
+// The gradient of a weight that looks at one pixel: a product (o, pixels) (pixels, c). Pixels lie far apart, and a power of two
+// mostly, so that they would meet in few sets of the inner cache: some of them at a time, both sides are copied to panels.
+static void pointwise_weight(const Shape& s, const float* x, const float* g, float* gw) {
+    using namespace gemm;
+    constexpr i64 PIXELS = 128, WIDE = 2 * MR;
+    i64 pixels = s.n * s.od * s.oh * s.ow, panels = up(s.c, NR), rows = up(s.o, WIDE), wanted = threads::pool.wanted;
+    // threads share the panels, and the rows too where there are few panels; the cut changes no bits
+    i64 wide = wanted == 1 ? panels : up(panels, 4 * wanted), across = up(panels, wide), parts = wanted == 1 ? 1 : least(rows, up(2 * wanted, across));
+    threads::each(across * parts, (double)pixels * s.o * s.c / (VL * 2.5), [&](i64 task) {
+        i64 left = task / parts * wide, right = least(panels, left + wide), part = task % parts;
+        i64 top = rows * part / parts * WIDE, bottom = least(s.o, rows * (part + 1) / parts * WIDE);
+        float *a = scratch(2, rows * WIDE * PIXELS), *b = scratch(3, PIXELS * NR);
+        for (i64 low = 0; low < pixels; low += PIXELS) {
+            i64 count = least(PIXELS, pixels - low);
+            const float* at[PIXELS];
+            for (i64 p = 0; p < count; p++) {
+                i64 q = low + p, n = q / (s.od * s.oh * s.ow), e = q / (s.oh * s.ow) % s.od, i = q / s.ow % s.oh, j = q % s.ow;
+                at[p] = x + (((n * s.d + e * s.sd) * s.h + i * s.sh) * s.w + j * s.sw) * s.c;
+            }
+            for (i64 o = top; o < bottom; o += WIDE) {
+                i64 width = least(WIDE, s.o - o);
+                for (i64 p = 0; p < count; p++) copy_some(a + o * PIXELS + p * WIDE, g + (low + p) * s.o + o, width, WIDE);
+            }
+            for (i64 panel = left; panel < right; panel++) {
+                int columns = (int)least(NR, s.c - panel * NR);
+                for (i64 p = 0; p < count; p++) copy_some(b + p * NR, at[p] + panel * NR, columns, NR);
+                for (i64 o = top; o < bottom; o += MR) {
+                    int m = (int)least(MR, bottom - o);
+                    Segment q;
+                    float* to[MR];
+                    for (int i = 0; i < m; i++) q.a[i] = a + o / WIDE * WIDE * PIXELS + o % WIDE + i, to[i] = gw + (o + i) * s.c;
+                    q.b = b, q.n = count;
+                    Finish f;
+                    f.accumulate = low > 0;
+                    product(m, &q, 1, WIDE, NR, to, panel * NR, columns, f);
+                }
+            }
+        }
+    });
+}
+
 // The gradient of the weight: for each tap a product over pixels. Its rows are the channels of the input and its columns
 // those of the output, or the other way round where the output has fewer than a register tile is wide.
 static void weight(const Shape& s, const float* x, const float* g, float* gw, float* work) {
     using namespace gemm;
+    if (is_pointwise(s)) return pointwise_weight(s, x, g, gw);
     View v = view(s, x, work);
     float* total = work + padded(s);  // (group, tap, rows, columns)
     i64 to_group = s.to(), from_group = s.from();
     bool turned = to_group < NR && v.run > to_group && v.run % VL == 0;
     i64 height = turned ? to_group : v.run, width = turned ? v.run : to_group;
     i64 blocks = up(height, MR), panels = up(width, NR), tiles = s.groups * v.taps * blocks * panels, lines = s.n * s.od * s.oh;
-    i64 together = most(1, least(lines, (1 << 16) / most(1, s.ow * (s.c + s.o))));  // lines whose pixels stay in the cache
-    i64 tasks = least(tiles, 16), xstep = v.sv * v.pixel;
+    // lines whose pixels stay in the outer cache, and a panel of them in the inner one
+    i64 together = most(1, least(lines, least(256, (1 << 17) / (s.c + s.o)) / s.ow));
+    i64 tasks = least(tiles, 16), xstep = v.sv * v.pixel, ystep = !turned && s.o > NR ? NR : s.o;
+    // columns of the output's gradient that lie far apart meet in few sets of the inner cache: copied for all blocks and taps
+    bool copies = !turned && s.o > NR;
     threads::each(tasks, (double)lines * s.ow * s.o * v.taps * v.run / (VL * 2.5), [&](i64 task) {
         i64 first = task * tiles / tasks, last = (task + 1) * tiles / tasks;
         Segment* segment = (Segment*)scratch(2, together * sizeof(Segment) / 4);
+        float* copy = copies ? scratch(3, together * s.ow * NR) : nullptr;
         for (i64 low = 0; low < lines; low += together) {
-            i64 high = least(lines, low + together);
+            i64 high = least(lines, low + together), copied = -1;
             for (i64 tile = first; tile < last; tile++) {
-                i64 panel = tile % panels, block = tile / panels % blocks, position = tile / panels / blocks, t = position % v.taps, group = position / v.taps;
+                i64 block = tile % blocks, t = tile / blocks % v.taps, column = tile / blocks / v.taps, panel = column % panels, group = column / panels;
                 i64 top = block * height / blocks;
                 int columns = (int)least(NR, width - panel * NR), m = (int)((block + 1) * height / blocks - top);
+                if (copies && copied != column) {
+                    const float* from = g + low * s.ow * s.o + group * to_group + panel * NR;
+                    for (i64 p = 0; p < (high - low) * s.ow; p++) memcpy(copy + p * NR, from + p * s.o, columns * sizeof(float));
+                    copied = column;
+                }
                 i64 count = 0;
                 // the columns of output pixels whose window column lies in the input
                 i64 j0 = v.column[t] >= 0 ? 0 : up(-v.column[t], v.sv), j1 = least(s.ow, (v.w - 1 - v.column[t]) / v.sv + 1);
@@ -267,16 +323,16 @@ static void weight(const Shape& s, const float* x, const float* g, float* gw, fl
                     if (y < 0 || y >= v.h || z < 0 || z >= v.d) continue;
                     Segment& q = segment[count++];
                     const float* a = v.x + l / s.oh / s.od * v.image + z * v.plane + y * v.line + (j0 * v.sv + v.column[t]) * v.pixel + group * from_group;
-                    const float* b = g + (l * s.ow + j0) * s.o + group * to_group;
+                    const float* b = copies ? copy + ((l - low) * s.ow + j0) * NR : g + (l * s.ow + j0) * s.o + group * to_group;
                     for (int i = 0; i < m; i++) q.a[i] = (turned ? b : a) + top + i;
-                    q.b = (turned ? a : b) + panel * NR;
+                    q.b = copies ? b : (turned ? a : b) + panel * NR;
                     q.n = j1 - j0;
                 }
                 float* to[MR];
-                for (int i = 0; i < m; i++) to[i] = total + (position * height + top + i) * width;
+                for (int i = 0; i < m; i++) to[i] = total + ((group * v.taps + t) * height + top + i) * width;
                 Finish f;
                 f.accumulate = low > 0;
-                product(m, segment, count, turned ? s.o : xstep, turned ? xstep : s.o, to, panel * NR, columns, f);
+                product(m, segment, count, turned ? ystep : xstep, turned ? xstep : ystep, to, panel * NR, columns, f);
             }
         }
     });
