@@ -61,7 +61,7 @@ def _around(name: str) -> Iterator[Formula]:
 
 def _formulas(step: Any) -> Iterator[Formula]:
     """The formulas of a compiled step."""
-    for program in next(iter(step.programs.values())):
+    for program in next(iter(step.programs.values())) or ():
         for i in program.builder.instructions:
             if i.kernel in ("map", "map_pieces"):
                 inputs, outputs, constants, _, places, steps, *rest = i.arguments
