@@ -176,3 +176,10 @@ def test_the_number_of_threads_changes_no_bits(shape: list[int], kind: str) -> N
     assert np.isfinite(found[0]).all()
     for other in found[1:]:
         np.testing.assert_array_equal(other, found[0])
+
+
+@pytest.mark.parametrize(("pool", "size"), [(F.max_pool1d, (12,)), (F.max_pool2d, (12, 9)), (F.max_pool3d, (6, 7, 8))])
+def test_a_relu_of_pooled_elements_masks_their_gradient(pool: Any, size: tuple[int, ...]) -> None:
+    """In one kernel: its mask is the pooled elements."""
+    x = np.random.default_rng(0).permutation(2 * 5 * int(np.prod(size))).reshape(2, 5, *size).astype(np.float32)
+    assert agree(lambda x: F.relu(pool(x, 2, 2)), x - x.mean()).is_native

@@ -142,7 +142,7 @@ def _relu_gradient(b: Builder, call: Call) -> bool:
     if g in b.done and b.only_use(g):  # unpooled: the mask is the pooled elements
         instruction, x, mask = b.done[g]
         if x is y:
-            instruction.arguments[instruction.arguments.index(0, 14)] = mask
+            instruction.arguments[-2] = mask
             instruction.reads.append(mask)
             b.storage[call.outs[0]] = b.storage[g]
             return True
