@@ -33,6 +33,11 @@ def steps() -> Iterator[tuple[nn.Module, Callable[[], torch.Tensor]]]:
     yield convolutions, lambda: F.cross_entropy(convolutions(image), labels)
     gray = nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.Tanh(), nn.Conv2d(6, 3, (7, 3)), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     yield gray, lambda: F.mse_loss(gray(image[:, :1]), torch.ones(2, 3))
+    volumes = nn.Sequential(
+        nn.Conv3d(16, 16, 3, padding=1, groups=4), nn.Conv3d(16, 6, 3, groups=2), nn.MaxPool3d(2), nn.AvgPool3d(2), nn.Flatten()
+    )
+    volume = image.reshape(2, 16, 6, 6, 4)
+    yield volumes, lambda: volumes(F.pad(volume, (1, 1))).square().mean()
     for layer in (nn.LSTM, nn.GRU, nn.RNN):
         text = nn.ModuleList([nn.Embedding(7, 8), layer(8, 6, batch_first=True), nn.Linear(6, 4)])
         index = torch.tensor([[0, 1, 2], [3, 3, 6]])

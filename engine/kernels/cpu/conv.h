@@ -13,12 +13,10 @@ struct Shape {
     i64 d, od, kd, sd, pd, dd;  // the depth of a volume; an image's is 1
 
     i64 taps() const { return kd * kh * kw; }
-    i64 from() const { return c / groups; }  // channels of a group
-    i64 to() const { return o / groups; }
+    i64 from() const { return groups ? c / groups : 0; }  // channels of a group
+    i64 to() const { return groups ? o / groups : 0; }
     bool is_empty() const { return n * d * h * w * from() * od * oh * ow * to() * taps() == 0; }
-    void check() {  // what is divided by
-        sd = most(1, sd), sh = most(1, sh), sw = most(1, sw), dd = most(1, dd), dh = most(1, dh), dw = most(1, dw), groups = most(1, groups);
-    }
+    void check() { sd = most(1, sd), sh = most(1, sh), sw = most(1, sw), dd = most(1, dd), dh = most(1, dh), dw = most(1, dw); }  // they are divided by
 };
 
 // What is looked at for output pixel (u, v) of slice t: source pixels (t * st + slice, u * su + row, v * sv + column) for each tap,
