@@ -50,6 +50,12 @@ def steps() -> Iterator[tuple[nn.Module, Callable[[], torch.Tensor]]]:
             (rows(x).transpose(0, 1).sum(1) @ rows(x).sum(0).t()).cos().sum() + torch.cat([rows(x), rows(x)], 1).sum((0, 2)).square().mean()
         ),
     )
+    bags = nn.ModuleList([nn.EmbeddingBag(9, 8), nn.EmbeddingBag(9, 8, mode="sum", padding_idx=1)])
+    named, starts = torch.tensor([0, 1, 4, 4, 8]), torch.tensor([0, 2, 2])
+    yield bags, lambda: (bags[0](named, starts) + bags[1](named, starts)).square().mean()
+    drawn = nn.Conv2d(16, 8, 1)
+    mask = image[:, :8] > 0
+    yield drawn, lambda: F.interpolate(drawn(image).where(mask, image[:, 8:]), scale_factor=1.5, mode="bilinear").square().mean()
     pooled = nn.Conv2d(16, 16, 1)
     yield pooled, lambda: sum(p.float().mean() for p in F.max_pool2d(pooled(image), 2, return_indices=True))  # type: ignore[return-value]
 
