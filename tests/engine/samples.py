@@ -206,11 +206,11 @@ for _name, _numbers in _ACTIVATIONS.items():
     SAMPLES[f"{_name}_gradient"] = [(_of(f"{_name}_gradient", _numbers), [normal(3, 7), apart(3, 7)])]
 SAMPLES |= {
     "embedding_bag": [
-        (lambda w: F.embedding_bag(INDEX, w), [normal(4, 3)]),
-        (lambda w: F.embedding_bag(INDEX.reshape(-1), w, torch.tensor([0, 2, 2, 5]), mode="sum", padding_idx=1), [normal(4, 3)]),
+        (lambda w: F.embedding_bag(INDEX.to(w.device), w), [normal(4, 3)]),
+        (lambda w: F.embedding_bag(INDEX.reshape(-1).to(w.device), w, torch.tensor([0, 2, 2, 5], device=w.device), mode="sum", padding_idx=1), [normal(4, 3)]),
     ],
     "embedding_bag_weight": [
-        (lambda g: apply(OPS["embedding_bag_weight"], g, INDEX.reshape(-1), torch.tensor([0, 4]), n=4, mean=True, padding_idx=2), [normal(2, 3)])
+        (lambda g: apply(OPS["embedding_bag_weight"], g, INDEX.reshape(-1).to(g.device), torch.tensor([0, 4], device=g.device), n=4, mean=True, padding_idx=2), [normal(2, 3)])
     ],
     "resize": [
         (lambda x: F.interpolate(x, size=(3, 9), mode="bilinear"), [normal(2, 3, 5, 4)]),
