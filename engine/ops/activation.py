@@ -140,10 +140,11 @@ def _mish(m: Any, x: Any) -> Any:
 
 
 def _mish_slope(m: Any, g: Any, x: Any) -> Any:
-    e = m.exp(m.minimum(x, 20))
+    near = m.minimum(x, 20)
+    e = m.exp(near)
     n = e * (e + 2)
     r = 1 / (n + 2)
-    return g * (n * r + x * (e * (e + 1) * 4) * (r * r))
+    return g * (n * r + near * (e * (e + 1) * 4) * (r * r))
 
 
 def _mish_curve(x: Any) -> Any:

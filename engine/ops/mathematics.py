@@ -177,6 +177,7 @@ def heaviside(input: Tensor, values: Tensor) -> Tensor:
 
 
 def nextafter(input: Tensor, other: Tensor) -> Tensor:
+    both_tensors("nextafter", input, other)
     return _of_floats(_nextafter, input, other)
 
 

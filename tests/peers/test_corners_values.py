@@ -216,6 +216,8 @@ DELIBERATE = {
     "v = torch.tensor([0., 1., 2., nan], requires_grad=True); w = v[:1].norm(p=0); w.sum().backward(); [w, v.grad]": "a gradient of zeros, not None",
     "v = torch.tensor([0., 1., 2., nan], requires_grad=True); w = v.quantile(0.5); w.sum().backward(); [w, v.grad]": "of NaN it has no gradient",
     "v = torch.tensor([0., 1., 2., nan], requires_grad=True); w = v.logit(0.1); w.sum().backward(); [w, v.grad]": "the gradient of NaN is 0",
+    "v = torch.tensor([inf, -inf, 0., -0., 1., -1., 20., -20., 100., -100.], requires_grad=True); w = F.mish(v); w.sum().backward(); [w, v.grad]": "the gradient at infinity is its limit, 1",
+    "v = torch.tensor([inf, -inf, 0., -0., 1., -1., 20., -20., 100., -100.], requires_grad=True); w = F.softsign(v); w.sum().backward(); [w, v.grad]": "the gradient at infinities is its limit, 0",
 }
 
 
