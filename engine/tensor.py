@@ -301,9 +301,8 @@ class Tensor(History, Methods):
         return self.new_ones(n).diag_embed()
 
     def new_tensor(self, data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: Bool = False) -> Tensor:
-        return Tensor._wrap(constant(as_array(data, dtype or self.dtype, self.device if device is None else device))).requires_grad_(
-            requires_grad
-        )
+        array = as_array(data, dtype or self.dtype, self.device if device is None else device)
+        return Tensor._wrap(constant(array)).requires_grad_(requires_grad)
 
     # -- behaviour as an object
 
