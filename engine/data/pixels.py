@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from PIL import ExifTags, Image
 
 from engine.data.decoding import decoded
 from engine.data.layouts import Sample
@@ -147,6 +148,18 @@ class ImageFiles:
         path = self._paths[i]
         pixels = decode(path.read_bytes(), path.name, self._ranges).pixels
         return np.repeat(pixels, 3, 0) if self._in_colour and len(pixels) == 1 else pixels
+
+
+    def sizes(self) -> list[tuple[int, int]]:
+        """The different ``(height, width)`` that there are, by the files' headers; of images that are turned, by decoding them."""
+        return sorted({self._size(i) for i in range(len(self._paths))})
+
+    def _size(self, i: int) -> tuple[int, int]:
+        with Image.open(self._paths[i]) as image:
+            if image.getexif().get(ExifTags.Base.Orientation, 1) in (1, None):
+                return image.height, image.width
+        _, height, width = self.pixels(i).shape
+        return height, width
 
 
 def digests(work: Path) -> Callable[[int], bytes]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +16,6 @@ from engine.data.batches import Draws, Pipeline
 from engine.data.cache import PixelCache
 from engine.data.pixels import ImageFiles
 from engine.data.report import Report
-from engine.spec.problems import Problem, SpecError
 from engine.tensor import Tensor
 from engine.vision.io import Pixels
 
@@ -76,6 +77,19 @@ class Source:
     def is_image(self) -> bool:
         return self.report.format == "imagefolder"
 
+    @functools.cached_property
+    def image_sizes(self) -> list[tuple[int, int]]:
+        """The different ``(height, width)`` of images that are kept as files, by their headers; kept in the folder, since there may be many."""
+        kept = self._folder / "sizes.json"
+        if kept.exists():
+            return [(h, w) for h, w in json.loads(kept.read_text())]
+        found = self._files.sizes()
+        with contextlib.suppress(OSError):  # a folder that cannot be written to
+            part = kept.with_suffix(f".{os.getpid()}")
+            part.write_text(json.dumps(found))
+            part.replace(kept)
+        return found
+
     def raw(self, i: int) -> Tensor:
         """One sample as stored: pixels ``(C, H, W)``, or an array of features."""
         if self.arrays is not None:
@@ -122,43 +136,6 @@ class Source:
             except OSError:
                 self._caches[key] = None
         return self._caches[key]
-
-
-def sample_shape(source: Source, spec: dict[str, Any]) -> tuple[int, ...]:
-    """The shape of one transformed sample. Raises SpecError where transforms and data do not go together."""
-    try:
-        pipeline = Pipeline(spec["data"]["transform"])
-    except (ValueError, TypeError) as error:
-        raise SpecError([Problem("/data/transform", "invalid", str(error))]) from None
-    if not source.is_image and not pipeline.only_numbers:
-        raise SpecError(
-            [
-                Problem(
-                    "/data/transform",
-                    "does_not_fit",
-                    f"transforms are for images, but the dataset is a {source.report.format} of shape {source.report.shape}",
-                )
-            ]
-        )
-    if len(source) < 2:
-        raise SpecError([Problem("/data/dataset", "too_small", f"expected at least 2 samples, got {len(source)}", 2, len(source))])
-    try:
-        shapes = {
-            tuple(source.sample(i, pipeline, Draws(0, 0)).shape) for i in ([0] if source.report.shape else range(min(len(source), 64)))
-        }
-    except (ValueError, TypeError, RuntimeError, IndexError) as error:
-        raise SpecError([Problem("/data/transform", "does_not_fit", f"a transform does not fit the images: {error}")]) from None
-    if len(shapes) > 1:
-        raise SpecError(
-            [
-                Problem(
-                    "/data/transform",
-                    "does_not_fit",
-                    f"the images have several sizes ({', '.join('x'.join(map(str, s)) for s in sorted(shapes)[:4])}); add a Resize to [height, width]",
-                )
-            ]
-        )
-    return next(iter(shapes))
 
 
 def open_source(folder: Path) -> Source:

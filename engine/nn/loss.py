@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from engine.creation import as_tensor
 from engine.nn import functional as F
@@ -11,6 +11,9 @@ from engine.nn.module import Module
 from engine.tensor import Tensor
 
 Reduction = Literal["mean", "sum", "none"]
+Targets = Literal["classes", "numbers", "shares", "counts", "signs"]
+"""What a loss is given as targets: ``classes`` are int64 ``(N, ...)`` for outputs ``(N, C, ...)``; all others are numbers in the outputs' shape:
+any, in [0, 1], at least 0, or 1 and -1."""
 
 
 def _named(size_average: bool | None, reduce: bool | None, reduction: Any) -> Any:
@@ -22,6 +25,9 @@ def _named(size_average: bool | None, reduce: bool | None, reduction: Any) -> An
 
 class _Loss(Module):
     """A loss of an input and a target, reduced to its mean or sum."""
+
+    targets: ClassVar[Targets | None] = "numbers"
+    """None for what no dataset has as targets: such a loss is in no spec."""
 
     def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: Reduction = "mean") -> None:
         super().__init__()
@@ -79,12 +85,16 @@ class _WeightedLoss(_Loss):
 class BCELoss(_WeightedLoss):
     """Binary cross-entropy of probabilities."""
 
+    targets = "shares"
+
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.binary_cross_entropy(input, target, self.weight, reduction=self.reduction)
 
 
 class BCEWithLogitsLoss(_WeightedLoss):
     """Binary cross-entropy of ``sigmoid(x)``."""
+
+    targets = "shares"
 
     def __init__(
         self, weight: list[float] | None = None, size_average: bool | None = None, reduce: bool | None = None, reduction: Reduction = "mean",
@@ -100,6 +110,8 @@ class BCEWithLogitsLoss(_WeightedLoss):
 class KLDivLoss(_Loss):
     """The Kullback-Leibler divergence of log-probabilities from the target."""
 
+    targets = "shares"
+
     def __init__(
         self, size_average: bool | None = None, reduce: bool | None = None, reduction: Literal["mean", "sum", "none", "batchmean"] = "mean",
         log_target: bool = False,
@@ -114,6 +126,8 @@ class KLDivLoss(_Loss):
 class NLLLoss(_WeightedLoss):
     """Minus the log-probability of the target class: ``(N, C, ...)`` log-probabilities, ``(N, ...)`` classes."""
 
+    targets = "classes"
+
     def __init__(
         self, weight: list[float] | None = None, size_average: bool | None = None, ignore_index: int = -100, reduce: bool | None = None,
         reduction: Reduction = "mean",
@@ -127,6 +141,8 @@ class NLLLoss(_WeightedLoss):
 
 class CrossEntropyLoss(_WeightedLoss):
     """Cross-entropy of ``softmax(x)``: ``(N, C, ...)`` scores with ``(N, ...)`` classes, or with probabilities."""
+
+    targets = "classes"
 
     def __init__(
         self, weight: list[float] | None = None, size_average: bool | None = None, ignore_index: int = -100, reduce: bool | None = None,
@@ -144,12 +160,16 @@ class CrossEntropyLoss(_WeightedLoss):
 class SoftMarginLoss(_Loss):
     """``log(1 + exp(-y x))`` with targets of 1 and -1."""
 
+    targets = "signs"
+
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.soft_margin_loss(input, target, reduction=self.reduction)
 
 
 class HingeEmbeddingLoss(_Loss):
     """``x`` where the target is 1, ``max(0, margin - x)`` where it is -1."""
+
+    targets = "signs"
 
     def __init__(
         self, margin: float = 1.0, size_average: bool | None = None, reduce: bool | None = None, reduction: Reduction = "mean"
@@ -163,6 +183,8 @@ class HingeEmbeddingLoss(_Loss):
 
 class MultiMarginLoss(_WeightedLoss):
     """The hinge of each class over the target's."""
+
+    targets = "classes"
 
     def __init__(
         self, p: int = 1, margin: float = 1.0, weight: list[float] | None = None, size_average: bool | None = None, reduce: bool | None = None,
@@ -180,6 +202,8 @@ class MultiMarginLoss(_WeightedLoss):
 class MultiLabelMarginLoss(_Loss):
     """The hinge over all pairs of a class that is a target and one that is not."""
 
+    targets = None  # lists of classes that end with -1
+
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.multilabel_margin_loss(input, target, reduction=self.reduction)
 
@@ -187,12 +211,16 @@ class MultiLabelMarginLoss(_Loss):
 class MultiLabelSoftMarginLoss(_WeightedLoss):
     """The mean over classes of the binary cross-entropies."""
 
+    targets = "shares"
+
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.multilabel_soft_margin_loss(input, target, self.weight, reduction=self.reduction)
 
 
 class PoissonNLLLoss(_Loss):
     """Minus the log-likelihood of counts by a Poisson distribution."""
+
+    targets = "counts"
 
     def __init__(
         self, log_input: bool = True, full: bool = False, size_average: bool | None = None, eps: float = 1e-8, reduce: bool | None = None,

@@ -26,7 +26,8 @@ from engine.nn.module import Module
 from engine.nn.parameter import Parameter
 from engine.optim import lr_scheduler
 from engine.spec import registry
-from engine.spec.problems import Problem, SpecError, pointer
+from engine.spec.limits import check_arguments, check_map
+from engine.spec.problems import Problem, SpecError, pointer, said
 from engine.spec.registry import INFERRED
 from engine.tensor import Tensor
 
@@ -75,6 +76,7 @@ class _Builder:
         self.dtype, self.device = dtype, device
         self.problems: list[Problem] = []
         self.rows: list[Row] = []
+        self.places: dict[Module, str] = {}
         self.flops = self.bytes = 0
 
     def _observe(self, op: Op, outs: list[Array], ins: Any, attrs: dict[str, Any]) -> None:
@@ -91,7 +93,9 @@ class _Builder:
 
     def layer(self, layer: dict[str, Any], x: Tensor | None, at: str, name: str) -> tuple[Module, Tensor | None]:
         build = {"Sequential": self._sequential, "Residual": self._residual, "Parallel": self._parallel, "Graph": self._graph}
-        return build.get(layer["type"], self._plain)(layer, x, at, name)
+        module, y = build.get(layer["type"], self._plain)(layer, x, at, name)
+        self.places[module] = at
+        return module, y
 
     def _sequential(self, layer: dict[str, Any], x: Tensor | None, at: str, name: str) -> tuple[Module, Tensor | None]:
         modules, y = self.sequence(layer["layers"], x, pointer(at, "layers"), f"{name}.")
@@ -129,14 +133,18 @@ class _Builder:
         arguments = {k: v for k, v in layer.items() if k != "type"}
         if any(arguments.get(k, 0) is None for k in INFERRED):
             return nn.Identity(), None  # the shape is unknown here: an earlier problem has been recorded
+        too_large = check_arguments(arguments, at)
+        if too_large:
+            self.problems += too_large
+            return nn.Identity(), None
         try:
             takes_device = "device" in inspect.signature(kind.make).parameters
             module: Module = kind.make(**arguments, **({"device": self.device, "dtype": self.dtype} if takes_device else {}))
-        except (ValueError, TypeError, RuntimeError) as error:
+        except Exception as error:  # whatever a constructor throws is its word on the arguments
             self.problems.append(blame(kind, arguments, error, at))
             return nn.Identity(), None
         before = self.flops, self.bytes
-        y = self._forward(module.forward, x, at)
+        y = self._on_samples(module, x, at)
         if y is not None and not mismatch:
             n = y.shape[0] if y.ndim else 1
             parameters = sum(p.numel() for p in module.parameters())
@@ -144,6 +152,15 @@ class _Builder:
                 Row(at, name, kind.name, list(y.shape[1:]), parameters, (self.flops - before[0]) // n, (self.bytes - before[1]) // n)
             )
         return module, y
+
+    def _on_samples(self, module: Module, x: Tensor | None, at: str) -> Tensor | None:
+        """What a layer yields; None, and a problem, where it does not work on each sample of a batch by itself."""
+        y = self._forward(module.forward, x, at)
+        if x is None or y is None:
+            return None
+        found = mixes_samples(module, x, y, at) or check_map(tuple(y.shape), at)
+        self.problems += found
+        return None if found else y
 
     def _infer(self, layer: dict[str, Any], x: Tensor | None, at: str) -> bool:
         """Fills in, or checks, the argument of ``layer`` that follows from the input; whether it was wrong."""
@@ -171,11 +188,43 @@ class _Builder:
         try:
             with no_grad(), observing(self._observe):
                 return function(x)
-        except (ValueError, RuntimeError, IndexError, TypeError, NotImplementedError) as error:
-            self.problems.append(
-                Problem(at, "does_not_fit", f"{error} (the layer above yields {'x'.join(map(str, x.shape[1:]))})", None, list(x.shape[1:]))
-            )
+        except Exception as error:  # whatever it throws: it does not work on this input
+            self.problems.append(misfit(error, x, at))
             return None
+
+
+def misfit(error: Exception, x: Tensor, at: str) -> Problem:
+    """A layer's complaint about its input."""
+    return Problem(at, "does_not_fit", f"{said(error)} (the layer above yields {above(x)})", None, list(x.shape[1:]))
+
+
+def above(x: Tensor) -> str:
+    """One sample's shape, in words."""
+    return "x".join(map(str, x.shape[1:])) or "a number"
+
+
+def mixes_samples(module: Module, x: Tensor, y: Tensor, at: str) -> list[Problem]:
+    """Whether a layer changes how many samples there are, or computes along them."""
+    if y.ndim == 0 or y.shape[0] != x.shape[0]:
+        detail = f"a layer must leave the samples of a batch apart, but this one makes {list(y.shape)} of {list(x.shape)} (the first size is the batch's)"
+        return [Problem(at, "changes_batch", detail, list(x.shape[:1]), list(y.shape[:1]))]
+    if isinstance(module, nn.TransformerEncoderLayer) and not (module.self_attn.batch_first and x.ndim == 3):
+        detail = "attends along the samples of a batch: set batch_first to true, and give it sequences LxE"
+        return [
+            Problem(
+                pointer(at, "batch_first"),
+                "changes_batch",
+                f"{detail} (the layer above yields {above(x)})",
+                True,
+                module.self_attn.batch_first,
+            )
+        ]
+    if isinstance(module, nn.Softmax | nn.Softmin | nn.LogSoftmax):
+        dim = module.dim if module.dim is not None else 0 if x.ndim in (0, 1, 3) else 1
+        if dim % x.ndim == 0:
+            detail = f"computes along dimension 0, the samples of a batch: set dim to 1 (the layer above yields {above(x)})"
+            return [Problem(pointer(at, "dim"), "changes_batch", detail, 1, module.dim)]
+    return []
 
 
 def blame(kind: registry.Kind, arguments: dict[str, Any], error: Exception, at: str) -> Problem:
@@ -183,18 +232,18 @@ def blame(kind: registry.Kind, arguments: dict[str, Any], error: Exception, at: 
     given = sorted((k for k, v in arguments.items() if kind.defaults.get(k, ...) != v), key=INFERRED.__contains__)
     for name in given:
         if re.search(rf"\b{name}\b", str(error)):
-            return Problem(pointer(at, name), "invalid", str(error), None, arguments[name])
+            return Problem(pointer(at, name), "invalid", said(error), None, arguments[name])
     for name in given:
         if name in kind.defaults and kind.name in registry.optimizers():
             try:
                 kind.make([Parameter(zeros(1))], **{k: v for k, v in arguments.items() if k != name})
-                return Problem(pointer(at, name), "invalid", str(error), None, arguments[name])
-            except (ValueError, TypeError):
+                return Problem(pointer(at, name), "invalid", said(error), None, arguments[name])
+            except Exception:  # another argument's fault
                 continue
-    return Problem(at, "invalid", str(error))
+    return Problem(at, "invalid", said(error))
 
 
-def _dtype(spec: dict[str, Any]) -> Any:
+def parameter_dtype(spec: dict[str, Any]) -> Any:
     """What parameters are kept in: with products in half precision, single."""
     return float32 if spec["precision"] == "bfloat16" else BY_NAME[spec["precision"]]
 
@@ -202,7 +251,7 @@ def _dtype(spec: dict[str, Any]) -> Any:
 def build_model(spec: dict[str, Any], input_shape: tuple[int, ...], device: Any = "cpu") -> Sequential:
     """The model of a checked spec, initialized, for samples of ``input_shape``. Raises SpecError where the layers do not fit."""
     layers = resolve_layers(spec, input_shape)
-    modules, _ = _Builder(_dtype(spec), device).sequence(layers, None, "/model")
+    modules, _ = _Builder(parameter_dtype(spec), device).sequence(layers, None, "/model")
     model = Sequential(*modules)
     for rule in spec["init"]:
         arguments = {k: v for k, v in rule.items() if k not in ("match", "type")}
@@ -215,21 +264,30 @@ def build_model(spec: dict[str, Any], input_shape: tuple[int, ...], device: Any 
 def resolve_layers(spec: dict[str, Any], input_shape: tuple[int, ...]) -> list[dict[str, Any]]:
     """The layers with every size that follows from the data filled in."""
     layers: list[dict[str, Any]] = copy.deepcopy(spec["model"])
-    builder = _Builder(_dtype(spec), META)
+    builder = _Builder(parameter_dtype(spec), META)
     builder.sequence(layers, _example(spec, input_shape), "/model")
     if builder.problems:
         raise SpecError(builder.problems)
     return layers
 
 
+def outline(spec: dict[str, Any], input_shape: tuple[int, ...]) -> tuple[Sequential, dict[Module, str]]:
+    """The model without elements in its parameters, and where each of its modules stands in the spec. Raises SpecError where layers do not fit."""
+    builder = _Builder(parameter_dtype(spec), META)
+    modules, _ = builder.sequence(copy.deepcopy(spec["model"]), _example(spec, input_shape), "/model")
+    if builder.problems:
+        raise SpecError(builder.problems)
+    return Sequential(*modules), builder.places
+
+
 def _example(spec: dict[str, Any], input_shape: tuple[int, ...]) -> Tensor:
     batch = max(2, spec["data"].get("batch_size", 32))
-    return Tensor._wrap(MetaArray((batch, *input_shape), _dtype(spec).numpy))
+    return Tensor._wrap(MetaArray((batch, *input_shape), parameter_dtype(spec).numpy))
 
 
 def summarize(spec: dict[str, Any], input_shape: tuple[int, ...]) -> Summary:
     """The per-layer table and what training takes. Raises SpecError with every problem that shapes, rates and rules have."""
-    builder = _Builder(_dtype(spec), META)
+    builder = _Builder(parameter_dtype(spec), META)
     x = _example(spec, input_shape)
     modules, y = builder.sequence(copy.deepcopy(spec["model"]), x, "/model")
     problems = builder.problems
@@ -240,7 +298,7 @@ def summarize(spec: dict[str, Any], input_shape: tuple[int, ...]) -> Summary:
     if problems:
         raise SpecError(problems)
     assert y is not None
-    size, batch = _dtype(spec).itemsize, spec["data"].get("batch_size", 32)
+    size, batch = parameter_dtype(spec).itemsize, spec["data"].get("batch_size", 32)
     parameters = sum(p.numel() for p in model.parameters())
     activations = sum(r.activation_bytes for r in builder.rows) + count(input_shape) * size
     fixed = parameters * size * (2 + slots)
@@ -268,8 +326,8 @@ def _check_rule(rule: dict[str, Any], at: str, model: Module) -> list[Problem]:
     for name, p in matched:
         try:
             getattr(init, rule["type"])(zeros(*(min(s, 2) for s in p.shape)), **arguments)
-        except (ValueError, RuntimeError) as error:
-            return [Problem(at, "does_not_fit", f"{rule['type']} cannot fill {name} {tuple(p.shape)}: {error}")]
+        except Exception as error:  # whatever it throws: it cannot fill such a parameter
+            return [Problem(at, "does_not_fit", f"{rule['type']} cannot fill {name} {tuple(p.shape)}: {said(error)}")]
     return []
 
 
@@ -279,13 +337,13 @@ def _check_optimizer(spec: dict[str, Any], problems: list[Problem]) -> int:
     arguments = {k: v for k, v in spec["optimizer"].items() if k != "type"}
     try:
         optimizer = kind.make([Parameter(zeros(1))], **arguments)
-    except (ValueError, TypeError) as error:
+    except Exception as error:  # its word on the arguments
         problems.append(blame(kind, arguments, error, "/optimizer"))
         return 0
     if spec["scheduler"]:
         try:
             build_scheduler(spec, optimizer)
-        except (ValueError, TypeError) as error:
+        except Exception as error:  # its word on the arguments
             schedule = registry.schedulers()[spec["scheduler"]["type"]]
             problems.append(blame(schedule, {k: v for k, v in spec["scheduler"].items() if k != "type"}, error, "/scheduler"))
     return len(optimizer.active_slots(optimizer.param_groups[0]))

@@ -47,6 +47,14 @@ def nearest(name: Any, known: Iterable[str]) -> str:
     return f"; did you mean '{by_lower[found[0]]}'?" if found else ""
 
 
+def said(error: Exception) -> str:
+    """What an error says, in a line; its kind where it says nothing."""
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is"
+    text = " ".join(str(error).split()) or f"it cannot be computed ({type(error).__name__})"
+    return text if len(text) <= 500 else text[:497] + "..."
+
+
 def shown(value: Any) -> str:
     """A given value, cut to a readable length."""
     text = repr(value)

@@ -69,7 +69,7 @@ class Kind:
         for p in signature.parameters.values():
             if p.name in _NOT_JSON or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
                 continue
-            annotation = hints[p.name]
+            annotation = _reduced(hints[p.name]) if p.name == "reduction" else hints[p.name]
             if p.name in INFERRED:
                 fields[p.name] = (annotation | None, None)
             else:
@@ -82,6 +82,11 @@ class Kind:
         """The arguments as Python values, defaults filled in; what is wrong goes to ``problems``."""
         checked = check_model(self.model, value, at, problems, f"{self.name} takes")
         return {} if checked is None else {k: v for k, v in checked.items() if k != "type"}
+
+
+def _reduced(annotation: Any) -> Any:
+    """The reductions of a loss that leave one number to train on."""
+    return Literal[tuple(r for r in typing.get_args(annotation) if r != "none")]
 
 
 def describe(schema: dict[str, Any]) -> str:
@@ -165,7 +170,8 @@ def layers() -> dict[str, Kind]:
 
 @functools.cache
 def losses() -> dict[str, Kind]:
-    return _module_kinds(lambda c: issubclass(c, _Loss))
+    """Those of one input and one target, of a kind that a dataset can have."""
+    return _module_kinds(lambda c: issubclass(c, _Loss) and c.targets is not None)
 
 
 @functools.cache

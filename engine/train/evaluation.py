@@ -8,15 +8,13 @@ from typing import Any
 from engine.backend import transfer
 from engine.backend.device import CPU
 from engine.capture import compile
+from engine.check import evaluation_batch
 from engine.metrics import Meter
 from engine.modes import no_grad
 from engine.tensor import Tensor
 from engine.train.batches import Array, Batches
 from engine.train.scale import Scale
 from engine.train.step import Step
-
-_MAX_BATCH, _MAX_BYTES = 256, 64 << 20
-"""Evaluation keeps nothing for gradients, so its batches can be larger than those of training: up to so many samples, and so much memory."""
 
 
 class Evaluation:
@@ -26,7 +24,7 @@ class Evaluation:
         self, spec: dict[str, Any], step: Step, batches: Batches, scale: Scale, plan: dict[str, int], classes: Any, sample_bytes: int
     ) -> None:
         self._spec, self._step, self._batches, self._scale, self._classes = spec, step, batches, scale, classes
-        self._size = max(spec["data"]["batch_size"], min(_MAX_BATCH, _MAX_BYTES // max(1, sample_bytes)))
+        self._size = evaluation_batch(spec, sample_bytes)
         self.measured: Callable[..., tuple[Tensor, ...]] = compile(self.measure, plan=plan)
 
     def measure(self, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from typing import Any
 
 from engine.backend import resolve
-from engine.check import check_targets
-from engine.data.source import Source, sample_shape
+from engine.check import check_targets, sample_shape
+from engine.data.source import Source
 from engine.data.split import split_indices, test_indices
 from engine.nn.container import Sequential
-from engine.spec import Problem, SpecError, variants
+from engine.spec import variants
 from engine.tensor import Tensor
 from engine.train.batches import steps_an_epoch
 from engine.train.diagnosis import Recent, find_cause
@@ -48,13 +48,7 @@ class Run:
         self._job: Variant | None = None
 
     def _steps_of(self, spec: dict[str, Any]) -> int:
-        n = len(split_indices(self.source, spec)[0])
-        each = steps_an_epoch(n, spec)
-        if not each:
-            size = spec["data"]["batch_size"]
-            detail = f"{n} training samples make no batch of {size}, and drop_last leaves smaller ones out: nothing would be trained"
-            raise SpecError([Problem("/data/drop_last", "does_not_fit", detail, False, True)])
-        return int(each * spec["epochs"])
+        return int(steps_an_epoch(len(split_indices(self.source, spec)[0]), spec) * spec["epochs"])
 
     # -- where it stands
 

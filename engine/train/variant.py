@@ -16,9 +16,9 @@ from engine.creation import from_numpy
 from engine.data.balance import class_weights
 from engine.data.source import Source
 from engine.data.split import split_indices
-from engine.dtypes import BY_NAME, float32
 from engine.ops.random import get_rng_state, manual_seed, set_rng_state
 from engine.spec import Summary, build_loss, build_model, build_optimizer, build_scheduler
+from engine.spec.build import parameter_dtype
 from engine.tensor import Tensor
 from engine.train.batches import Array, Batch, Batches, steps_an_epoch
 from engine.train.evaluation import Evaluation
@@ -52,7 +52,7 @@ class Variant:
         self.setting, self.name = setting, name
         self.before_step = before_step
         manual_seed(spec["seed"])
-        dtype = float32 if spec["precision"] == "bfloat16" else BY_NAME[spec["precision"]]
+        dtype = parameter_dtype(spec)
         targets = targets_for(spec, setting.source)
         self.train_indices, self.val_indices = split_indices(setting.source, spec)
         if spec["data"]["class_weights"] == "balanced":

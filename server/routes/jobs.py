@@ -7,9 +7,8 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Response
 
-from engine.check import check_targets
+from engine.check import check_targets, sample_shape
 from engine.data import Report, open_source
-from engine.data.source import sample_shape
 from engine.spec import Problem, SpecError, check, json_schema, resolve_layers, summarize, variants
 from server.dependencies import Body, Caller, Held, Services
 from server.examples import SPEC

@@ -1,0 +1,73 @@
+"""What can be known of a spec and its dataset together before anything runs: whether models, losses and targets fit, and who is held out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.check.images import sample_shape
+from engine.check.loop import Batches, evaluation_batch, loop_problems, schedule_problems
+from engine.check.targets import takes_classes, target_problems, targets_for
+from engine.check.trial import trial_problems
+from engine.data.source import Source
+from engine.data.suitability import suitability_problems
+from engine.spec import Problem, SpecError, Summary, summarize, variants
+from engine.spec.limits import MAX_BYTES, in_units
+
+__all__ = ["check_targets", "evaluation_batch", "sample_shape", "takes_classes", "targets_for"]
+
+
+def check_targets(spec: dict[str, Any], source: Source, shape: tuple[int, ...]) -> list[Summary]:
+    """The summary of every variant's model. Raises SpecError with all that is wrong between models, losses and targets."""
+    summaries: list[Summary] = []
+    problems = loop_problems(spec, source)
+    runnable = not problems
+    found = []
+    for name, s in variants(spec):
+        try:
+            summaries.append(summarize(s, shape))
+        except SpecError as error:
+            found.append((name, error.problems))
+            continue
+        found.append((name, _problems(s, summaries[-1], source, shape, runnable)))
+    problems += _placed(spec, found)
+    if problems:
+        raise SpecError(problems)
+    return summaries
+
+
+def _problems(spec: dict[str, Any], summary: Summary, source: Source, shape: tuple[int, ...], runnable: bool) -> list[Problem]:
+    """What is wrong with a variant whose layers fit."""
+    targets, output = targets_for(spec, source), tuple(summary.output)
+    problems = _size_problems(summary) + schedule_problems(spec)
+    problems += target_problems(spec, output, source) or suitability_problems(spec, source, targets, output[0] if output else 0)
+    if problems or not runnable:
+        return problems
+    return trial_problems(spec, shape, targets, Batches.of(spec, source, summary.activation_bytes))
+
+
+def _size_problems(summary: Summary) -> list[Problem]:
+    if summary.peak_bytes <= MAX_BYTES:
+        return []
+    needs = f"training needs about {in_units(summary.peak_bytes)}, more than any machine has"
+    if summary.peak_bytes - summary.fixed_bytes > summary.fixed_bytes and 2 * summary.activation_bytes + summary.fixed_bytes < MAX_BYTES:
+        return [Problem("/data/batch_size", "too_large", f"{needs}: make batches smaller", None, summary.batch_size)]
+    largest = max(summary.layers, key=lambda row: row.parameters * 4 + row.activation_bytes)
+    return [
+        Problem(
+            largest.pointer, "too_large", f"{needs}, most of it for this {largest.type}", in_units(MAX_BYTES), in_units(summary.peak_bytes)
+        )
+    ]
+
+
+def _placed(spec: dict[str, Any], found: list[tuple[str | None, list[Problem]]]) -> list[Problem]:
+    """Each problem once: under ``/compare`` where a variant's own words cause it, and with the variant's name where it is not that of all."""
+    placed: list[Problem] = []
+    for i, (name, problems) in enumerate(found):
+        for p in problems:
+            if name is not None and p.pointer.split("/")[1] in spec["compare"][i]:
+                p = Problem(f"/compare/{i}{p.pointer}", p.code, p.detail, p.expected, p.got)
+            elif name is not None and not all(p in others for _, others in found):
+                p = Problem(p.pointer, p.code, f"{p.detail} (variant {name!r})", p.expected, p.got)
+            if p not in placed:
+                placed.append(p)
+    return placed

@@ -1,0 +1,141 @@
+"""Steps of training, and of evaluation, on arrays without elements: one for each size that a step or a batch of the run will have.
+
+What goes wrong in them for the shapes, the types or the settings there are would end the job: it is found here instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from engine.amp import autocast
+from engine.backend import META, MetaArray
+from engine.check.loop import Batches
+from engine.dtypes import bfloat16
+from engine.modes import no_grad
+from engine.nn.module import Module
+from engine.spec import Problem, build_loss, build_optimizer, registry
+from engine.spec.build import blame, misfit, mixes_samples, outline, parameter_dtype
+from engine.spec.problems import pointer, said
+from engine.tensor import Tensor
+
+
+class _Found(Exception):
+    """Ends a trial with what is wrong."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+
+
+@contextlib.contextmanager
+def _step_on(n: int) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # whatever it throws would end the job
+        raise _Found(Problem("/model", "does_not_fit", f"a step of training on {n} samples fails: {said(error)}")) from None
+
+
+class _Trial:
+    def __init__(self, spec: dict[str, Any], shape: tuple[int, ...], targets: np.ndarray[Any, Any]) -> None:
+        self.spec, self.shape, self.targets = spec, shape, targets
+        self.dtype = parameter_dtype(spec)
+        self.half = autocast("meta", bfloat16, enabled=spec["precision"] == "bfloat16")
+        self.model, places = outline(spec, shape)
+        self.optimizer = build_optimizer(spec, self.model)
+        self.at: tuple[str, Tensor] | None = None
+        for module, place in places.items():
+            module.register_forward_pre_hook(functools.partial(self._entered, place))
+            module.register_forward_hook(functools.partial(self._left, place))
+
+    def _entered(self, place: str, module: Module, inputs: Any) -> None:
+        self.at = place, inputs[0]
+
+    def _left(self, place: str, module: Module, inputs: Any, output: Any) -> None:
+        for problem in mixes_samples(module, inputs[0], output, place):
+            raise _Found(problem)
+
+    def forward(self, n: int) -> Tensor:
+        """The outputs of ``n`` samples."""
+        try:
+            return self.model(Tensor._wrap(MetaArray((n, *self.shape), self.dtype.numpy)))
+        except _Found:
+            raise
+        except Exception as error:  # whatever it throws would end the job
+            place, x = self.at or ("/model", Tensor._wrap(MetaArray((n, *self.shape), self.dtype.numpy)))
+            raise _Found(misfit(error, x, place)) from None
+
+    def loss(self, output: Tensor, settings: dict[str, Any]) -> Tensor:
+        kind = self.targets.dtype if self.targets.dtype.kind == "i" else self.dtype.numpy
+        y = Tensor._wrap(MetaArray((output.shape[0], *self.targets.shape[1:]), kind))
+        loss: Tensor = build_loss({"loss": settings}).to(META, dtype=self.dtype)(output, y)
+        return loss
+
+    def try_loss(self, output: Tensor) -> Tensor:
+        try:
+            return self.loss(output, self.spec["loss"])
+        except Exception as error:  # whatever it throws would end the job
+            raise _Found(self._blame_loss(output, error)) from None
+
+    def _blame_loss(self, output: Tensor, error: Exception) -> Problem:
+        """The setting without which the loss works; else what the error names."""
+        settings = self.spec["loss"]
+        kind = registry.losses()[settings["type"]]
+        given = {k: v for k, v in settings.items() if k != "type" and kind.defaults.get(k) != v}
+        for name in given:
+            try:
+                self.loss(output, {**settings, name: kind.defaults[name]})
+            except Exception:  # another setting's fault
+                continue
+            return Problem(pointer("/loss", name), "invalid", said(error), None, settings[name])
+        return blame(kind, given, error, "/loss")
+
+    def train(self, sizes: tuple[int, ...]) -> None:
+        """A step on batches of these sizes, whose gradients add up."""
+        self.model.train()
+        self.optimizer.zero_grad()
+        for n in sizes:
+            with self.half:
+                loss = self.try_loss(self.forward(n))
+            with _step_on(n):
+                loss.backward()
+        with _step_on(sum(sizes)):
+            self.optimizer.step()
+
+    @no_grad()
+    def evaluate(self, n: int) -> None:
+        self.model.eval()
+        with self.half:
+            self.try_loss(self.forward(n))
+
+
+def trial_problems(spec: dict[str, Any], shape: tuple[int, ...], targets: np.ndarray[Any, Any], batches: Batches) -> list[Problem]:
+    """What is wrong with the first step that fails."""
+    trial = _Trial(spec, shape, targets)
+    try:
+        for sizes in batches.steps:
+            try:
+                trial.train(sizes)
+            except _Found as found:
+                raise _Found(_of_size(trial, sizes, found.problem, batches)) from None
+        for n in (spec["data"]["batch_size"] + 1, *batches.evaluation_sizes):
+            trial.evaluate(n)
+    except _Found as found:
+        return [found.problem]
+    return []
+
+
+def _of_size(trial: _Trial, sizes: tuple[int, ...], problem: Problem, batches: Batches) -> Problem:
+    """The problem of a step on batches of ``sizes``; it is that of the last batch where one more sample in it helps."""
+    n, size = sizes[-1], trial.spec["data"]["batch_size"]
+    try:
+        trial.train((n + 1,))
+    except _Found:
+        return problem
+    last = f"the last batch of an epoch has {n} of {batches.train} samples" if n != size else f"batch_size is {n}"
+    way_out = "set drop_last to true, or another batch_size" if n != size and batches.train > size else "set another batch_size"
+    detail = f"{last}, and {problem.pointer} does not work with that: {problem.detail}; {way_out}"
+    return Problem("/data/batch_size", "batch_too_small", detail, None, size)
