@@ -21,10 +21,43 @@ def _parts(index: Any) -> tuple[Any, ...]:
 
 
 def _index_infer(x: Any, index: Any) -> Spec:
-    """The shape comes from indexing a single element stretched over ``x``'s shape."""
-    arrays = [p for p in _parts(index) if hasattr(p, "dtype")]
+    """The shape comes from indexing a single element stretched over ``x``'s shape, where that makes no copy."""
+    parts = _parts(index)
+    arrays = [p for p in parts if hasattr(p, "dtype")]
+    if arrays and not any(isinstance(p, bool) or getattr(p, "dtype", None) == np.bool_ for p in parts):
+        return _gathered_shape(x.shape, parts, arrays), x.dtype
     xp = array_module(arrays[0]) if arrays else np
     return xp.broadcast_to(xp.zeros((), xp.int8), x.shape)[index].shape, x.dtype
+
+
+_TAKEN, _NAMED = 2, 3  # the size of a dimension in a small stand-in
+
+
+def _gathered_shape(shape: tuple[int, ...], parts: tuple[Any, ...], arrays: list[Any]) -> tuple[int, ...]:
+    """What index arrays without masks make of ``shape``, found on a small stand-in: neither ``x`` nor the result need fit into memory."""
+    if len(parts) == 1:
+        return (*arrays[0].shape, *shape[1:])
+    try:
+        named = np.broadcast_shapes(*(p.shape for p in arrays))
+    except ValueError as error:
+        raise IndexError(f"shape mismatch: indexing arrays could not be broadcast together: {error}") from None
+    taken: list[int] = []
+    small: list[int] = []
+    index: list[Any] = []
+    kept = len(shape) - sum(p is not None and p is not Ellipsis for p in parts)
+    for p in parts if any(p is Ellipsis for p in parts) else (*parts, Ellipsis):
+        if p is Ellipsis:
+            taken += shape[len(small) : len(small) + kept]
+            small += [_TAKEN] * kept
+        elif isinstance(p, slice):
+            taken.append(len(range(*p.indices(shape[len(small)]))))
+            small.append(_TAKEN)
+        elif p is not None:
+            small.append(1)
+        whole = slice(None) if isinstance(p, slice) else p
+        index.append(np.zeros((_NAMED,) * len(named), np.int8) if hasattr(p, "dtype") else 0 if isinstance(p, int | np.integer) else whole)
+    sizes = {_TAKEN: iter(taken), _NAMED: iter(named)}
+    return tuple(next(sizes[n]) if n in sizes else n for n in np.broadcast_to(np.int8(0), small)[tuple(index)].shape)
 
 
 def _put_kernel(out: Array, g: Array, index: Any, shape: tuple[int, ...]) -> None:

@@ -133,7 +133,7 @@ class _Builder:
         arguments = {k: v for k, v in layer.items() if k != "type"}
         if any(arguments.get(k, 0) is None for k in INFERRED):
             return nn.Identity(), None  # the shape is unknown here: an earlier problem has been recorded
-        too_large = check_arguments(arguments, at)
+        too_large = check_arguments(kind.name, arguments, at)
         if too_large:
             self.problems += too_large
             return nn.Identity(), None

@@ -12,7 +12,7 @@ MAX_BYTES = 1 << 40
 """What training may take in all, on the largest of machines."""
 MAX_EXTENT = 1 << 16
 """The largest size of a window, a border or a map along one axis that a layer may ask for."""
-MAX_POSITIONS = 1 << 28
+MAX_POSITIONS = 1 << 26
 """How many places a map may have, such as the pixels of an image or the steps of a sequence."""
 _MAX_INTEGER = (1 << 63) - 1
 _EXTENTS = (
@@ -28,9 +28,14 @@ def _numbers(value: Any) -> Iterator[int | float]:
         yield value
 
 
-def check_arguments(arguments: dict[str, Any], at: str) -> list[Problem]:
-    """What is too large among a layer's arguments."""
+def check_arguments(kind: str, arguments: dict[str, Any], at: str) -> list[Problem]:
+    """What is too large among the arguments of a layer of this ``kind``."""
     problems = []
+    wanted = arguments.get("output_size")
+    extents = [wanted] * int(kind[-2]) if isinstance(wanted, int) and kind[-2:] in ("1d", "2d", "3d") else list(_numbers(wanted))
+    if extents and math.prod(extents) > MAX_POSITIONS:
+        detail = f"expected at most {MAX_POSITIONS:,} places a channel, got {wanted}"
+        return [Problem(pointer(at, "output_size"), "too_large", detail, MAX_POSITIONS, wanted)]
     for name, value in arguments.items():
         limit = MAX_EXTENT if name in _EXTENTS else _MAX_INTEGER
         if any(abs(n) > limit for n in _numbers(value)):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from engine.dtypes import int64
 from engine.nn.functional.sizes import Ints, tuple_of
 from engine.ops import pool as _pool
-from engine.ops.join import stack
 from engine.tensor import Tensor
 
 
@@ -173,9 +172,10 @@ def avg_pool3d(
 # -- adaptive
 
 
-def _cells(n: int, m: int) -> list[tuple[int, int]]:
-    """The bounds of ``m`` cells over ``n`` elements; neighbours overlap by an element where sizes do not divide."""
-    return [(i * n // m, -(-(i + 1) * n // m)) for i in range(m)]
+def _cells(n: int, m: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Where each of ``m`` cells over ``n`` elements begins and ends; neighbours overlap by an element where sizes do not divide."""
+    i = np.arange(m)
+    return i * n // m, -(-(i + 1) * n // m)
 
 
 def _output_size(x: Tensor, output_size: Any, n: int, name: str) -> tuple[int, ...]:
@@ -204,9 +204,9 @@ def _adaptive_avg_pool(x: Tensor, output_size: Any, n: int) -> Tensor:
         return _avg_pool(x, tuple(k // m for m, k in zip(wanted, x.shape[-n:], strict=True)), None, 0, False, True, None, n)
     for axis, m in enumerate(wanted):
         at = x.ndim - n + axis
-        weights = np.zeros((x.shape[at], m))
-        for i, (a, b) in enumerate(_cells(x.shape[at], m)):
-            weights[a:b, i] = 1 / (b - a)
+        start, end = _cells(x.shape[at], m)
+        k = np.arange(x.shape[at])[:, None]
+        weights = ((k >= start) & (k < end)) / (end - start)
         x = (x.transpose(at, -1) @ x.new_tensor(weights)).transpose(at, -1)
     return x
 
@@ -214,15 +214,23 @@ def _adaptive_avg_pool(x: Tensor, output_size: Any, n: int) -> Tensor:
 def _adaptive_max_pool(x: Tensor, output_size: Any, return_indices: bool, n: int) -> Any:
     out = _output_size(x, output_size, n, f"adaptive_max_pool{n}d")
     lead, size = x.shape[: x.ndim - n], x.shape[x.ndim - n :]
-    places = np.arange(math.prod(size)).reshape(size)
-    found = []
-    for cell in itertools.product(*(_cells(k, m) for k, m in zip(size, out, strict=True))):
-        window = tuple(slice(a, b) for a, b in cell)
-        best = x.detach()[(..., *window)].flatten(-n).argmax(-1)
-        found.append(x.new_tensor(places[window].ravel(), dtype=best.dtype)[best])
-    index = stack(found, -1) if found else x.new_zeros((*lead, 0)).long()
-    y = x.flatten(-n).gather(-1, index).reshape(*lead, *out)
+    table = x.new_tensor(_cell_members(tuple(size), out), dtype=int64)
+    flat = x.flatten(-n)
+    best = flat.detach()[..., table].argmax(-1, keepdim=True)
+    index = table.expand(*lead, *table.shape).gather(-1, best).squeeze(-1)
+    y = flat.gather(-1, index).reshape(*lead, *out)
     return (y, index.reshape(y.shape)) if return_indices else y
+
+
+@functools.lru_cache(64)
+def _cell_members(size: tuple[int, ...], out: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """The flat indices of what lies in each cell, ``(cells, members)``; a cell with fewer names its last ones again."""
+    table = np.zeros((1, 1), np.int64)
+    for n, m in zip(size, out, strict=True):
+        start, end = _cells(n, m)
+        members = np.minimum(start[:, None] + np.arange((end - start).max(initial=1)), end[:, None] - 1)
+        table = (table[:, None, :, None] * n + members[None, :, None, :]).reshape(len(table) * m, table.shape[1] * members.shape[1])
+    return table
 
 
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
