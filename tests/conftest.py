@@ -22,6 +22,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[Any]:
         pytest.skip(str(error))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--random-specs", type=int, default=200, help="how many random specs are checked and trained")
+
+
 @pytest.fixture(params=["standin", pytest.param("cupy", marks=pytest.mark.gpu)])
 def cuda(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A CUDA device: a real one, or what stands in for it."""

@@ -37,6 +37,8 @@ def check_targets(spec: dict[str, Any], source: Source, shape: tuple[int, ...]) 
 
 def _problems(spec: dict[str, Any], summary: Summary, source: Source, shape: tuple[int, ...], runnable: bool) -> list[Problem]:
     """What is wrong with a variant whose layers fit."""
+    if not summary.parameters:
+        return [Problem("/model", "nothing_to_train", "none of the model's layers has parameters: expected one, such as Linear")]
     targets, output = targets_for(spec, source), tuple(summary.output)
     problems = _size_problems(summary) + schedule_problems(spec)
     problems += target_problems(spec, output, source) or suitability_problems(spec, source, targets, output[0] if output else 0)

@@ -56,16 +56,21 @@ def _constructed(transform: dict[str, Any], at: str) -> list[Problem]:
     return []
 
 
+def _tries(transforms: list[dict[str, Any]]) -> list[tuple[Pipeline, Draws | None]]:
+    """As in evaluation, as in training, and with everything that may happen happening."""
+    plain = Pipeline(transforms)
+    certain = Pipeline([{**t, "p": 1.0} if "p" in registry.image_transforms()[t["type"]].defaults else t for t in transforms])
+    return [(plain, None), *((pipeline, Draws(0, i << 32)) for pipeline in (plain, certain) for i in range(_DRAWS))]
+
+
 def _transformed(raw: Tensor, transforms: list[dict[str, Any]]) -> Shape:
     """The shape that one image comes out in, in training and in evaluation. Raises _Misfit unless that is one."""
-    pipeline, shapes = Pipeline(transforms), set()
-    draws: list[Draws | None] = [None, *(Draws(0, i << 32) for i in range(_DRAWS))]
-    for draw in draws:
+    shapes: set[Shape] = set()
+    for pipeline, draws in _tries(transforms):
         try:
-            found = pipeline.finish(pipeline.prepare(raw), draw.generator(0) if draw else None)
+            shapes.add(tuple(pipeline.finish(pipeline.prepare(raw), draws.generator(0) if draws else None).shape))
         except Exception as error:  # whatever it throws would end the job
             raise _Misfit(_blamed(raw, transforms, error)) from None
-        shapes.add(tuple(found.shape))
     if len(shapes) > 1:
         detail = f"random transforms give images of several sizes ({_listed(shapes)}); end with a Resize to [height, width]"
         raise _Misfit(Problem("/data/transform", "does_not_fit", detail))
@@ -73,15 +78,14 @@ def _transformed(raw: Tensor, transforms: list[dict[str, Any]]) -> Shape:
 
 
 def _blamed(raw: Tensor, transforms: list[dict[str, Any]], error: Exception) -> Problem:
-    """The first transform without which, and without those after it, there is no error."""
+    """The error at the first transform that has it."""
     size = "x".join(map(str, raw.shape[1:]))
-    for n in range(len(transforms)):
-        pipeline = Pipeline(transforms[: n + 1])
+    for n, transform in enumerate(transforms):
         try:
-            for draw in (None, *(Draws(0, i << 32) for i in range(_DRAWS))):
-                pipeline.finish(pipeline.prepare(raw), draw.generator(0) if draw else None)
+            for pipeline, draws in _tries(transforms[: n + 1]):
+                pipeline.finish(pipeline.prepare(raw), draws.generator(0) if draws else None)
         except Exception as found:  # the same, or what came of it
-            detail = f"{transforms[n]['type']} does not fit images of {size}: {said(found)}"
+            detail = f"{transform['type']} does not fit images of {size}: {said(found)}"
             return Problem(pointer("/data/transform", n), "does_not_fit", detail, None, list(raw.shape[1:]))
     return Problem("/data/transform", "does_not_fit", f"the transforms do not fit images of {size}: {said(error)}")
 

@@ -74,7 +74,16 @@ class _Trial:
         loss: Tensor = build_loss({"loss": settings}).to(META, dtype=self.dtype)(output, y)
         return loss
 
+    def check_weights(self) -> None:
+        """Weights of elements must not make more of them: broadcasting would."""
+        for name in ("weight", "pos_weight"):
+            given, columns = self.spec["loss"].get(name), self.targets.shape[-1]
+            if given is not None and self.targets.dtype.kind == "f" and len(given) not in (1, columns):
+                detail = f"expected a weight for each of the {columns} outputs, or one for all, got {len(given)}"
+                raise _Found(Problem(pointer("/loss", name), "does_not_fit", detail, columns, given))
+
     def try_loss(self, output: Tensor) -> Tensor:
+        self.check_weights()
         try:
             return self.loss(output, self.spec["loss"])
         except Exception as error:  # whatever it throws would end the job

@@ -86,13 +86,13 @@ class Graph(Module):
         if output not in known:
             raise ValueError(f"the output {output!r} is the name of no node")
         self._wires = [(n.name, n.inputs, n.merge) for n in nodes]
-        self.output = output
+        self._output = output
 
     def forward(self, input: Any) -> Any:
         values = {"input": input}
         for name, inputs, how in self._wires:
             values[name] = getattr(self, name)(merged([values[i] for i in inputs], how, f"node {name!r}"))
-        return values[self.output]
+        return values[self._output]
 
     def extra_repr(self) -> str:
-        return f"output={self.output!r}"
+        return f"output={self._output!r}"

@@ -231,7 +231,7 @@ def blame(kind: registry.Kind, arguments: dict[str, Any], error: Exception, at: 
     """A constructor's complaint at the argument that causes it: the one whose default makes it go away, or the one it names."""
     given = sorted((k for k, v in arguments.items() if kind.defaults.get(k, ...) != v), key=INFERRED.__contains__)
     for name in given:
-        if re.search(rf"\b{name}\b", str(error)):
+        if re.search(rf"\b{name.replace('_', '[_ ]')}\b", str(error)):
             return Problem(pointer(at, name), "invalid", said(error), None, arguments[name])
     for name in given:
         if name in kind.defaults and kind.name in registry.optimizers():

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.nn.branches import MERGES
+from engine.nn.branches import MERGES, Graph
 from engine.spec import registry
 from engine.spec.problems import Problem, nearest, pointer, shown
 from engine.spec.registry import CONTAINERS, Kind
 
 MAX_DEPTH, MAX_LAYERS = 30, 2000
 _KEYS = {"Sequential": ("layers",), "Residual": ("layers",), "Parallel": ("branches", "merge"), "Graph": ("nodes", "output")}
+_TAKEN = frozenset(dir(Graph([], "input")))
+"""Names that a graph itself has: its nodes need others."""
 _NODE_KEYS = ("name", "inputs", "merge", "layer")
 
 
@@ -120,6 +122,10 @@ class LayerChecker:
                     name,
                 )
                 name = f"node{i}"
+            elif name in _TAKEN:
+                self.fail(
+                    pointer(where, "name"), "reserved", f"{name!r} names something of a graph itself: expected another name", "a name", name
+                )
             if not isinstance(inputs, list) or not inputs:
                 self.fail(pointer(where, "inputs"), "invalid", f"expected a list of names, got {shown(inputs)}", "a list of names", inputs)
                 inputs = [known[-1]]

@@ -46,11 +46,13 @@ def check_arguments(kind: str, arguments: dict[str, Any], at: str) -> list[Probl
 
 
 def check_map(shape: tuple[int, ...], at: str) -> list[Problem]:
-    """Whether what a layer yields, ``(N, C, ...)``, has too many places."""
+    """Whether what a layer yields, ``(N, C, ...)``, has too many places, or none."""
+    found = "x".join(map(str, shape[1:]))
+    if 0 in shape:
+        return [Problem(at, "yields_nothing", f"yields {found}: no number at all", None, list(shape[1:]))]
     positions = math.prod(shape[2:])
     if positions <= MAX_POSITIONS:
         return []
-    found = "x".join(map(str, shape[1:]))
     return [
         Problem(
             at,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from engine.metrics import METRICS, monitorable
 from engine.spec import registry
 from engine.spec.layers import LayerChecker, container_schemas
+from engine.spec.names import check_file_name, check_name
 from engine.spec.problems import Problem, SpecError, nearest, pointer, shown
 from engine.spec.registry import CONTAINERS, Kind, check_model
 
@@ -167,6 +168,8 @@ def check(value: Any) -> dict[str, Any]:
             detail = 'expected either {"norm": ...} or {"value": ...}'
             checker.fail("/gradient_clip", "invalid", detail, "norm or value", value["gradient_clip"])
     spec["compare"] = _variants(checker, spec["compare"])
+    if isinstance(spec["name"], str):
+        checker.problems += check_name(spec["name"], "/name")
     if checker.problems:
         raise SpecError(checker.problems)
     return spec
@@ -182,9 +185,11 @@ def _check_monitor(checker: _Checker, stopping: dict[str, Any], metrics: Any) ->
 
 
 def _finite(value: Any) -> None:
-    """Refuses NaN and infinity, which JSON does not have."""
+    """Refuses NaN and infinity, which JSON does not have, and halves of characters, which no file and no answer can hold."""
     try:
-        json.dumps(value, allow_nan=False)
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise SpecError([Problem("", "invalid", "the spec has a lone surrogate, which is half of a character", "Unicode text")]) from None
     except (ValueError, TypeError, RecursionError) as error:
         raise SpecError([Problem("", "invalid", f"the spec is not JSON: {error}", "JSON")]) from None
 
@@ -196,6 +201,7 @@ def _variants(checker: _Checker, value: Any) -> list[dict[str, Any]]:
         if not isinstance(variant, dict) or not isinstance(variant.get("name"), str) or not variant["name"]:
             checker.fail(at, "invalid", f'expected an object with a "name", got {shown(variant)}', "an object", variant)
             continue
+        checker.problems += check_file_name(variant["name"], pointer(at, "name"))
         if variant["name"] in names:
             checker.fail(
                 pointer(at, "name"), "duplicate", f"another variant is named {variant['name']!r} too", "a name of its own", variant["name"]
