@@ -296,3 +296,24 @@ def random_spec(rng: Random, sources: dict[str, Source]) -> tuple[str, dict[str,
     if _rarely(rng, 0.1):
         spec["compare"] = [{"name": "a"}, {"name": "b", "seed": 3, "optimizer": named(rng, "SGD")}]
     return name, spec
+
+
+# -- specs that are wrong
+
+_JUNK = [
+    None, True, -1, 0, 0.5, 1e300, 10**400, "", "x" * 3000, "é\x00\x1b[2J", "../../etc/passwd", [], {}, [[]], {"type": []}, {"type": "Linear"}, [None], {"": {}}, "Infinity",
+    [1, "a", {"b": [2]}], {"type": "Sequential", "layers": {}}, {"a/b~c": 1},
+]  # fmt: skip
+
+
+def damaged(rng: Random, value: Any) -> Any:
+    """The spec with something in it replaced, taken away or added."""
+    if isinstance(value, dict) and value and rng.random() < 0.9:
+        key = rng.choice(sorted(value))
+        if rng.random() < 0.1:
+            return {k: v for k, v in value.items() if k != key}
+        return {**value, key: damaged(rng, value[key]), **({"extra": rng.choice(_JUNK)} if rng.random() < 0.05 else {})}
+    if isinstance(value, list) and value and rng.random() < 0.9:
+        i = rng.randrange(len(value))
+        return [*value[:i], damaged(rng, value[i]), *value[i + 1 :]]
+    return rng.choice(_JUNK)
