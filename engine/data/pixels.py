@@ -149,7 +149,6 @@ class ImageFiles:
         pixels = decode(path.read_bytes(), path.name, self._ranges).pixels
         return np.repeat(pixels, 3, 0) if self._in_colour and len(pixels) == 1 else pixels
 
-
     def sizes(self) -> list[tuple[int, int]]:
         """The different ``(height, width)`` that there are, by the files' headers; of images that are turned, by decoding them."""
         return sorted({self._size(i) for i in range(len(self._paths))})

@@ -60,7 +60,7 @@ WRONG: list[tuple[str, str, dict[str, Any], str, str]] = [
     ("too few outputs", "maps", spec([{"type": "Conv2d", "out_channels": 2, "kernel_size": 1}]), "/model/0", "at least 3 outputs"),
     ("an output a class for two", "colour", spec([{"type": "Flatten"}, {"type": "Linear", "out_features": 2}], "BCEWithLogitsLoss"), "/model/1", "CrossEntropyLoss takes"),
     ("numbers for classes", "regression", spec(ONE), "/loss", "needs classes"),
-    ("negative classes", "signals", spec([*LINEAR]), "/loss", "a target of -3"),
+    ("negative classes", "maps-with-ignored", spec([{"type": "Conv2d", "out_channels": 2, "kernel_size": 1}], {"type": "CrossEntropyLoss", "ignore_index": 1}), "/loss", "a target of -100"),
     ("numbers beyond 1", "regression", spec(ONE, "BCEWithLogitsLoss"), "/loss", "numbers from 0 to 1"),
     ("logits as probabilities", "binary", spec(ONE, "BCELoss"), "/model/1", "end the model with a Sigmoid"),
     ("smoothing beyond 1", "two", spec([{"type": "Linear", "out_features": 2}], data={"validation": 0.5}, loss={"type": "CrossEntropyLoss", "label_smoothing": 2.0}), "/loss/label_smoothing", "between 0.0 and 1.0"),
@@ -84,7 +84,7 @@ WRONG: list[tuple[str, str, dict[str, Any], str, str]] = [
     ("a huge integer", "classes", spec([{"type": "Linear", "out_features": 10**30}, *LINEAR]), "/model/0/out_features", "at most"),
     ("a huge map", "grey", spec([{"type": "ZeroPad2d", "padding": 60_000}, *LINEAR]), "/model/0", "places a channel"),
     ("a huge grid", "grey", spec([{"type": "AdaptiveMaxPool2d", "output_size": 60_000}, *LINEAR]), "/model/0/output_size", "places a channel"),
-    ("no channel", "grey", spec([{**CONV, "out_channels": 0}, *LINEAR]), "/model/0", "no number at all"),
+    ("no channel", "grey", spec([{"type": "Flatten"}, {"type": "Linear", "out_features": 0}, *LINEAR]), "/model/1", "no number at all"),
     ("a reserved name", "grey", spec([{"type": "Graph", "nodes": [{"name": "train", "layer": {"type": "Flatten"}}]}, *LINEAR]), "/model/0/nodes/0/name", "another name"),
     ("an escape code", "classes", spec(LINEAR, name="\x1b[2J"), "/name", "control characters"),
     ("a path as a variant", "classes", spec(LINEAR, compare=[{"name": "../out"}]), "/compare/0/name", "without slashes"),
@@ -104,7 +104,7 @@ def test_what_cannot_work_is_found_at_its_place(
 RIGHT: list[tuple[str, str, dict[str, Any]]] = [
     ("the small batch dropped", "classes", spec(NORM, data={"validation": 0, "drop_last": True})),
     ("batch norm evaluates one", "classes", spec(NORM, data={"batch_size": 16, "validation": 0.03})),
-    ("one-hot numbers for classes", "classes", spec(LINEAR, "MSELoss")),
+    ("one-hot numbers for classes", "grey", spec(LINEAR, "MSELoss")),
     ("an output for two classes", "colour", spec(ONE, "BCEWithLogitsLoss")),
     ("probabilities of a branch", "binary", spec([{"type": "Sequential", "layers": [*ONE, {"type": "Sigmoid"}]}, {"type": "Flatten"}], "BCELoss")),
     ("signs of two classes", "colour", spec(ONE, "SoftMarginLoss")),
@@ -145,7 +145,7 @@ def test_targets_are_read_as_the_loss_wants_them(sources: dict[str, Source]) -> 
     assert targets("BCELoss", "colour").tolist() == two[:, None].tolist()
     assert targets("HingeEmbeddingLoss", "colour").tolist() == (two[:, None] * 2 - 1).tolist()
     assert targets("MSELoss", "regression").shape == (25, 1) and targets("MSELoss", "number-maps").shape == (10, 1, 6, 6)
-    maps = targets("MSELoss", "maps")
+    maps = targets("BCELoss", "maps")
     assert maps.shape == (12, 3, 6, 6) and (maps.argmax(1) == sources["maps"].targets).all() and (maps.sum(1) == 1).all()
 
 
