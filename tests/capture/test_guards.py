@@ -11,6 +11,7 @@ import pytest
 
 import engine as torch
 from engine import nn
+from engine.dispatch import OPS
 from engine.nn import functional as F
 from tests.capture.changes import CASES
 from tests.capture.values import X
@@ -113,3 +114,13 @@ def test_what_the_step_does_not_read_is_not_guarded(caplog: pytest.LogCaptureFix
             [lambda t: t.config.update(log_every=5), lambda t: t.optimizer.state_dict(), lambda t: t.model.state_dict()], fuse=False
         )
     assert not [r for r in caplog.records if "anew" in r.message]
+
+
+def test_a_step_that_makes_an_op_is_captured_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    """There is an op for each number of tensors that ``cat`` joins, made when it is first needed; what making it reads is no part of the step."""
+    count = 29
+    assert f"cat{count}" not in OPS
+    run = torch.compile(lambda x: torch.cat([x] * count).sum(), fuse=False)
+    with caplog.at_level(logging.INFO, "engine.capture"):
+        assert [run(X).item() for _ in range(2)] == [torch.cat([X] * count).sum().item()] * 2
+    assert run.programs and all(run.programs.values()), caplog.text
