@@ -31,8 +31,17 @@ class Step:
         """Outputs and loss, products in half precision if the spec says so."""
         with autocast(self._half, bfloat16) if self._half else contextlib.nullcontext():
             out = self.model(x)
-            loss = self.loss(out, y)
+            loss = self._loss_of(out, y)
         return (out.float() if self._half else out), loss
+
+    def _loss_of(self, out: Tensor, y: Tensor) -> Tensor:
+        """The loss; what is not finite where the outputs are not. BCELoss raises then, as in PyTorch, unless it is captured: either way, training diverged."""
+        try:
+            return self.loss(out, y)
+        except RuntimeError:
+            if bool(out.detach().isfinite().all()):
+                raise
+            return out.mean()
 
     def __call__(self, x: Tensor, y: Tensor, shares: Tensor | None = None) -> tuple[Tensor, ...]:
         self.optimizer.zero_grad()

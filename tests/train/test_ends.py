@@ -164,6 +164,16 @@ def test_the_layer_whose_output_overflows_is_named(tmp_path: Path) -> None:
     assert error.as_dict()["pointer"] == "/optimizer" and error.as_dict()["layer"] == error.cause.layer
 
 
+def test_probabilities_that_are_no_numbers_are_divergence(tmp_path: Path) -> None:
+    """BCELoss refuses them where it is not captured, as when the steps are made again."""
+    x = np.ones((40, 3), np.float32)
+    x[30] = np.nan
+    source = prepared(tmp_path, x, (np.arange(40) % 2).astype(np.float32)[:, None])
+    model = [{"type": "Linear", "out_features": 1}, {"type": "Sigmoid"}]
+    error = diverged(job(source, "BCELoss", model, data={"batch_size": 8, "validation": 0.0, "shuffle": False}))
+    assert error.step == 4 and error.cause is not None and error.cause.what == "the input"
+
+
 def test_an_update_that_overflows_is_named(tmp_path: Path) -> None:
     x = np.full((40, 3), 1e4, np.float32)
     error = diverged(job(prepared(tmp_path, x, np.arange(40) % 2), **layers(3e38)))
