@@ -117,7 +117,6 @@ READINGS: dict[str, Reading] = {
     "PoissonNLLLoss": Reading("numbers", _counts),
     "KLDivLoss": Reading("numbers", _probabilities),
     "HingeEmbeddingLoss": _NONE,  # its outputs are distances
-    "MultiLabelMarginLoss": _NONE,  # its targets are lists of labels
 }
 """By the loss's name."""
 
