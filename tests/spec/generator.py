@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zipfile
 from pathlib import Path
@@ -13,7 +14,9 @@ from PIL import Image
 
 from engine.check import sample_shape, targets_for
 from engine.data import ingest, open_source
+from engine.data.balance import unweightable
 from engine.data.source import Source
+from engine.metrics import METRICS, monitorable, unfit
 from engine.spec import SpecError, check, json_schema, registry, summarize
 
 Layers = list[dict[str, Any]]
@@ -24,7 +27,7 @@ _RNG = np.random.default_rng(0)
 _MIXED = [(8, 8), (9, 12), (6, 10), (12, 7)]
 
 
-def _images(channels: int, sizes: list[tuple[int, int]], classes: int, n: int) -> bytes:
+def _images(channels: int, sizes: list[tuple[int, int]], classes: int, n: int, splits: tuple[str, ...] = ("",)) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         for i in range(n):
@@ -32,7 +35,7 @@ def _images(channels: int, sizes: list[tuple[int, int]], classes: int, n: int) -
             pixels = _RNG.integers(0, 256, (height, width, channels) if channels == 3 else (height, width), np.uint8)
             file = io.BytesIO()
             Image.fromarray(pixels).save(file, "PNG")
-            archive.writestr(f"class{i % classes}/{i:03}.png", file.getvalue())
+            archive.writestr(f"{splits[i // classes % len(splits)]}class{i % classes}/{i:03}.png", file.getvalue())
     return out.getvalue()
 
 
@@ -62,6 +65,7 @@ def uploads() -> dict[str, tuple[str, bytes]]:
         "colour": ("imagefolder", _images(3, [(9, 7)], 2, 17)),
         "mixed": ("imagefolder", _images(1, _MIXED, 3, 22)),
         "mixed-colour": ("imagefolder", _images(3, _MIXED, 2, 15)),
+        "splits": ("imagefolder", _images(1, [(8, 8)], 2, 24, ("train/", "train/", "val/", "test/"))),
         "regression": ("csv", _table(25, "number")),
         "words": ("csv", _table(24, "text")),
         "binary": ("csv", _table(23, "binary")),
@@ -238,11 +242,19 @@ def _transforms(rng: Random, name: str) -> Layers:
     return first + some
 
 
-def _data(rng: Random, name: str, source: Source) -> dict[str, Any]:
+def _data(rng: Random, name: str, source: Source, loss: dict[str, Any]) -> dict[str, Any]:
     data: dict[str, Any] = {
-        "dataset": name, "batch_size": rng.choice([2, 3, 4, 5, 8, 8, 16, 32, 64, 1]), "validation": rng.choice([0.0, 0.2, 0.2, 0.25, 0.5, 0.5, 0.01]),
+        "dataset": name, "batch_size": rng.choice([2, 3, 4, 5, 8, 8, 16, 32, 64, 1]), "validation": rng.choice([0.0, 0.2, 0.2, 0.25, 0.5, 0.5, 0.2, 0.25, 0.3, 0.01]),
         "drop_last": _rarely(rng, 0.2), "shuffle": rng.random() < 0.5,
     }  # fmt: skip
+    classes = source.targets_as("classes")
+    weightable = unweightable(loss, source.targets) is None
+    one_class = classes is not None and classes.ndim == 1
+    for key, share in (("class_weights", 0.2 if weightable else 0.01), ("sampler", 0.15 if one_class else 0.01)):
+        if _rarely(rng, share):
+            data[key] = "balanced"
+    if data.get("sampler"):
+        data["shuffle"] = not _rarely(rng, 0.05)
     if source.is_image or _rarely(rng, 0.02):
         data["transform"] = _transforms(rng, name)
     return data
@@ -262,23 +274,46 @@ def _losses(source: Source) -> list[str]:
     return sorted(found) + [n for n in ("CrossEntropyLoss", "MSELoss", "BCEWithLogitsLoss") if n in found] * 2
 
 
+def _metrics(rng: Random, loss: dict[str, Any], source: Source) -> list[str]:
+    """Metrics that the loss mostly has."""
+    checked = check({"model": [{"type": "Identity"}], "loss": loss, "optimizer": {"type": "SGD"}})["loss"]
+    shape = targets_for({"loss": checked}, source).shape[1:]
+    known = [n for n in METRICS if _rarely(rng, 0.01) or unfit(n, checked, shape, 2) is None]
+    return rng.sample(known, rng.randint(0, min(3, len(known))))
+
+
+def _training(rng: Random, spec: dict[str, Any], source: Source) -> dict[str, Any]:
+    """How the steps are made, and what is looked at after each epoch."""
+    found: dict[str, Any] = {}
+    if _rarely(rng, 0.2):
+        found["gradient_accumulation"] = rng.choice([2, 2, 3, 4, 7, 1024])
+    if _rarely(rng, 0.2):
+        found["gradient_clip"] = {rng.choice(["norm", "value"]): rng.choice([1.0, 0.1, 5.0, 1e-300, 1e300])}
+    if _rarely(rng, 0.3):
+        found["scheduler"] = named(rng, rng.choice(sorted(registry.schedulers())), 0.4)
+    if _rarely(rng, 0.4):
+        with contextlib.suppress(SpecError):  # a loss that is refused
+            found["metrics"] = _metrics(rng, spec["loss"], source)
+    if _rarely(rng, 0.2):
+        known = json_schema()["$defs"]["EarlyStopping"]["properties"]
+        found["early_stopping"] = {k: value(rng, s) for k, s in known.items() if _rarely(rng, 0.5)}
+        if not _rarely(rng, 0.05):
+            found["early_stopping"]["monitor"] = rng.choice(monitorable(found.get("metrics", ())))
+    return found
+
+
 def random_spec(rng: Random, sources: dict[str, Source]) -> tuple[str, dict[str, Any]]:
     """A dataset's name and a spec for it."""
     name = rng.choice(sorted(sources))
     source = sources[name]
+    loss = named(rng, rng.choice(sorted(registry.losses()) if _rarely(rng, 0.05) else _losses(source)), 0.1)
     spec: dict[str, Any] = {
         "name": rng.choice(["", "run", "lr [0.1]", "a/b", "é" * 9]), "seed": rng.choice([0, 1, 2**53 + 1, 2**63 - 1]),
-        "epochs": rng.choice([1, 2, 3, 1000]), "precision": rng.choice(["float32", "float32", "float64"]),
-        "loss": named(rng, rng.choice(sorted(registry.losses()) if _rarely(rng, 0.05) else _losses(source)), 0.1), "optimizer": named(rng, rng.choice(sorted(registry.optimizers())), 0.15),
-        "data": _data(rng, name, source),
+        "epochs": rng.choice([1, 2, 3, 1000]), "precision": rng.choice(["float32", "float32", "float64", "bfloat16"]),
+        "loss": loss, "optimizer": named(rng, rng.choice(sorted(registry.optimizers())), 0.15),
+        "data": _data(rng, name, source, loss),
     }  # fmt: skip
-    if _rarely(rng, 0.3):
-        spec["scheduler"] = named(rng, rng.choice(sorted(registry.schedulers())), 0.4)
-    if _rarely(rng, 0.4 if spec["loss"]["type"] in ("CrossEntropyLoss", "NLLLoss") else 0.03):
-        spec["metrics"] = [value(rng, json_schema()["properties"]["metrics"]["items"])]
-    if _rarely(rng, 0.1):
-        known = json_schema()["$defs"]["EarlyStopping"]["properties"]
-        spec["early_stopping"] = {k: value(rng, s) for k, s in known.items() if _rarely(rng, 0.5)}
+    spec |= _training(rng, spec, source)
     try:
         shape = sample_shape(source, check({**spec, "model": [{"type": "Identity"}], "metrics": [], "early_stopping": None}))
     except SpecError:

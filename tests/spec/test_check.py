@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.check import check_targets, sample_shape, targets_for
+from engine.check import check_targets, evaluation_batch, sample_shape, targets_for
+from engine.check.loop import Batches
 from engine.data.source import Source
 from engine.spec import SpecError, check, json_schema, registry
+from engine.train.batches import steps_an_epoch
 from tests.spec.generator import prepared
 
 LINEAR = [{"type": "Flatten"}, {"type": "Linear", "out_features": 3}]
@@ -70,6 +72,12 @@ WRONG: list[tuple[str, str, dict[str, Any], str, str]] = [
     ("a negative delta", "regression", spec(ONE, {"type": "HuberLoss", "delta": -1.0}), "/loss/delta", "non-positive"),
     ("a schedule that ends", "classes", spec(LINEAR, scheduler={"type": "OneCycleLR", "max_lr": 0.1, "total_steps": 2}), "/scheduler/total_steps", "3 epochs"),
     ("a schedule that overflows", "classes", spec(LINEAR, epochs=900_000, scheduler={"type": "CyclicLR", "base_lr": 0.1, "max_lr": 1.0, "mode": "exp_range", "gamma": 1.5, "cycle_momentum": False}), "/scheduler", "epochs"),
+    ("accuracy of numbers", "regression", spec(ONE, "MSELoss", metrics=["r2", "accuracy"]), "/metrics/1", "accuracy needs classes"),
+    ("weights of numbers", "regression", spec(ONE, "MSELoss", data={"class_weights": "balanced"}), "/data/class_weights", "not for MSELoss"),
+    ("a sampler of maps", "maps", spec([{"type": "Conv2d", "out_channels": 3, "kernel_size": 1}], data={"sampler": "balanced"}), "/data/sampler", "one class a sample"),
+    ("one sample left over of a step", "classes", spec(NORM, gradient_accumulation=2, data={"validation": 0}), "/data/batch_size", "last batch of an epoch has 1 of 33"),
+    ("one sample left over in half precision", "classes", spec(NORM, precision="bfloat16", data={"validation": 0}), "/data/batch_size", "has 1 of 33"),
+    ("no sample to monitor", "classes", spec(LINEAR, data={"validation": 0}, early_stopping={}), "/early_stopping/monitor", "held-out"),
     ("several sizes", "mixed", spec(LINEAR), "/data/transform", "several sizes"),
     ("shorter sides alone", "mixed", spec(LINEAR, data={"transform": [{"type": "Resize", "size": 8}]}), "/data/transform", "several sizes"),
     ("a crop too large for some", "mixed", spec(LINEAR, data={"transform": [{"type": "RandomCrop", "size": 8}]}), "/data/transform/0", "larger than input image"),
@@ -114,6 +122,12 @@ RIGHT: list[tuple[str, str, dict[str, Any]]] = [
     ("a schedule to the end", "classes", spec(LINEAR, scheduler={"type": "OneCycleLR", "max_lr": 0.1, "total_steps": 3})),
     ("sequences attend", "sequences", spec([{"type": "TransformerEncoderLayer", "d_model": 9, "nhead": 3, "batch_first": True}, *LINEAR])),
     ("a node named output", "grey", spec([{"type": "Graph", "nodes": [{"name": "output", "layer": {"type": "Flatten"}}]}, *LINEAR[1:]])),
+    ("a val split of its own", "splits", spec(LINEAR, data={"validation": 0.01}, early_stopping={"monitor": "val_f1"}, metrics=["f1"])),
+    ("a val split and no share", "splits", spec(LINEAR, data={"validation": 0}, early_stopping={})),
+    ("steps of several batches", "classes", spec(NORM, gradient_accumulation=3, data={"validation": 0, "drop_last": True})),
+    ("a step of more than there is", "classes", spec(NORM, gradient_accumulation=1024, gradient_clip={"norm": 1.0})),
+    ("balanced labels", "grey", spec(LINEAR, "BCEWithLogitsLoss", data={"class_weights": "balanced", "sampler": "balanced"})),
+    ("half precision", "grey", spec([CONV, *LINEAR], precision="bfloat16", metrics=["accuracy", "auroc"])),
     ("names with marks", "classes", spec(LINEAR, name="lr [0.1] a/b é")),
 ]  # fmt: skip
 
@@ -121,6 +135,30 @@ RIGHT: list[tuple[str, str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("dataset", "value"), [row[1:] for row in RIGHT], ids=[row[0] for row in RIGHT])
 def test_what_works_is_not_refused(dataset: str, value: dict[str, Any], sources: dict[str, Source]) -> None:
     assert problems(value, sources[dataset]) == {}
+
+
+@pytest.mark.parametrize(
+    ("size", "accumulated", "drop_last", "steps"),
+    [
+        (8, 1, False, ((8,), (1,))), (8, 1, True, ((8,),)), (8, 2, False, ((8, 8), (1,))), (8, 3, False, ((8, 8), (8, 1))),
+        (8, 3, True, ((8, 8), (8,))), (4, 1024, False, ((4, 4, 1),)), (64, 2, False, ((33,),)), (64, 2, True, ()), (11, 3, False, ((11, 11),)),
+    ],
+)  # fmt: skip
+def test_steps_are_those_of_the_run(
+    size: int, accumulated: int, drop_last: bool, steps: tuple[tuple[int, ...], ...], sources: dict[str, Source]
+) -> None:
+    """Each kind of step once, equal batches in it twice at most."""
+    data = {"batch_size": size, "drop_last": drop_last, "validation": 0.0}
+    checked = check(spec(LINEAR, gradient_accumulation=accumulated, data=data))
+    assert Batches.of(checked, sources["classes"]).steps == steps
+    assert steps_an_epoch(33, checked) == 0 if not steps else steps_an_epoch(33, checked) >= len(steps)
+
+
+def test_batches_of_evaluation_keep_within_memory(sources: dict[str, Source]) -> None:
+    checked = check(spec(LINEAR, data={"validation": 0.5}))
+    assert Batches.of(checked, sources["classes"], 1).evaluation_sizes == (16,)
+    assert Batches.of(checked, sources["classes"], 6 << 20).evaluation_sizes == (10, 6)
+    assert evaluation_batch(checked, 1 << 40) == 8 and evaluation_batch(checked, 1) == 256
 
 
 def test_a_problem_stands_where_the_variant_wrote_it(sources: dict[str, Source]) -> None:
