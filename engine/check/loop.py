@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.creation import zeros
 from engine.data.source import Source
-from engine.data.split import split_indices
+from engine.data.split import partition
 from engine.nn.parameter import Parameter
 from engine.spec import Problem, build_scheduler, registry
 from engine.spec.build import blame
@@ -36,7 +36,7 @@ class Batches:
 
     @classmethod
     def of(cls, spec: dict[str, Any], source: Source, sample_bytes: int = 0) -> Batches:
-        train, held = (len(part) for part in split_indices(source, spec))
+        train, held = (len(part) for part in partition(source, spec))
         size = spec["data"]["batch_size"]
         usable = train // size * size if spec["data"]["drop_last"] else train
         steps = tuple(_step(n, size) for n in _sizes(usable, size * spec["gradient_accumulation"]))

@@ -13,20 +13,25 @@ _SPLIT = 1  # stream of the seed
 Indices = np.ndarray[Any, np.dtype[np.int64]]
 
 
-def split_indices(source: Source, spec: dict[str, Any]) -> tuple[Indices, Indices]:
-    """The samples that train and those that are held out, each in ascending order.
+def split_indices(n: int, spec: dict[str, Any], classes: Indices | None = None) -> tuple[Indices, Indices]:
+    """A draw by the seed: which of ``n`` samples train and which share of ``data.validation`` is held out, each in ascending order.
 
-    A dataset's own ``val`` split is held out as it is. Else a share of ``data.validation`` is drawn by the seed from what is not in its ``test`` split: of each
-    class its part, where the targets are one class a sample.
+    Of each of the ``classes`` ``(n)`` its part is held out, where they are given.
     """
+    held = max(0, min(n - 1, round(n * spec["data"]["validation"])))
+    order = permutation(n, Generator(seed=spec["seed"], stream=_SPLIT << 56))
+    held_out = order[:held] if classes is None else _stratified(order, classes[order], held)
+    return np.setdiff1d(np.arange(n), held_out), np.sort(held_out)
+
+
+def partition(source: Source, spec: dict[str, Any]) -> tuple[Indices, Indices]:
+    """The samples of a dataset that train and those that are held out: its own ``val`` split as it is, else drawn from what its ``test`` split leaves."""
     pool = np.setdiff1d(np.arange(len(source)), test_indices(source))
     if len(own := source.splits.get("val", ())):
         return np.setdiff1d(pool, own), np.sort(own)
-    held = max(0, min(len(pool) - 1, round(len(pool) * spec["data"]["validation"])))
-    order = pool[permutation(len(pool), Generator(seed=spec["seed"], stream=_SPLIT << 56))]
     classes = source.targets_as("classes")
-    held_out = order[:held] if classes is None or classes.ndim > 1 else _stratified(order, classes[order], held)
-    return np.setdiff1d(pool, held_out), np.sort(held_out)
+    train, val = split_indices(len(pool), spec, None if classes is None or classes.ndim > 1 else classes[pool])
+    return pool[train], pool[val]
 
 
 def test_indices(source: Source) -> Indices:
@@ -64,4 +69,4 @@ def _quotas(counts: Indices, held: int) -> Indices:
     return quotas
 
 
-__all__ = ["split_indices", "test_indices"]
+__all__ = ["partition", "split_indices", "test_indices"]

@@ -4,7 +4,8 @@ Whatever is random is a function of the seed and a position (variant, epoch, sam
 the same bits as one that was never interrupted. Every number of an epoch is a mean over its samples, weighted as the loss weighs them.
 """
 
+from engine.data.split import split_indices
 from engine.train.records import Best, Cause, Diverged, EpochEnd, Metrics, State, VariantEnd
 from engine.train.run import Run
 
-__all__ = ["Best", "Cause", "Diverged", "EpochEnd", "Metrics", "Run", "State", "VariantEnd"]
+__all__ = ["Best", "Cause", "Diverged", "EpochEnd", "Metrics", "Run", "State", "VariantEnd", "split_indices"]

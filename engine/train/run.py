@@ -10,7 +10,7 @@ from typing import Any
 from engine.backend import resolve
 from engine.check import check_targets, sample_shape
 from engine.data.source import Source
-from engine.data.split import split_indices, test_indices
+from engine.data.split import partition, test_indices
 from engine.nn.container import Sequential
 from engine.spec import variants
 from engine.tensor import Tensor
@@ -35,7 +35,7 @@ class Run:
         self.variants = variants(spec)
         self.summaries = check_targets(spec, source, self.shape)
         self._setting = Setting(source, self.shape, self.device, {} if plan is None else plan)
-        self._monitor = Monitor(spec, len(split_indices(source, spec)[1]) > 0)
+        self._monitor = Monitor(spec, len(partition(source, spec)[1]) > 0)
         self._steps = [self._steps_of(s) for _, s in self.variants]
         self.total_steps = sum(self._steps)
         self.variant_index = self.done_steps = 0
@@ -48,7 +48,7 @@ class Run:
         self._job: Variant | None = None
 
     def _steps_of(self, spec: dict[str, Any]) -> int:
-        return int(steps_an_epoch(len(split_indices(self.source, spec)[0]), spec) * spec["epochs"])
+        return int(steps_an_epoch(len(partition(self.source, spec)[0]), spec) * spec["epochs"])
 
     # -- where it stands
 
@@ -72,7 +72,7 @@ class Run:
     @property
     def warnings(self) -> list[str]:
         """What the spec asks for and will not get."""
-        held_out = len(split_indices(self.source, self.spec)[1]) + len(self._test_indices)
+        held_out = len(partition(self.source, self.spec)[1]) + len(self._test_indices)
         return (
             [f"no samples are held out, so there will be no {', '.join(self.spec['metrics'])}"]
             if self.spec["metrics"] and not held_out

@@ -15,7 +15,7 @@ from engine.check import targets_for
 from engine.creation import from_numpy
 from engine.data.balance import class_weights
 from engine.data.source import Source
-from engine.data.split import split_indices
+from engine.data.split import partition
 from engine.ops.random import get_rng_state, manual_seed, set_rng_state
 from engine.spec import Summary, build_loss, build_model, build_optimizer, build_scheduler
 from engine.spec.build import parameter_dtype
@@ -54,7 +54,7 @@ class Variant:
         manual_seed(spec["seed"])
         dtype = parameter_dtype(spec)
         targets = targets_for(spec, setting.source)
-        self.train_indices, self.val_indices = split_indices(setting.source, spec)
+        self.train_indices, self.val_indices = partition(setting.source, spec)
         if spec["data"]["class_weights"] == "balanced":
             spec = {**spec, "loss": class_weights(spec["loss"], targets[self.train_indices], summary.output[0] if summary.output else 1)}
         self.spec = spec
