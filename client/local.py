@@ -15,7 +15,7 @@ from typing import Any
 from client.draw import Screen, picture, screen
 from engine.check import check_targets, sample_shape
 from engine.data import Options, Rejected, Source, ingest, open_source
-from engine.data.names import is_clutter
+from engine.data.images.names import is_clutter
 from engine.spec import Problem, SpecError, check
 from engine.state import metadata, save_file
 from engine.train import EpochEnd, Metrics, Run, VariantEnd

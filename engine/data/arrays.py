@@ -13,8 +13,8 @@ import numpy as np
 
 from engine.data.labels import read_labels
 from engine.data.report import Options, Progress, Rejected, Report, listed
-from engine.data.roles import SPLITS
 from engine.data.samples import describe_samples, save_splits
+from engine.data.tables.roles import SPLITS
 
 Array = np.ndarray[Any, Any]
 _CHANNELS = (1, 3, 4)

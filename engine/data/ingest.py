@@ -8,9 +8,9 @@ import shutil
 from pathlib import Path
 
 from engine.data.arrays import read_arrays
-from engine.data.images import read_images
+from engine.data.images.reader import read_images
 from engine.data.report import Options, Progress, Report
-from engine.data.tables import read_table
+from engine.data.tables.reader import read_table
 
 _READERS = {"imagefolder": read_images, "npz": read_arrays, "csv": read_table}
 FORMATS = tuple(_READERS)

@@ -14,7 +14,7 @@ import numpy as np
 from engine.backend import copied
 from engine.data.batches import Draws, Pipeline
 from engine.data.cache import PixelCache
-from engine.data.pixels import ImageFiles
+from engine.data.images.pixels import ImageFiles
 from engine.data.report import Report
 from engine.tensor import Tensor
 from engine.vision.io import Pixels

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image, ImageFilter
 
 from engine.data import ingest
-from engine.data.duplicates import find_duplicates
-from engine.data.measures import measure
+from engine.data.images.duplicates import find_duplicates
+from engine.data.images.measures import measure
 from tests.data.archives import saved, zipped
 
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.data import Options, Source, ingest, open_source
-from engine.data.columns import Column, encode_row
+from engine.data.tables.columns import Column, encode_row
 from tests.data.reports import expected, report_of, write
 from tests.data.tables import CASES, comma, made, number
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from engine.data.columns import Column, Floats
-from engine.data.dialect import Dialect, NotATable, Piece, recognise
-from engine.data.encoding import read_target, save_features
-from engine.data.profile import Profile, ambiguous_dates, decide, mixed
 from engine.data.report import MAX_LISTED, Options, Progress, Rejected, Report
-from engine.data.roles import SPLITS, NoTarget, choose_target, mark_rows, unique_names
+from engine.data.tables.columns import Column, Floats
+from engine.data.tables.dialect import Dialect, NotATable, Piece, recognise
+from engine.data.tables.encoding import read_target, save_features
+from engine.data.tables.profile import Profile, ambiguous_dates, decide, mixed
+from engine.data.tables.roles import SPLITS, NoTarget, choose_target, mark_rows, unique_names
 
 MAX_REFUSED_SHARE = 0.05
 """More refused rows than this mean that the table was misread, so that all of it is rejected."""

@@ -6,8 +6,8 @@ from collections import Counter
 
 import numpy as np
 
-from engine.data.columns import Column, Floats
 from engine.data.report import listed
+from engine.data.tables.columns import Column, Floats
 
 TARGET_NAMES = ("target", "label", "class", "y")
 _INDEX_NAMES = ("", "#", "id", "idx", "index", "row", "row_id", "rowid", "rownames", "no", "nr", "unnamed: 0")

@@ -9,7 +9,7 @@ import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.data.names import decoded_names, is_clutter, split_path
+from engine.data.images.names import decoded_names, is_clutter, split_path
 
 MAX_ENTRIES = 2_000_000
 MAX_FILE_BYTES = 64 << 20

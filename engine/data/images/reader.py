@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.data.answers import write_labels
-from engine.data.archive import BadArchive, Entry, inspect, open_archive
-from engine.data.described import describe_pixels, some, warn_of_classes, warn_of_duplicates
-from engine.data.duplicates import find_duplicates
-from engine.data.layouts import Layout, Sample, recognise
-from engine.data.pixels import Stored, digests, store
+from engine.data.images.answers import write_labels
+from engine.data.images.archive import BadArchive, Entry, inspect, open_archive
+from engine.data.images.described import describe_pixels, some, warn_of_classes, warn_of_duplicates
+from engine.data.images.duplicates import find_duplicates
+from engine.data.images.layouts import Layout, Sample, recognise
+from engine.data.images.pixels import Stored, digests, store
 from engine.data.report import Options, Progress, Rejected, Report
 
 

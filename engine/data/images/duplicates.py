@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.data.measures import THUMBNAIL
+from engine.data.images.measures import THUMBNAIL
 
 MAX_GROUPS = 100
 MAX_NAMES = 10

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from engine.data.cells import (
+from engine.data.tables.cells import (
     BRACKETS,
     CLOCK,
     COMMA,
@@ -28,7 +28,7 @@ from engine.data.cells import (
     readings,
     value,
 )
-from engine.data.columns import MAX_CATEGORIES, Column, Floats
+from engine.data.tables.columns import MAX_CATEGORIES, Column, Floats
 
 MAX_ODD_SHARE = 0.05
 """A column is numbers although this share of its cells (one at least) is not: the rows of those cells are refused."""

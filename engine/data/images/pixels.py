@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image
 
-from engine.data.decoding import decoded
-from engine.data.layouts import Sample
-from engine.data.measures import Measures
+from engine.data.images.decoding import decoded
+from engine.data.images.layouts import Sample
+from engine.data.images.measures import Measures
 from engine.data.report import Progress
 from engine.vision.decode import Picture, Ranges, decode
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from engine.data.archive import BadArchive, Contents, Entry
-from engine.data.lists import Listing, candidates, read_lists
+from engine.data.images.archive import BadArchive, Contents, Entry
+from engine.data.images.lists import Listing, candidates, read_lists
 from engine.vision.decode import SUFFIXES
 
 _DOCUMENTS = (".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".html", ".pdf", ".py", ".ipynb", ".log", ".mat")

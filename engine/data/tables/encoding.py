@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.data.columns import MAX_ONE_HOT, Column, Floats, shown
 from engine.data.report import Progress, Rejected, Report, listed
 from engine.data.samples import describe_samples, save_splits
+from engine.data.tables.columns import MAX_ONE_HOT, Column, Floats, shown
 from engine.data.targets import EXACT, Targets, are_few, classes_of, is_whole
 
 _ROWS = 1 << 14

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from engine.data.archive import Entry
-from engine.data.measures import Measures, measure
+from engine.data.images.archive import Entry
+from engine.data.images.measures import Measures, measure
 from engine.ops.random import Generator
 from engine.utils.data import DataLoader, Dataset
 from engine.vision.decode import Picture, Ranges, decode

@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from engine.data.archive import BadArchive, Entry
-from engine.data.names import split_path
+from engine.data.images.archive import BadArchive, Entry
+from engine.data.images.names import split_path
 from engine.vision.decode import SUFFIXES
 
 MAX_BYTES = 64 << 20

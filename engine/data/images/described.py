@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from engine.data.layouts import Sample
-from engine.data.pixels import Stored
+from engine.data.images.layouts import Sample
+from engine.data.images.pixels import Stored
 from engine.data.report import Report
 from engine.vision.decode import CHANGES, Ranges
 

@@ -1,0 +1,1 @@
+"""Tables: how they are written, what their columns are, and their numbers."""
