@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import time
+import traceback
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from redis.exceptions import RedisError
 from redis.lock import Lock
 
 from engine.data import FORMATS, Options, Rejected, Report, ingest
@@ -95,7 +97,11 @@ def validate(dataset_id: str) -> None:
     """Reads an upload; runs in a process of its own, which may die of what it reads."""
     die_with_parent()
     place = Place.from_environment()
-    redis = place.connect()
+    read_upload(place.connect(), place, dataset_id)
+
+
+def read_upload(redis: Redis, place: Place, dataset_id: str) -> None:
+    """Reads an upload and says in its record what came of it; an error that nobody foresaw is its reason, too."""
     record = get(redis, dataset_id)
     if record is None or record["state"] != "validating":
         return
@@ -115,6 +121,13 @@ def validate(dataset_id: str) -> None:
         (home / UPLOAD).unlink(missing_ok=True)
     except MemoryError:
         _reject(redis, dataset_id, record["format"], "the dataset needs more memory than the worker has")
+    except (RedisError, FileNotFoundError):  # the store is away, or the upload was deleted meanwhile: it is tried again
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        _reject(
+            redis, dataset_id, record["format"], f"it could not be read ({type(error).__name__}: {error!s:.300}); the worker's log has more"
+        )
     else:
         _finish(redis, dataset_id, "ready", report)
     with _files_locked(redis, dataset_id):
