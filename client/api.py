@@ -12,7 +12,7 @@ import stamina
 from httpx_sse import connect_sse
 
 _CHUNK = 1 << 20
-_FORMATS = {".zip": "imagefolder", ".npz": "npz", ".csv": "csv", ".tsv": "csv"}
+FORMATS = {".zip": "imagefolder", ".npz": "npz", ".csv": "csv", ".tsv": "csv"}
 
 
 class ApiError(Exception):
@@ -58,9 +58,9 @@ class Client:
         ``target`` names the column of a table to predict, where it is not the one called target, label, class or y, nor the last.
         """
         path = Path(path)
-        form = _FORMATS.get(path.suffix.lower())
+        form = FORMATS.get(path.suffix.lower())
         if form is None:
-            raise ValueError(f"{path}: expected a file that ends in {', '.join(_FORMATS)}")
+            raise ValueError(f"{path}: expected a file that ends in {', '.join(FORMATS)}")
 
         def pieces() -> Iterator[bytes]:
             with path.open("rb") as file:

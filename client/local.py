@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from client.api import FORMATS
 from client.draw import Screen, picture, screen
 from engine.check import check_targets, sample_shape
 from engine.data import Options, Rejected, Source, ingest, open_source
@@ -19,8 +20,6 @@ from engine.data.images.names import is_clutter
 from engine.spec import Problem, SpecError, check
 from engine.state import metadata, save_file
 from engine.train import EpochEnd, Metrics, Run, VariantEnd
-
-_FORMATS = {".zip": "imagefolder", ".npz": "npz", ".csv": "csv", ".tsv": "csv"}
 
 
 def read_spec(path: Path) -> Any:
@@ -66,14 +65,14 @@ def prepare(path: Path, folder: Path, options: Options = Options()) -> Source:
     """A zip, npz, csv or tsv file, or a folder of image folders, as a source of samples in ``folder``. Raises Rejected."""
     if path.is_dir():
         path = pack(path, folder.with_suffix(".zip"))
-    form = _FORMATS.get(path.suffix.lower())
+    form = FORMATS.get(path.suffix.lower())
     if form is None:
         raise SpecError(
             [
                 Problem(
                     "/data/dataset",
                     "invalid",
-                    f"{path}: expected a folder of image folders, or a file that ends in {', '.join(_FORMATS)}",
+                    f"{path}: expected a folder of image folders, or a file that ends in {', '.join(FORMATS)}",
                     None,
                     str(path),
                 )

@@ -11,7 +11,6 @@ import inspect
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -102,7 +101,7 @@ class Op:
     def _plan(self, vjp: Callable[..., Any]) -> list[tuple[str, Any]]:
         """Where each argument of a vjp after ``g`` comes from."""
         plan: list[tuple[str, Any]] = []
-        for name in _parameters(vjp)[1:]:
+        for name in list(inspect.signature(vjp).parameters)[1:]:
             if name == "wanted":
                 continue
             if name in self.inputs:
@@ -125,15 +124,6 @@ class Op:
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
-
-
-def _parameters(f: Callable[..., Any]) -> list[str]:
-    """Their names. Of a plain function, without ``inspect``: ops such as ``cat`` are made where a step first needs them, and a step under observation
-    (``engine/capture/reads.py``) would be held to read what ``inspect`` reads."""
-    if type(f) is not FunctionType or hasattr(f, "__wrapped__") or f.__code__.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS):
-        return list(inspect.signature(f).parameters)
-    code = f.__code__
-    return list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
 
 
 Observer = Callable[[Op, list[Array], Sequence[Array], dict[str, Any]], None]

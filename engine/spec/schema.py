@@ -18,7 +18,7 @@ from engine.spec.registry import CONTAINERS, Kind, check_model
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
 MetricName = Literal[tuple(METRICS)]  # type: ignore[valid-type]  # made from the registry
-Monitor = Literal[tuple(monitorable(METRICS))]  # type: ignore[valid-type]
+Monitor = Literal[tuple(monitorable(METRICS))]  # type: ignore[valid-type]  # as above
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -53,7 +53,7 @@ class EarlyStopping(BaseModel):
     """
 
     model_config = _STRICT
-    monitor: Monitor = Field("val_loss", description="A loss, or a metric that the spec asks for.")  # type: ignore[valid-type]
+    monitor: Monitor = Field("val_loss", description="A loss, or a metric that the spec asks for.")  # type: ignore[valid-type]  # as above
     mode: Literal["min", "max"] | None = Field(None, description="Whether lower or higher is better; by default as the metric has it.")
     patience: Count = 5
     min_delta: Annotated[float, Field(ge=0)] = 0.0
@@ -81,7 +81,7 @@ class Spec(BaseModel):
     model: list[Any] = Field(description="Layers in order.")
     init: list[Any] = []
     loss: Any
-    metrics: list[MetricName] = Field([], description="Of the samples held out, at the end of each epoch.")  # type: ignore[valid-type]
+    metrics: list[MetricName] = Field([], description="Of the samples held out, at the end of each epoch.")  # type: ignore[valid-type]  # as above
     optimizer: Any
     gradient_clip: Any = None
     gradient_accumulation: Annotated[int, Field(ge=1, le=1024, description="How many batches a step of the optimizer takes.")] = 1

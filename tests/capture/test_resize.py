@@ -61,7 +61,7 @@ class _Joined(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.first(x))
         y = F.interpolate(self.second(F.max_pool2d(x, 2)), scale_factor=2, mode=self.mode)
-        return self.last(torch.cat([x, y], 1))  # type: ignore[no-any-return]
+        return self.last(torch.cat([x, y], 1))  # type: ignore[no-any-return]  # a module call is untyped
 
 
 @needs_kernels

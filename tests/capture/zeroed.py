@@ -41,7 +41,7 @@ def steps() -> Iterator[tuple[nn.Module, Callable[[], torch.Tensor]]]:
     for layer in (nn.LSTM, nn.GRU, nn.RNN):
         text = nn.ModuleList([nn.Embedding(7, 8), layer(8, 6, batch_first=True), nn.Linear(6, 4)])
         index = torch.tensor([[0, 1, 2], [3, 3, 6]])
-        yield text, lambda text=text, index=index: text[2](text[1](text[0](index))[0]).softmax(-1).log_softmax(1).square().mean()  # type: ignore[misc]
+        yield text, lambda text=text, index=index: text[2](text[1](text[0](index))[0]).softmax(-1).log_softmax(1).square().mean()  # type: ignore[misc]  # defaults of a lambda have no types
     rows = nn.Linear(5, 3)
     x = torch.randn(4, 6, 5)
     yield (
@@ -57,7 +57,7 @@ def steps() -> Iterator[tuple[nn.Module, Callable[[], torch.Tensor]]]:
     mask = image[:, :8] > 0
     yield drawn, lambda: F.interpolate(drawn(image).where(mask, image[:, 8:]), scale_factor=1.5, mode="bilinear").square().mean()
     pooled = nn.Conv2d(16, 16, 1)
-    yield pooled, lambda: sum(p.float().mean() for p in F.max_pool2d(pooled(image), 2, return_indices=True))  # type: ignore[return-value]
+    yield pooled, lambda: sum(p.float().mean() for p in F.max_pool2d(pooled(image), 2, return_indices=True))  # type: ignore[return-value]  # sum begins with 0
 
 
 def calls(kernels: Native) -> Iterator[np.ndarray[tuple[int], np.dtype[np.int64]]]:

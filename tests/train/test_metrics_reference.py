@@ -10,8 +10,8 @@ import pytest
 from engine.data.balance import class_weights
 from tests.train.measuring import CE, LOGITS, Array, measured
 
-reference = pytest.importorskip("sklearn.metrics")
-softmax = pytest.importorskip("scipy.special").softmax
+reference = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed; scripts/test --peers brings it")
+softmax = pytest.importorskip("scipy.special", reason="SciPy is not installed; scripts/test --peers brings it").softmax
 SIZES = [1, 7, 64, 1000]
 CLASSES = ["accuracy", "precision", "recall", "f1", "iou"]
 
@@ -136,5 +136,7 @@ def test_numbers(size: int, columns: int, mean: float) -> None:
 
 def test_balanced_class_weights() -> None:
     y = np.repeat([0, 1, 3], [50, 7, 13])
-    wanted = pytest.importorskip("sklearn.utils.class_weight").compute_class_weight("balanced", classes=np.array([0, 1, 3]), y=y)
+    wanted = pytest.importorskip(
+        "sklearn.utils.class_weight", reason="scikit-learn is not installed; scripts/test --peers brings it"
+    ).compute_class_weight("balanced", classes=np.array([0, 1, 3]), y=y)
     np.testing.assert_allclose(np.array(class_weights(CE, y, 5)["weight"])[[0, 1, 3]], wanted)
