@@ -63,6 +63,7 @@ class Meter:
         self._tallies = {m.tally: m.tally() for m in self._metrics}
         self._loss, self._classes = loss, classes
 
+    @np.errstate(over="ignore", invalid="ignore")  # what overflows is not finite, and so left out
     def add(self, out: Array, target: Array) -> None:
         """Counts a batch: a model's outputs, and targets as the loss takes them."""
         if self._tallies:
@@ -70,6 +71,7 @@ class Meter:
             for tally in self._tallies.values():
                 tally.add(batch)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def values(self) -> dict[str, Any]:
         """The values, as JSON has them; what is undefined is left out. Metrics that each class has stand under ``NAME_per_class`` too, by class."""
         found: dict[str, Any] = {}

@@ -64,6 +64,8 @@ def test_what_is_undefined_is_left_out() -> None:
     ignored = np.full(6, -100)
     assert measured(list(METRICS)[:9], CE, np.eye(6), ignored, 2).keys() <= {"confusion_matrix"}
     assert Meter(METRICS, CE).values() == {}
+    huge = measured(["mae", "rmse", "r2"], {"type": "MSELoss"}, np.full((4, 1), 1e195), np.arange(4.0)[:, None], 2)
+    assert huge == {"mae": pytest.approx(1e195)}  # squares overflow
 
 
 def test_every_loss_of_a_spec_has_a_reading() -> None:
