@@ -15,7 +15,7 @@ import click
 import uvicorn
 
 from server.app import create_app
-from worker.connection import Place
+from worker.deployment import Deployment
 from worker.embedded import Store
 from worker.processes import die_with_parent, end, start, started_by
 
@@ -35,9 +35,9 @@ def _is_loopback(host: str) -> bool:
 class Supervisor(threading.Thread):
     """The embedded store and the workers: starts them, and starts again what dies."""
 
-    def __init__(self, place: Place, store: Store | None, workers: int) -> None:
+    def __init__(self, deployment: Deployment, store: Store | None, workers: int) -> None:
         super().__init__(daemon=True, name="supervisor")
-        self.place, self.store = place, store
+        self.deployment, self.store = deployment, store
         self._commands = [["-m", "worker", "--queue", "train"]] * workers + [["-m", "worker", "--queue", "data"]] * (workers > 0)
         self._children: list[subprocess.Popen[bytes] | None] = [None] * len(self._commands)
         self._closing = threading.Event()
@@ -62,7 +62,7 @@ class Supervisor(threading.Thread):
                     if child is not None:
                         click.echo(f"a worker has ended with code {child.returncode}; starting another", err=True)
                         pause = RESTART_S
-                    self._children[i] = start(self._commands[i], self.place.environment())
+                    self._children[i] = start(self._commands[i], self.deployment.environment())
 
         self._end_children()
 
@@ -122,11 +122,11 @@ def main(redis_url: str | None, workers: int | None, data: Path, host: str, port
     except OSError:
         raise click.ClickException(f"another server is using the folder {data}") from None
     store = None if redis_url else Store(data / "store")
-    place = Place(redis_url or (store.url if store else ""), data)
-    os.environ.update({k: v for k, v in place.environment().items() if k.startswith("EPOCHLINE_")})
+    deployment = Deployment(redis_url or (store.url if store else ""), data)
+    os.environ.update({k: v for k, v in deployment.environment().items() if k.startswith("EPOCHLINE_")})
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)  # uvicorn raises the signal again once it has shut down
-    supervisor = Supervisor(place, store, workers if workers is not None else 1 if store else 0)
+    supervisor = Supervisor(deployment, store, workers if workers is not None else 1 if store else 0)
     supervisor.start()
     supervisor.started.wait()
     if supervisor.failure is not None:
@@ -138,7 +138,7 @@ def main(redis_url: str | None, workers: int | None, data: Path, host: str, port
         (data / "address").write_text(address)
         click.echo(f"Epochline is serving at {address}  (data in {data.resolve()})")
         config = uvicorn.Config(
-            create_app(place, not _is_loopback(host) if auth is None else auth), log_level="warning", timeout_graceful_shutdown=3
+            create_app(deployment, not _is_loopback(host) if auth is None else auth), log_level="warning", timeout_graceful_shutdown=3
         )
         uvicorn.Server(config).run(sockets=[listener])
     except OSError as error:

@@ -6,27 +6,31 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.staticfiles import StaticFiles
 
 import engine
-from server import problems
-from server.dependencies import Services
+from server import docs, openapi, problems
+from server.access import AccessLog
+from server.dependencies import Services, known_query
 from server.hub import Hubs
 from server.origin import SameMachine
-from server.routes import datasets, events, jobs, system
-from worker.connection import Place
+from server.routes import datasets, events, jobs, results, system
+from worker.deployment import Deployment
+from worker.migrations import migrate
 from worker.reconciler import Reconciler
 
 
-def create_app(place: Place, auth: bool = False) -> FastAPI:
-    """The service on a store and a data folder; with ``auth``, API keys are required."""
+def create_app(deployment: Deployment, auth: bool = False) -> FastAPI:
+    """The service on a Redis and a data folder; with ``auth``, API keys are required."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        shutil.rmtree(place.data / "uploads", ignore_errors=True)  # uploads that a dead server had begun
-        app.state.services = Services(place, place.connect(patience_s=5), Hubs(place), auth)
-        reconciler = Reconciler(place)
+        shutil.rmtree(deployment.data / "uploads", ignore_errors=True)  # uploads that a dead server had begun
+        redis = deployment.connect(patience_s=5)
+        migrate(redis)
+        app.state.services = Services(deployment, redis, Hubs(deployment), auth)
+        reconciler = Reconciler(deployment)
         reconciler.start()
         yield
         reconciler.stop()
@@ -35,11 +39,15 @@ def create_app(place: Place, auth: bool = False) -> FastAPI:
     app = FastAPI(
         title="Epochline", version=engine.__version__, lifespan=lifespan, summary="Train neural networks somewhere else.",
         description="POST a spec, upload a dataset, watch the loss. Errors are RFC 9457 problems with a JSON pointer to each fault.",
+        docs_url=None, redoc_url=None, dependencies=[Depends(known_query)],
     )  # fmt: skip
     problems.install(app)
+    openapi.install(app)
     if not auth:
         app.add_middleware(SameMachine)
-    for module in (system, datasets, jobs, events):
+    app.add_middleware(docs.SecurityHeaders)
+    app.add_middleware(AccessLog)
+    for module in (docs, system, datasets, jobs, events, results):
         app.include_router(module.router)
-    app.mount("/page", StaticFiles(directory=system.PAGE), name="page")
+    app.mount("/page", StaticFiles(directory=docs.PAGE), name="page")
     return app

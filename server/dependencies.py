@@ -1,34 +1,45 @@
-"""What routes are given: the deployment, the store, the caller."""
+"""What routes are given: the services of this process, the owner of the API key, the body."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+import structlog
+from fastapi import Depends, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import Field
 
 from server.hub import Hubs
 from server.problems import ProblemError
 from worker import keys
-from worker.connection import Place, Redis
+from worker.deployment import Deployment, Redis
+from worker.records import Labels, Spec
 
 MAX_SPEC_BYTES = 1 << 20
+_bearer = HTTPBearer(auto_error=False, description="An API key, made by `epochline keys create NAME`; not needed where keys are off.")
 
 
 @dataclass
 class Services:
     """What one server process holds; made when it starts."""
 
-    place: Place
+    deployment: Deployment
     redis: Redis
     hubs: Hubs
     auth: bool
 
 
 def services(request: Request) -> Services:
-    return request.app.state.services
+    """The services of the application that a request came to."""
+    found: Services = request.app.state.services
+    return found
 
 
 def digest(key: str) -> str:
@@ -36,30 +47,52 @@ def digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def caller(request: Request, held: Annotated[Services, Depends(services)]) -> str:
+def api_key_owner(
+    request: Request, held: Annotated[Services, Depends(services)], sent: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> str:
     """The name of the API key in ``Authorization: Bearer``; empty where keys are off."""
     if not held.auth:
         return ""
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    found = held.redis.hget(keys.API_KEYS, digest(key.strip())) if scheme.lower() == "bearer" and key else None
+    found = held.redis.hget(keys.API_KEYS, digest(sent.credentials.strip())) if sent else None
     if found is None:
         raise ProblemError(
             401,
             "a valid API key is needed: send 'Authorization: Bearer KEY' (made by 'epochline keys create NAME')",
             headers={"WWW-Authenticate": "Bearer"},
         )
-    return str(json.loads(found)["name"])
+    owner = str(json.loads(found)["name"])
+    structlog.contextvars.bind_contextvars(key=owner)
+    request.state.owner = owner
+    return owner
+
+
+async def known_query(request: Request) -> None:
+    """Refuses query parameters that the API's document does not have, and those given twice: a filter with a typing error would let all pass."""
+    route = request.scope.get("route")
+    if not request.url.query or not isinstance(route, APIRoute) or not route.include_in_schema:
+        return
+    operation = request.app.openapi()["paths"][route.path_format][request.method.lower()]
+    known = {p["name"]: p["schema"].get("type") for p in operation.get("parameters", []) if p["in"] == "query"}
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    faults = [_fault(n, "unknown_parameter", f"expected {' or '.join(known) or 'no parameter'}") for n in given if n not in known]
+    faults += [_fault(n, "repeated_parameter", "expected it once") for n, kind in known.items() if given[n] > 1 and kind != "array"]
+    if faults:
+        raise RequestValidationError(faults)
+
+
+def _fault(name: str, code: str, message: str) -> Mapping[str, Any]:
+    return {"type": code, "loc": ("query", name[:100]), "msg": message, "input": name[:100]}
 
 
 async def json_body(request: Request) -> Any:
-    """The request's body as JSON, of at most 1 MiB."""
+    """The request's body as JSON, of at most 1 MiB; a key may stand once in an object."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_SPEC_BYTES:
             raise ProblemError(413, f"a spec may have at most {MAX_SPEC_BYTES} bytes")
     try:
-        return json.loads(bytes(body), parse_constant=_no_constant)
+        return json.loads(bytes(body), parse_constant=_no_constant, object_pairs_hook=_distinct)
     except json.JSONDecodeError as error:
         raise ProblemError(400, f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
@@ -70,6 +103,25 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
+def _distinct(pairs: list[tuple[str, Any]]) -> Spec:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        name = next(k for k, n in Counter(k for k, _ in pairs).items() if n > 1)
+        raise ValueError(f"the key {name!r:.100} stands twice in one object")
+    return found
+
+
+_LabelText = Annotated[str, Field(pattern=r"^[^=,\x00-\x1f\x7f]{1,63}=[^\x00-\x1f\x7f]{0,256}$")]
+
+
+def labels(
+    label: Annotated[list[_LabelText], Query(default_factory=list, description="`NAME=VALUE`; may be given several times.")],
+) -> Labels:
+    """Labels in the query: to filter by, or those of something new."""
+    return dict(text.split("=", 1) for text in label)
+
+
 Held = Annotated[Services, Depends(services)]
-Caller = Annotated[str, Depends(caller)]
+Owner = Annotated[str, Depends(api_key_owner)]
 Body = Annotated[Any, Depends(json_body)]
+WithLabels = Annotated[Labels, Depends(labels)]

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from server.dependencies import digest
 from worker import keys
-from worker.connection import Redis, connect
+from worker.deployment import Redis, connect
 from worker.embedded import Store
 
 

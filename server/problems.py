@@ -2,78 +2,116 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
+from engine.spec import Problem as SpecProblem
 from engine.spec import SpecError
+from server.models import Fault, Problem
+from worker.logs import logger
 
-_log = logging.getLogger("epochline.server")
+MEDIA_TYPE = "application/problem+json"
+_log = logger("server")
 
 
 class ProblemError(Exception):
     """Answers a request with a problem."""
 
-    def __init__(self, status: int, detail: str, errors: list[dict[str, Any]] | None = None, headers: dict[str, str] | None = None) -> None:
+    def __init__(self, status: int, detail: str, errors: Sequence[Fault] = (), headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
-        self.status, self.detail, self.errors, self.headers = status, detail, errors or [], headers
+        self.status, self.detail, self.errors, self.headers = status, detail, errors, headers
 
 
 def not_found(what: str, name: str) -> ProblemError:
+    """There is no such thing."""
     return ProblemError(404, f"there is no {what} {name!r:.100}")
 
 
-def response(status: int, detail: str, errors: list[dict[str, Any]] | None = None, headers: dict[str, str] | None = None) -> JSONResponse:
-    body: dict[str, Any] = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-    if errors:
-        body["errors"] = errors
-    return JSONResponse(body, status, headers, media_type="application/problem+json")
+_WHEN = {
+    400: "The body cannot be read.",
+    401: "The API key is missing or unknown.",
+    403: "Without API keys the server answers to this machine only.",
+    404: "There is no such thing.",
+    409: "The state does not allow it now.",
+    413: "The body is too large, or the disk is full.",
+    415: "The body is wrapped in something.",
+    422: "Something in the request is wrong; `errors` says what and where.",
+    429: "Too many requests; `Retry-After` says when to ask again.",
+    503: "Redis is unreachable; nothing was changed.",
+}
 
 
-def _of_request(error: RequestValidationError) -> JSONResponse:
-    found = []
-    for e in error.errors():
-        where = "/".join(str(p) for p in e["loc"])
-        found.append({"pointer": f"/{where}", "code": e["type"], "detail": e["msg"], "expected": None, "got": _plain(e.get("input"))})
-    return response(422, "; ".join(f"{e['pointer'][1:]}: {e['detail']}" for e in found), found)
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The problems that a route may answer with, for the API's document."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {s: {"description": _WHEN[s], "content": content} for s in statuses}
+
+
+def response(status: int, detail: str, errors: Sequence[Fault] = (), headers: Mapping[str, str] | None = None) -> Response:
+    """A problem as a response."""
+    request_id = structlog.contextvars.get_contextvars().get("request_id")
+    problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=list(errors), request_id=request_id)
+    return Response(problem.model_dump_json(exclude_defaults=False, exclude_none=True), status, headers, media_type=MEDIA_TYPE)
+
+
+def _of_request(error: RequestValidationError) -> Response:
+    faults = [
+        Fault(pointer="/" + "/".join(str(p) for p in e["loc"]), code=e["type"], detail=e["msg"], got=_plain(e.get("input")))
+        for e in error.errors()
+    ]
+    return response(422, "; ".join(f"{f.pointer[1:]}: {f.detail}" for f in faults), faults)
 
 
 def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else str(value)[:200]
 
 
+def _of_spec(problems: Sequence[SpecProblem]) -> Response:
+    n = len(problems)
+    faults = [Fault(pointer=p.pointer, code=p.code, detail=p.detail, expected=_json(p.expected), got=_json(p.got)) for p in problems]
+    return response(422, f"the spec has {n} problem{'s' if n > 1 else ''}: {problems[0]}", faults)
+
+
+def _json(value: Any) -> Any:
+    """What a problem was given or expected, as JSON has it."""
+    if isinstance(value, dict):
+        return {str(k): _json(v) for k, v in value.items()}
+    return [_json(v) for v in value] if isinstance(value, list | tuple) else _plain(value)
+
+
 def install(app: FastAPI) -> None:
     """Makes every error of the application a problem."""
 
     @app.exception_handler(ProblemError)
-    async def problem(request: Request, error: ProblemError) -> JSONResponse:
+    async def problem(request: Request, error: ProblemError) -> Response:
         return response(error.status, error.detail, error.errors, error.headers)
 
     @app.exception_handler(SpecError)
-    async def spec(request: Request, error: SpecError) -> JSONResponse:
-        n = len(error.problems)
-        return response(422, f"the spec has {n} problem{'s' if n > 1 else ''}: {error.problems[0]}", [p.as_dict() for p in error.problems])
+    async def spec(request: Request, error: SpecError) -> Response:
+        return _of_spec(error.problems)
 
     @app.exception_handler(RequestValidationError)
-    async def validation(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def validation(request: Request, error: RequestValidationError) -> Response:
         return _of_request(error)
 
     @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException) -> JSONResponse:
-        return response(error.status_code, str(error.detail), headers=dict(error.headers or {}))
+    async def http(request: Request, error: HTTPException) -> Response:
+        return response(error.status_code, str(error.detail), headers=error.headers)
 
     @app.exception_handler(RedisError)
-    async def store(request: Request, error: RedisError) -> JSONResponse:
-        _log.warning("the store is away: %s", error)
-        return response(503, "the job store cannot be reached at the moment; nothing was changed", headers={"Retry-After": "2"})
+    async def unreachable(request: Request, error: RedisError) -> Response:
+        _log.warning("Redis is unreachable", error=str(error))
+        return response(503, "Redis cannot be reached at the moment; nothing was changed", headers={"Retry-After": "2"})
 
     @app.exception_handler(Exception)
-    async def other(request: Request, error: Exception) -> JSONResponse:
-        _log.exception("%s %s failed", request.method, request.url.path)
+    async def other(request: Request, error: Exception) -> Response:
+        _log.exception("a request failed", method=request.method, path=request.url.path)
         return response(500, "an internal error; the server's log has it")

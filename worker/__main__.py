@@ -8,16 +8,15 @@ from pathlib import Path
 import click
 
 from engine.backend import resolve
-from worker import doorbell
-from worker.connection import Place
+from worker import queue as queues
+from worker.deployment import Deployment
+from worker.logs import configure
+from worker.process import WorkerProcess
 from worker.processes import die_with_parent, end, start, started_by
-from worker.station import Station
 
 
 @click.command()
-@click.option(
-    "--redis", "redis_url", required=True, envvar="EPOCHLINE_REDIS_URL", help="redis://, rediss:// or unix:// address of the store."
-)
+@click.option("--redis", "redis_url", required=True, envvar="EPOCHLINE_REDIS_URL", help="redis://, rediss:// or unix:// address of Redis.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, or cuda:N for one GPU.")
 @click.option(
     "--data",
@@ -39,12 +38,13 @@ def main(redis_url: str, device: str, data: Path, queue: str) -> None:
         kind = resolve(device).type if queue != "data" else "cpu"
     except RuntimeError as error:
         raise click.BadParameter(str(error), param_hint="--device") from None
-    place = Place(redis_url, data)
-    os.environ.update({k: v for k, v in place.environment().items() if k.startswith("EPOCHLINE_")})
+    configure("worker")
+    deployment = Deployment(redis_url, data)
+    os.environ.update({k: v for k, v in deployment.environment().items() if k.startswith("EPOCHLINE_")})
     data.mkdir(parents=True, exist_ok=True)
-    beside = start(["-m", "worker", "--queue", "data"], place.environment()) if queue == "both" else None
+    beside = start(["-m", "worker", "--queue", "data"], deployment.environment()) if queue == "both" else None
     try:
-        Station(place, doorbell.DATA if queue == "data" else kind, device).serve()
+        WorkerProcess(deployment, queues.DATA if queue == "data" else kind, device).serve()
     finally:
         if beside is not None:
             end(beside)

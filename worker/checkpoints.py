@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from safetensors import safe_open
 
 from engine.state import load, metadata, to_bytes
 from engine.train import State
+from worker.records import Checkpoint
 
 MODEL, STATE, PLAN = "model.safetensors", "state.safetensors", "plan.json"
 
@@ -36,7 +37,7 @@ def _folder(job: Path) -> Path:
     return job / "checkpoints"
 
 
-def save(job: Path, step: int, state: State, facts: dict[str, Any], card: dict[str, Any]) -> None:
+def save(job: Path, step: int, state: State, facts: Mapping[str, Any], card: Mapping[str, Any]) -> None:
     """Writes the checkpoint of ``step``: the model by itself with its ``card`` as metadata, and the rest of the state with ``facts``."""
     home = _folder(job)
     home.mkdir(parents=True, exist_ok=True)
@@ -68,7 +69,7 @@ def save_plan(folder: Path, chosen: dict[str, int]) -> None:
     _sync_folder(folder)
 
 
-def _metadata(folder: Path) -> dict[str, Any]:
+def _metadata(folder: Path) -> Any:
     with safe_open(folder / STATE, "numpy") as file:
         return {k: json.loads(v) for k, v in file.metadata().items()}
 
@@ -79,13 +80,14 @@ def steps(job: Path) -> list[int]:
     return sorted(int(p.name) for p in home.iterdir() if p.name.isdigit()) if home.is_dir() else []
 
 
-def listed(job: Path) -> list[dict[str, Any]]:
-    """What is known of each checkpoint: its step, epoch, values and size in bytes."""
+def listed(job: Path) -> list[Checkpoint]:
+    """What is known of each checkpoint, oldest first."""
     found = []
     for step in steps(job):
         folder = _folder(job) / f"{step:010d}"
         try:
-            found.append({"step": step, **_metadata(folder)["facts"], "size_bytes": (folder / MODEL).stat().st_size})
+            facts = {**_metadata(folder)["facts"], "step": step, "size_bytes": (folder / MODEL).stat().st_size}
+            found.append(Checkpoint.model_validate(facts))
         except FileNotFoundError:  # pruned meanwhile
             continue
     return found
@@ -97,7 +99,7 @@ def model_file(job: Path, step: int) -> Path | None:
     return path if path.is_file() else None
 
 
-def latest(job: Path) -> tuple[State, dict[str, Any]] | None:
+def latest(job: Path) -> tuple[State, Any] | None:
     """The newest state and its facts, or None before the first."""
     found = steps(job)
     if not found:
@@ -109,7 +111,7 @@ def latest(job: Path) -> tuple[State, dict[str, Any]] | None:
     return State(load(folder / STATE), plain, load(folder / MODEL), load(best) if best else {}), known["facts"]
 
 
-def _migrated(plain: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+def _migrated(plain: Any, facts: Any) -> Any:
     """A state of version 0.1.0 as states are now: accuracies were kept with their sign changed, losses without weights, and one best for all variants.
 
     Of an epoch under way, the loss becomes the mean over what is left of it.
@@ -141,7 +143,7 @@ def last_good(job: Path) -> int | None:
 def prune(job: Path, keep: int, bests: Collection[int]) -> None:
     """Removes all but the newest ``keep``, the best ones, and the last of every variant."""
     saved = listed(job)
-    last = {c["variant"]: c["step"] for c in saved}
+    last = {c.variant: c.step for c in saved}
     for c in saved[:-keep]:
-        if c["step"] not in (*bests, *last.values()):
-            shutil.rmtree(_folder(job) / f"{c['step']:010d}", ignore_errors=True)
+        if c.step not in (*bests, *last.values()):
+            shutil.rmtree(_folder(job) / f"{c.step:010d}", ignore_errors=True)

@@ -2,168 +2,143 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
-import traceback
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from redis.exceptions import RedisError
 from redis.lock import Lock
 
-from engine.data import FORMATS, Options, Rejected, Report, ingest
-from worker import doorbell, keys
-from worker.connection import Place, Redis
+from engine.data import Rejected, Report, ingest
+from worker import keys
+from worker.deployment import Deployment, Redis
 from worker.jobs import now_ms
-from worker.processes import die_with_parent
+from worker.logs import logger
+from worker.records import Dataset, DatasetState, Labels, dump, dump_fields, parse
 
-ENTRY = "worker.datasets.validate"
+READY, REJECTED, VALIDATING = DatasetState.READY, DatasetState.REJECTED, DatasetState.VALIDATING
 MAX_TRIES = 3
 STALE_MS = 20_000
+PROGRESS_S = 0.5
 UPLOAD = "upload"
 PREPARED = "prepared"
+_log = logger("datasets")
 
 
-def get(redis: Redis, dataset_id: str) -> dict[str, Any] | None:
+def get(redis: Redis, dataset_id: str) -> Dataset | None:
     """The record of a dataset, or None."""
     raw = redis.hgetall(keys.dataset(dataset_id))
-    if not raw:
-        return None
-    record: dict[str, Any] = {k.decode(): v.decode() for k, v in raw.items()}
-    record["report"] = json.loads(record["report"]) if record.get("report") else None
-    record["options"] = json.loads(record.get("options") or "{}")
-    for name in ("size_bytes", "tries", "touched"):
-        record[name] = int(record.get(name) or 0)
-    record["created"] = int(record["created"]) / 1000
-    record["progress"] = float(record.get("progress") or 0)
-    return record
+    return parse(Dataset, raw) if raw else None
 
 
-def listed(redis: Redis, after: str | None, limit: int) -> tuple[list[dict[str, Any]], bool]:
-    """A page of records, newest first."""
-    rank = None if after is None else redis.zrevrank(keys.DATASETS, after)
-    if after is not None and rank is None:
-        return [], False
-    start = 0 if rank is None else rank + 1
-    ids = redis.zrevrange(keys.DATASETS, start, start + limit)
-    rows = [get(redis, i.decode()) for i in ids[:limit]]
-    return [r for r in rows if r], len(ids) > limit
-
-
-def _ring_id(dataset_id: str, tries: int) -> str:
-    return f"{dataset_id}-{tries}"
-
-
-def _files_locked(redis: Redis, dataset_id: str) -> Lock:
+def files_locked(redis: Redis, dataset_id: str) -> Lock:
     """Held while the record and the files of a dataset appear or go together: the same content may be uploaded and deleted at once."""
     return redis.lock(keys.dataset_lock(dataset_id), timeout=60)
 
 
-def register(
-    redis: Redis, place: Place, upload: Path, dataset_id: str, name: str, form: str, size_bytes: int, options: Options = Options()
-) -> bool:
-    """Takes over a complete upload and has it validated; False if its content is here already."""
-    assert form in FORMATS, form
-    with _files_locked(redis, dataset_id):
-        held = get(redis, dataset_id)
-        if held is not None and held["state"] != "rejected":
-            upload.unlink()
-            return False
-        home = place.dataset(dataset_id)
-        home.mkdir(parents=True, exist_ok=True)
-        upload.rename(home / UPLOAD)
-        created = now_ms()
-        record = {
-            "id": dataset_id, "name": name, "format": form, "size_bytes": size_bytes, "created": created, "state": "validating", "report": "", "tries": 1,
-            "touched": created, "progress": 0, "options": json.dumps(asdict(options)),
-        }  # fmt: skip
-        with redis.pipeline(transaction=True) as pipe:
-            doorbell.ring(redis, doorbell.DATA, ENTRY, dataset_id, f"{_ring_id(dataset_id, 1)}-{created}", pipe)
-            pipe.hset(keys.dataset(dataset_id), mapping=record)
-            pipe.zadd(keys.DATASETS, {dataset_id: created})
-            pipe.execute()
-    return True
+def add(pipe: Any, dataset: Dataset) -> None:
+    """Writes the record of a new dataset and its indexes, as part of ``pipe``'s transaction."""
+    pipe.delete(keys.dataset(dataset.id))  # of one that was rejected
+    pipe.hset(keys.dataset(dataset.id), mapping=dump(dataset))
+    for name in (keys.DATASETS, *_label_indexes(dataset.labels)):
+        pipe.zadd(name, {dataset.id: dataset.created_ms})
 
 
-def _finish(redis: Redis, dataset_id: str, state: str, report: Report) -> None:
-    with _files_locked(redis, dataset_id):
+def _label_indexes(labels: Labels) -> list[str]:
+    return [keys.labelled("datasets", k, v) for k, v in labels.items()]
+
+
+def _set(redis: Redis, dataset_id: str, **fields: Any) -> None:
+    """Changes fields of a record, unless it was deleted meanwhile."""
+    with files_locked(redis, dataset_id):
         if redis.exists(keys.dataset(dataset_id)):
-            redis.hset(keys.dataset(dataset_id), mapping={"state": state, "report": json.dumps(report.as_dict()), "progress": 1})
+            redis.hset(keys.dataset(dataset_id), mapping=dump_fields(Dataset, fields))
 
 
-def validate(dataset_id: str) -> None:
-    """Reads an upload; runs in a process of its own, which may die of what it reads."""
-    die_with_parent()
-    place = Place.from_environment()
-    read_upload(place.connect(), place, dataset_id)
+def update(redis: Redis, dataset: Dataset, name: str | None, labels: Labels | None) -> None:
+    """Renames a dataset, or replaces its labels; None leaves what there is."""
+    fields = {k: v for k, v in (("name", name), ("labels", labels)) if v is not None}
+    if fields:
+        _set(redis, dataset.id, **fields)
+    if labels is not None:
+        for index in _label_indexes(dataset.labels):
+            redis.zrem(index, dataset.id)
+        for index in _label_indexes(labels):
+            redis.zadd(index, {dataset.id: dataset.created_ms})
 
 
-def read_upload(redis: Redis, place: Place, dataset_id: str) -> None:
+def reject(redis: Redis, dataset: Dataset, reason: str) -> None:
+    """Ends the validation of a dataset that could not be read."""
+    _finish(redis, dataset.id, REJECTED, Report(dataset.format, reason=reason))
+
+
+def _finish(redis: Redis, dataset_id: str, state: DatasetState, report: Report) -> None:
+    _set(redis, dataset_id, state=state, report=report, progress=1.0)
+
+
+def read_upload(redis: Redis, deployment: Deployment, dataset_id: str) -> None:
     """Reads an upload and says in its record what came of it; an error that nobody foresaw is its reason, too."""
-    record = get(redis, dataset_id)
-    if record is None or record["state"] != "validating":
+    dataset = get(redis, dataset_id)
+    if dataset is None or dataset.state != VALIDATING:
         return
-    last = 0.0
-
-    def progress(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last > 0.5:
-            last = time.monotonic()
-            redis.hset(keys.dataset(dataset_id), mapping={"touched": now_ms(), "progress": done / max(1, total)})
-
-    home = place.dataset(dataset_id)
+    home = deployment.dataset(dataset_id)
     try:
-        report = ingest(home / UPLOAD, home / PREPARED, record["format"], progress, Options(**record["options"]))
+        report = ingest(home / UPLOAD, home / PREPARED, dataset.format, _progress(redis, dataset_id), dataset.options)
     except Rejected as error:
-        _finish(redis, dataset_id, "rejected", error.report)
+        _finish(redis, dataset_id, REJECTED, error.report)
         (home / UPLOAD).unlink(missing_ok=True)
     except MemoryError:
-        _reject(redis, dataset_id, record["format"], "the dataset needs more memory than the worker has")
-    except (RedisError, FileNotFoundError):  # the store is away, or the upload was deleted meanwhile: it is tried again
+        reject(redis, dataset, "the dataset needs more memory than the worker has")
+    except (RedisError, FileNotFoundError):  # Redis is unreachable, or the upload was deleted meanwhile: it is tried again
         raise
     except Exception as error:
-        traceback.print_exc()
-        _reject(
-            redis, dataset_id, record["format"], f"it could not be read ({type(error).__name__}: {error!s:.300}); the worker's log has more"
-        )
+        _log.exception("an upload could not be read", dataset=dataset_id)
+        reject(redis, dataset, f"it could not be read ({type(error).__name__}: {error!s:.300}); the worker's log has more")
     else:
-        _finish(redis, dataset_id, "ready", report)
-    with _files_locked(redis, dataset_id):
+        _finish(redis, dataset_id, READY, report)
+    with files_locked(redis, dataset_id):
         if not redis.exists(keys.dataset(dataset_id)):  # deleted meanwhile
             shutil.rmtree(home, ignore_errors=True)
 
 
-def _reject(redis: Redis, dataset_id: str, form: str, reason: str) -> None:
-    _finish(redis, dataset_id, "rejected", Report(form, reason=reason))
+def _progress(redis: Redis, dataset_id: str) -> Any:
+    """A function ``(done, total)`` that puts the share read into the record, now and then."""
+    last = 0.0
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > PROGRESS_S:
+            last = time.monotonic()
+            redis.hset(keys.dataset(dataset_id), mapping={"touched": now_ms(), "progress": done / max(1, total)})
+
+    return report
 
 
-def revive(redis: Redis) -> None:
-    """Rings again for uploads whose validation has shown no sign of life; gives up after some tries."""
+def stale(redis: Redis) -> list[Dataset]:
+    """The datasets whose validation has shown no sign of life for a while."""
+    found = []
     for raw in redis.zrange(keys.DATASETS, 0, -1):
-        dataset_id = raw.decode()
-        state, touched, tries, created = redis.hmget(keys.dataset(dataset_id), "state", "touched", "tries", "created")
-        if state != b"validating" or now_ms() - int(touched) < STALE_MS:
-            continue
-        name = f"{_ring_id(dataset_id, int(tries))}-{created.decode()}"
-        if doorbell.is_waiting(redis, doorbell.DATA, name):
-            continue
-        if int(tries) >= MAX_TRIES:
-            record = get(redis, dataset_id)
-            if record:
-                _reject(redis, dataset_id, record["format"], f"validation ended without an answer {MAX_TRIES} times")
-            continue
-        redis.hset(keys.dataset(dataset_id), mapping={"tries": int(tries) + 1, "touched": now_ms()})
-        doorbell.ring(redis, doorbell.DATA, ENTRY, dataset_id, f"{_ring_id(dataset_id, int(tries) + 1)}-{created.decode()}")
-
-
-def delete(redis: Redis, place: Place, dataset_id: str) -> bool:
-    """Removes a dataset, record first; jobs that still need it fail with that reason. False if there is none."""
-    with _files_locked(redis, dataset_id):
-        with redis.pipeline(transaction=True) as pipe:
-            pipe.delete(keys.dataset(dataset_id))
-            pipe.zrem(keys.DATASETS, dataset_id)
-            found = bool(pipe.execute()[0])
-        shutil.rmtree(place.dataset(dataset_id), ignore_errors=True)
+        state, touched = redis.hmget(keys.dataset(raw.decode()), "state", "touched")
+        if state == VALIDATING.encode() and now_ms() - int(touched or 0) >= STALE_MS:
+            dataset = get(redis, raw.decode())
+            if dataset is not None:
+                found.append(dataset)
     return found
+
+
+def next_try(redis: Redis, dataset: Dataset) -> Dataset:
+    """Counts one more try; the record."""
+    again = dataset.model_copy(update={"tries": dataset.tries + 1, "touched_ms": now_ms()})
+    _set(redis, dataset.id, tries=again.tries, touched_ms=again.touched_ms)
+    return again
+
+
+def delete(redis: Redis, deployment: Deployment, dataset: Dataset) -> None:
+    """Removes a dataset, record first; jobs that still need it fail with that reason."""
+    with files_locked(redis, dataset.id):
+        with redis.pipeline(transaction=True) as pipe:
+            pipe.delete(keys.dataset(dataset.id))
+            for index in (keys.DATASETS, *_label_indexes(dataset.labels)):
+                pipe.zrem(index, dataset.id)
+            pipe.execute()
+        shutil.rmtree(deployment.dataset(dataset.id), ignore_errors=True)

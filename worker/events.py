@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-from worker import jobs, keys
-from worker.connection import Place, Redis
+from worker import keys
+from worker.deployment import Deployment, Redis
+from worker.records import Event, JsonObject, MetricsEvent, dump_event, event_adapter, events_adapter
 
 _ENTRIES = 200
 
 
-def numbered(entry_id: bytes, fields: dict[bytes, bytes]) -> list[dict[str, Any]]:
+def numbered(entry_id: bytes, fields: dict[bytes, bytes]) -> list[Event]:
     """The events of a stream entry with their sequence numbers."""
-    events = json.loads(fields[b"e"])
-    first = int(entry_id.split(b"-")[0]) - len(events) + 1
-    return [{"seq": first + i, **e} for i, e in enumerate(events)]
+    found = events_adapter.validate_json(fields[b"e"])
+    first = int(entry_id.split(b"-")[0]) - len(found) + 1
+    return [e.model_copy(update={"seq": first + i}) for i, e in enumerate(found)]
 
 
-def read(redis: Redis, place: Place, job_id: str, after: int = 0) -> Iterator[dict[str, Any]]:
+def read(redis: Redis, deployment: Deployment, job_id: str, after: int = 0) -> Iterator[Event]:
     """All events with a sequence number above ``after``, in order."""
-    record = redis.hget(keys.job(job_id), "archived")
-    if record == b"1":
-        yield from _from_file(place.job(job_id) / "events.jsonl", after)
+    if redis.hget(keys.job(job_id), "archived") == b"1":
+        yield from _from_file(deployment.job(job_id) / "events.jsonl", after)
         return
     at = after
     while True:
@@ -34,49 +33,41 @@ def read(redis: Redis, place: Place, job_id: str, after: int = 0) -> Iterator[di
             return
         for entry_id, fields in entries:
             for event in numbered(entry_id, fields):
-                if event["seq"] > after:
+                if event.seq > after:
                     yield event
         at = int(entries[-1][0].split(b"-")[0])
 
 
-def _from_file(path: Path, after: int) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as lines:
+def _from_file(path: Path, after: int) -> Iterator[Event]:
+    with path.open("rb") as lines:
         for line in lines:
-            event = json.loads(line)
-            if event["seq"] > after:
+            event = event_adapter.validate_json(line)
+            if event.seq > after:
                 yield event
 
 
-def archive(redis: Redis, place: Place, job_id: str) -> None:
+def archive(redis: Redis, deployment: Deployment, job_id: str) -> None:
     """Moves the log of a job that is over from Redis to a file beside its checkpoints."""
-    path = place.job(job_id) / "events.jsonl"
+    path = deployment.job(job_id) / "events.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    with part.open("w", encoding="utf-8") as lines:
-        for event in read(redis, place, job_id):
-            lines.write(json.dumps(event) + "\n")
+    with part.open("wb") as lines:
+        lines.writelines(dump_event(event) + b"\n" for event in read(redis, deployment, job_id))
     part.rename(path)
     redis.hset(keys.job(job_id), "archived", 1)
     redis.delete(keys.events(job_id))
 
 
-def canonical(point: dict[str, Any]) -> bytes:
+_POINT = ("epoch", "split", "step", "values", "variant")
+
+
+def canonical(point: JsonObject) -> bytes:
     """The bytes of a metric point that the checksum of a history is made of, in the order of the log."""
-    return json.dumps(
-        {k: point[k] for k in ("epoch", "split", "step", "values", "variant") if k in point}, sort_keys=True, separators=(",", ":")
-    ).encode()
+    return json.dumps({k: point[k] for k in _POINT if k in point}, sort_keys=True, separators=(",", ":")).encode()
 
 
-def checksum(points: Iterator[dict[str, Any]], crc: int = 0) -> int:
+def checksum(points: Iterable[MetricsEvent], crc: int = 0) -> int:
     """CRC-32 over the canonical bytes of metric points."""
     for point in points:
-        crc = zlib.crc32(canonical(point), crc)
+        crc = zlib.crc32(canonical(point.model_dump(include=set(_POINT), exclude_none=True)), crc)
     return crc
-
-
-def metric_event(point: dict[str, Any], attempt: int) -> dict[str, Any]:
-    return {"type": "metrics", "time": jobs.now_ms() / 1000, "attempt": attempt, **point}
-
-
-def log_event(message: str, attempt: int, level: str = "info", **more: Any) -> dict[str, Any]:
-    return {"type": "log", "time": jobs.now_ms() / 1000, "attempt": attempt, "level": level, "message": message, **more}

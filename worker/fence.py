@@ -6,74 +6,110 @@ writes may repeat one whose answer was lost: it is applied once.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from worker import keys
-from worker.connection import Redis
+from worker.deployment import Redis
+from worker.records import Event, Job, StateChange, dump_event, dump_fields
+from worker.states import ENDED, JobState
 
+MAX_HISTORY = 100
 _SCRIPT = """
-local record, stream, leases = KEYS[1], KEYS[2], KEYS[3]
-local id, attempt, states, batch, lease_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local held = redis.call('HMGET', record, 'state', 'attempt', 'batch', 'seq', 'created')
-if not held[1] then return {'missing', '', '', '0'} end
-if attempt ~= '' and held[2] ~= attempt then return {'refused', held[1], held[2], held[4]} end
-if batch ~= '' and tonumber(held[3]) >= tonumber(batch) then return {'ok', held[1], held[2], held[4]} end
-if states ~= '' and not string.find(states, ',' .. held[1] .. ',', 1, true) then return {'refused', held[1], held[2], held[4]} end
-local fields, at = tonumber(ARGV[6]), 7
-local state = held[1]
+local record, stream, leases, source, target, finished = unpack(KEYS)
+local id, attempt, states, number, lease_ms, state, change, ended, max_history = unpack(ARGV)
+local was = redis.call('HMGET', record, 'state', 'attempt', 'batch', 'seq', 'created', 'history')
+if not was[1] then return {'missing', '', '', '0'} end
+if attempt ~= '' and was[2] ~= attempt then return {'refused', was[1], was[2], was[4]} end
+if number ~= '' and tonumber(was[3]) >= tonumber(number) then return {'ok', was[1], was[2], was[4]} end
+if states ~= '' and not string.find(states, ',' .. was[1] .. ',', 1, true) then return {'refused', was[1], was[2], was[4]} end
+local fields, at = tonumber(ARGV[10]), 11
 for _ = 1, fields do
-  if ARGV[at] == 'state' then
-    state = ARGV[at + 1]
-    redis.call('ZREM', 'jobs:state:' .. held[1], id)
-    redis.call('ZADD', 'jobs:state:' .. state, held[5], id)
-  end
   redis.call('HSET', record, ARGV[at], ARGV[at + 1])
   at = at + 2
 end
-if batch ~= '' then redis.call('HSET', record, 'batch', batch) end
+if state ~= '' then
+  redis.call('HSET', record, 'state', state)
+  redis.call('ZREM', source, id)
+  redis.call('ZADD', target, was[5], id)
+  local history = cjson.decode(was[6] or '[]')
+  if #history >= tonumber(max_history) then table.remove(history, 1) end
+  table.insert(history, cjson.decode(change))
+  redis.call('HSET', record, 'history', cjson.encode(history))
+  if ended ~= '' then redis.call('ZADD', finished, ended, id) else redis.call('ZREM', finished, id) end
+end
+if number ~= '' then redis.call('HSET', record, 'batch', number) end
 if lease_ms == '0' then redis.call('ZREM', leases, id)
 elseif lease_ms ~= '' then
   local now = redis.call('TIME')
   redis.call('ZADD', leases, now[1] * 1000 + math.floor(now[2] / 1000) + tonumber(lease_ms), id)
 end
-local seq = tonumber(held[4])
+local seq = tonumber(was[4])
 if at <= #ARGV then
   local n = #ARGV - at + 1
   seq = redis.call('HINCRBY', record, 'seq', n)
   redis.call('XADD', stream, seq .. '-0', 'n', n, 'e', '[' .. table.concat(ARGV, ',', at) .. ']')
 end
-local after = redis.call('HGET', record, 'attempt')
-return {'ok', state, after, tostring(seq)}
+local after = redis.call('HMGET', record, 'state', 'attempt')
+return {'ok', after[1], after[2], tostring(seq)}
 """
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a write came to, and how the job stands after it."""
+    """What a write came to, and how the job stands after it; ``state`` is None where there is no such job."""
 
     applied: bool
-    missing: bool
-    state: str
+    state: JobState | None
     attempt: int
     seq: int
 
+    @property
+    def missing(self) -> bool:
+        return self.state is None
 
-def write(
-    redis: Redis, job_id: str, *, attempt: int | None = None, states: Sequence[str] = (), batch: int | None = None, lease_ms: int | None = None,
-    fields: Mapping[str, Any] | None = None, events: Sequence[Mapping[str, Any]] = (),
-) -> Answer:  # fmt: skip
-    """Sets fields of a job's record and appends events to its log, if ``attempt`` and state are as said.
 
-    ``lease_ms`` renews the lease, 0 ends it. ``batch`` numbers the write within the attempt: one that is applied already is not
+@dataclass(frozen=True)
+class Write:
+    """What to write: fields of the record by their names in :class:`~worker.records.Job`, events to append, a lease to renew.
+
+    ``lease_ms`` 0 ends the lease; None leaves it. ``number`` counts the writes of an attempt: one that is applied already is not
     applied again.
     """
-    flat = [x for k, v in (fields or {}).items() for x in (k, v if isinstance(v, str | int | float) else json.dumps(v))]
-    arguments = [
-        job_id, "" if attempt is None else attempt, f",{','.join(states)}," if states else "", "" if batch is None else batch,
-        "" if lease_ms is None else lease_ms, len(flat) // 2, *flat, *(json.dumps(e) for e in events),
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    events: Sequence[Event] = ()
+    lease_ms: int | None = None
+    number: int | None = None
+
+
+def write(redis: Redis, job_id: str, what: Write, *, attempt: int | None = None, states: Collection[JobState] = ()) -> Answer:
+    """Does ``what`` if the job is in ``attempt`` and in one of ``states``, each where it is given."""
+    return _run(redis, job_id, what, attempt, states)
+
+
+def move(redis: Redis, job_id: str, change: StateChange, what: Write, *, attempt: int, source: JobState) -> Answer:
+    """Writes, and moves the job from ``source`` to the state of ``change``, which its history keeps."""
+    return _run(redis, job_id, what, attempt, [source], change)
+
+
+def _run(
+    redis: Redis, job_id: str, what: Write, attempt: int | None, states: Collection[JobState], change: StateChange | None = None
+) -> Answer:
+    flat = [x for pair in dump_fields(Job, what.fields).items() for x in pair]
+    source, target = (next(iter(states)), change.state) if change else ("", "")
+    ended = str(int(change.time * 1000)) if change and change.state in ENDED else ""
+    script_keys = [
+        keys.job(job_id), keys.events(job_id), keys.LEASES, keys.in_state(source), keys.in_state(target), keys.FINISHED,
     ]  # fmt: skip
-    outcome, state, now, seq = redis.register_script(_SCRIPT)(keys=[keys.job(job_id), keys.events(job_id), keys.LEASES], args=arguments)
-    return Answer(outcome == b"ok", outcome == b"missing", state.decode(), int(now or 0), int(seq or 0))
+    arguments = [
+        job_id, _or_empty(attempt), f",{','.join(states)}," if states else "", _or_empty(what.number), _or_empty(what.lease_ms), target,
+        change.model_dump_json(exclude_none=True) if change else "", ended, MAX_HISTORY, len(flat) // 2, *flat, *map(dump_event, what.events),
+    ]  # fmt: skip
+    outcome, state, now, seq = redis.register_script(_SCRIPT)(keys=script_keys, args=arguments)
+    return Answer(outcome == b"ok", JobState(state.decode()) if state else None, int(now or 0), int(seq or 0))
+
+
+def _or_empty(value: int | None) -> int | str:
+    return "" if value is None else value

@@ -1,232 +1,158 @@
-"""The job record and its life: queued, starting, running, and the ways to end."""
+"""The job record and its life. What moves a job is in :mod:`worker.states`; who wakes a worker for it, in :mod:`worker.dispatch`."""
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from worker import doorbell, fence, keys
-from worker.connection import Redis
-from worker.fence import Answer
+from worker import fence, keys
+from worker.deployment import Redis
+from worker.fence import Answer, Write
+from worker.records import DoneEvent, Job, JobError, Labels, Spec, StateChange, StateEvent, dump, dump_event, parse
+from worker.states import ACTIVE, ENDED, JobState, Request, Step, Trigger, transition
 
-ACTIVE = ("starting", "running", "pausing", "stopping", "cancelling")
-WAITING = ("queued", "paused")
-ENDED = ("succeeded", "stopped", "cancelled", "failed")
-ENTRY = "worker.station.answer"
 MAX_FAILURES = 5
 """How many attempts may be lost in a row without a checkpoint between them."""
-_JSON = ("spec", "history", "progress", "error", "results", "model")
-_INTEGERS = ("attempt", "seq", "points", "crc", "batch", "failures", "archived")
 
 
 def now_ms() -> int:
+    """The time in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
 def new_id(prefix: str) -> str:
+    """A new random id."""
     return f"{prefix}_{secrets.token_hex(10)}"
 
 
-def ring_id(job_id: str, attempt: int) -> str:
-    """RQ's name for one attempt."""
-    return f"{job_id}-{attempt}"
-
-
-def state_event(state: str, attempt: int, reason: str | None = None) -> dict[str, Any]:
-    event = {"type": "state", "time": now_ms() / 1000, "attempt": attempt, "state": state}
-    return event if reason is None else {**event, "reason": reason}
-
-
-def create(redis: Redis, job_id: str, spec: dict[str, Any], queue: str, owner: str = "", idempotency_key: str | None = None) -> str:
-    """Queues a job, all in one transaction; its id. With a key that made a job within 24 h, that job's id instead."""
+def new(job_id: str, spec: Spec, queue: str, owner: str = "", labels: Labels | None = None) -> Job:
+    """The record of a job that begins to wait in ``queue`` now."""
     created = now_ms()
-    slot = keys.idempotency(owner, idempotency_key) if idempotency_key else None
-    if slot and not redis.set(slot, job_id, nx=True, ex=86400):
-        held = (redis.get(slot) or b"").decode()
-        if redis.exists(keys.job(held)):
-            return held
-        redis.set(slot, job_id, ex=86400)  # whoever set it died before the job was made
-    record = {
-        "id": job_id, "state": "queued", "attempt": 1, "created": created, "queue": queue, "owner": owner, "name": spec["name"],
-        "dataset": spec["data"]["dataset"], "spec": json.dumps(spec), "seq": 1, "points": 0, "crc": 0, "batch": 0, "failures": 0,
-        "history": json.dumps([{"state": "queued", "time": created / 1000, "attempt": 1}]),
-    }  # fmt: skip
-    with redis.pipeline(transaction=True) as pipe:
-        doorbell.ring(redis, queue, ENTRY, job_id, ring_id(job_id, 1), pipe)  # first: RQ may run commands of its own at once
-        pipe.hset(keys.job(job_id), mapping=record)
-        pipe.zadd(keys.JOBS, {job_id: created})
-        pipe.zadd(keys.in_state("queued"), {job_id: created})
-        pipe.xadd(keys.events(job_id), {"n": 1, "e": json.dumps([state_event("queued", 1)])}, id="1-0")
-        pipe.execute()
-    return job_id
-
-
-def parse(raw: dict[bytes, bytes]) -> dict[str, Any]:
-    """A record as read from Redis, with its numbers and JSON as Python values."""
-    record: dict[str, Any] = {k.decode(): v.decode() for k, v in raw.items()}
-    for name in _JSON:
-        record[name] = json.loads(record[name]) if record.get(name) else None
-    for name in _INTEGERS:
-        record[name] = int(record.get(name) or 0)
-    for name in ("created", "started", "finished"):
-        record[name] = float(record[name]) / 1000 if record.get(name) else None
-    return record
-
-
-def get(redis: Redis, job_id: str) -> dict[str, Any] | None:
-    """The record of a job, or None."""
-    raw = redis.hgetall(keys.job(job_id))
-    return parse(raw) if raw else None
-
-
-def listed(redis: Redis, state: str | None, after: str | None, limit: int) -> tuple[list[dict[str, Any]], bool]:
-    """A page of records, newest first, after the job ``after``; and whether there are more."""
-    index = keys.in_state(state) if state else keys.JOBS
-    start = 0
-    if after is not None:
-        created = redis.zscore(keys.JOBS, after)
-        if created is None:
-            return [], False
-        rank = redis.zrevrank(index, after)
-        start = redis.zcount(index, f"({created}", "+inf") if rank is None else rank + 1
-    ids = redis.zrevrange(index, start, start + limit)
-    with redis.pipeline(transaction=False) as pipe:
-        for i in ids[:limit]:
-            pipe.hgetall(keys.job(i.decode()))
-        rows = pipe.execute()
-    return [parse(r) for r in rows if r], len(ids) > limit
-
-
-def move(
-    redis: Redis, job_id: str, to: str, *, states: tuple[str, ...], attempt: int | None = None, reason: str | None = None, batch: int | None = None,
-    lease_ms: int | None = None, fields: dict[str, Any] | None = None, events: list[dict[str, Any]] | None = None,
-) -> Answer:  # fmt: skip
-    """Changes a job's state if it is one of ``states`` (and the attempt is as said), with the event that tells of it."""
-    record = get(redis, job_id)
-    current = record["attempt"] if record else 0
-    new_attempt = int((fields or {}).get("attempt", attempt or current))
-    entry = {"state": to, "time": now_ms() / 1000, "attempt": new_attempt, **({"reason": reason} if reason else {})}
-    changes: dict[str, Any] = {
-        "state": to,
-        "reason": reason or "",
-        "history": [*((record or {}).get("history") or [])[-99:], entry],
-        **(fields or {}),
-    }
-    if to in ENDED:
-        changes["finished"] = now_ms()
-    return fence.write(
-        redis, job_id, attempt=attempt, states=states, batch=batch, lease_ms=0 if to in (*WAITING, *ENDED) else lease_ms, fields=changes,
-        events=[state_event(to, new_attempt, reason), *(events or [])],
+    first = StateChange(state=JobState.QUEUED, time=created / 1000, attempt=1)
+    return Job(
+        id=job_id, state=JobState.QUEUED, name=spec["name"] or "", labels=labels or {}, owner=owner, queue=queue,
+        dataset=spec["data"]["dataset"], spec=spec, created_ms=created, history=(first,), seq=1,
     )  # fmt: skip
 
 
-def done_event(record: dict[str, Any], state: str, points: int, crc: int) -> dict[str, Any]:
-    """The last event of a log: how the job ended, how many metric points there are, and their checksum."""
-    return {
-        "type": "done",
-        "time": now_ms() / 1000,
-        "attempt": record["attempt"],
-        "state": state,
-        "points": points,
-        "checksum": f"{crc:08x}",
-    }
+def add(pipe: Any, job: Job) -> None:
+    """Writes the record of a new job, its indexes and its first event, as part of ``pipe``'s transaction."""
+    pipe.hset(keys.job(job.id), mapping=dump(job))
+    for index in _indexes(job):
+        pipe.zadd(index, {job.id: job.created_ms})
+    first = StateEvent(time=job.created_ms / 1000, attempt=1, state=job.state)
+    pipe.xadd(keys.events(job.id), {"n": 1, "e": b"[" + dump_event(first) + b"]"}, id="1-0")
 
 
-def end(
-    redis: Redis,
-    record: dict[str, Any],
-    state: str,
-    *,
-    states: tuple[str, ...],
-    reason: str | None = None,
-    error: dict[str, Any] | None = None,
+def _indexes(job: Job) -> list[str]:
+    labels = [keys.labelled("jobs", k, v) for k, v in job.labels.items()]
+    return [keys.JOBS, keys.in_state(job.state), keys.of_dataset(job.dataset), *labels]
+
+
+def index(pipe: Any, job: Job) -> None:
+    """Enters a job in every index it belongs to; without effect where it is in them."""
+    for name in _indexes(job):
+        pipe.zadd(name, {job.id: job.created_ms})
+    if job.finished_ms is not None:
+        pipe.zadd(keys.FINISHED, {job.id: job.finished_ms})
+
+
+def get(redis: Redis, job_id: str) -> Job | None:
+    """The record of a job, or None."""
+    raw = redis.hgetall(keys.job(job_id))
+    return parse(Job, raw) if raw else None
+
+
+def update(redis: Redis, job: Job, name: str | None, labels: Labels | None) -> None:
+    """Renames a job, or replaces its labels; None leaves what there is."""
+    fields: dict[str, Any] = {k: v for k, v in (("name", name), ("labels", labels)) if v is not None}
+    if not fields or not fence.write(redis, job.id, Write(fields=fields)).applied or labels is None:
+        return
+    with redis.pipeline(transaction=True) as pipe:
+        for k, v in job.labels.items():
+            pipe.zrem(keys.labelled("jobs", k, v), job.id)
+        for k, v in labels.items():
+            pipe.zadd(keys.labelled("jobs", k, v), {job.id: job.created_ms})
+        pipe.execute()
+
+
+def delete(redis: Redis, job: Job) -> None:
+    """Removes the record of a job that has ended, its log and its places in the indexes."""
+    with redis.pipeline(transaction=True) as pipe:
+        pipe.delete(keys.job(job.id), keys.events(job.id))
+        for name in (*_indexes(job), keys.FINISHED, keys.LEASES):
+            pipe.zrem(name, job.id)
+        pipe.execute()
+
+
+def apply(
+    redis: Redis, job_id: str, trigger: Trigger, *, attempt: int | None = None, reason: str | None = None, what: Write = Write(),
+    error: JobError | None = None, points: tuple[int, int] | None = None,
+) -> Answer:  # fmt: skip
+    """Moves a job as the table of transitions says, with the event that tells of it; not applied where the trigger does not fit the state.
+
+    ``what`` is written with it. ``points`` is the number of metric points and their checksum, for the ``done`` event; by default those
+    of the record.
+    """
+    while True:  # the state may change between reading and writing
+        job = get(redis, job_id)
+        if job is None:
+            return Answer(False, None, 0, 0)
+        row = transition(trigger, job.state)
+        if row is None or attempt not in (None, job.attempt):
+            return Answer(False, job.state, job.attempt, job.seq)
+        answer = _move(redis, job, row.target, reason, what, error, points)
+        if answer.applied or answer.missing or answer.attempt != job.attempt:
+            return answer
+
+
+def _move(
+    redis: Redis, job: Job, to: JobState, reason: str | None, what: Write, error: JobError | None, points: tuple[int, int] | None
 ) -> Answer:
-    """Ends a job that no process is working on."""
-    fields = {"error": error} if error else {}
-    return move(
-        redis,
-        record["id"],
-        state,
-        states=states,
-        attempt=record["attempt"],
-        reason=reason,
-        fields=fields,
-        events=[done_event(record, state, record["points"], record["crc"])],
+    attempt = what.fields.get("attempt", job.attempt)
+    worker = what.fields.get("worker") or None
+    change = StateChange(state=to, time=now_ms() / 1000, attempt=attempt, reason=reason, worker=worker)
+    fields: dict[str, Any] = {"reason": reason, **what.fields, **({"error": error} if error else {})}
+    events = [*what.events, StateEvent(time=change.time, attempt=attempt, state=to, reason=reason)]
+    if to in ENDED:
+        fields["finished_ms"] = int(change.time * 1000)
+        count, crc = points or (job.points, job.crc)
+        events.append(DoneEvent(time=change.time, attempt=attempt, state=to, points=count, checksum=f"{crc:08x}"))
+    lease_ms = what.lease_ms if to in ACTIVE else 0
+    return fence.move(
+        redis, job.id, change, replace(what, fields=fields, events=events, lease_ms=lease_ms), attempt=job.attempt, source=job.state
     )
 
 
-def enqueue_again(redis: Redis, record: dict[str, Any], reason: str, states: tuple[str, ...], failures: int) -> bool:
-    """Starts a new attempt: the record first, then the doorbell; should this process die in between, the reconciler rings."""
-    attempt = record["attempt"] + 1
-    fields = {"attempt": attempt, "batch": 0, "failures": failures, "runner": "", "worker": "", "waiting_since": now_ms()}
-    if not move(redis, record["id"], "queued", states=states, attempt=record["attempt"], reason=reason, fields=fields).applied:
-        return False
-    doorbell.ring(redis, record["queue"], ENTRY, record["id"], ring_id(record["id"], attempt))
-    return True
+def next_attempt(job: Job, failures: int) -> Mapping[str, Any]:
+    """The fields of a record whose job waits for another attempt."""
+    return {
+        "attempt": job.attempt + 1, "batch": 0, "failures": failures, "runner": None, "worker": None, "waiting_since_ms": now_ms(),
+    }  # fmt: skip
 
 
-def lost(redis: Redis, job_id: str, attempt: int, reason: str, harmless: bool = False) -> bool:
-    """What happens to a job whose process is gone: what was asked for, or another attempt, or failure after too many.
+def lose(redis: Redis, job_id: str, attempt: int, reason: str, harmless: bool = False) -> bool:
+    """What happens to a job whose process is gone: what was requested, or another attempt, or failure after too many.
 
     ``harmless`` losses (a worker that was told to stop) do not count. False if the attempt was not the current one any more.
     """
-    record = get(redis, job_id)
-    if record is None or record["attempt"] != attempt or record["state"] not in ACTIVE:
+    if apply(redis, job_id, Step.COMPLY, attempt=attempt, reason=reason).applied:
+        return True
+    job = get(redis, job_id)
+    if job is None or job.attempt != attempt:
         return False
-    asked = {"cancelling": "cancelled", "stopping": "stopped"}.get(record["state"])
-    if asked:
-        return end(redis, record, asked, states=(record["state"],)).applied
-    if record["state"] == "pausing":
-        return move(
-            redis, job_id, "paused", states=("pausing",), attempt=attempt, reason=reason, fields={"failures": record["failures"]}
-        ).applied
-    failures = record["failures"] + (0 if harmless else 1)
-    if failures >= MAX_FAILURES:
-        message = f"{reason}; {failures} attempts in a row were lost before a checkpoint"
-        return end(
-            redis, record, "failed", states=ACTIVE, reason=message, error={"code": "lost", "message": message, "pointer": ""}
-        ).applied
-    return enqueue_again(redis, record, reason, ACTIVE, failures)
+    failures = job.failures + (0 if harmless else 1)
+    if failures < MAX_FAILURES:
+        again = Write(fields=next_attempt(job, failures))
+        return apply(redis, job_id, Step.REQUEUE, attempt=attempt, reason=reason, what=again).applied
+    message = f"{reason}; {failures} attempts in a row were lost before a checkpoint"
+    error = JobError(code="lost", message=message)
+    return apply(redis, job_id, Step.GIVE_UP, attempt=attempt, reason=message, error=error).applied
 
 
-_REQUESTS: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
-    # what a waiting job becomes at once; the states of a process that is told so
-    "cancel": ({"queued": "cancelled", "paused": "cancelled"}, ("starting", "running", "pausing", "stopping")),
-    "stop": ({"queued": "stopped", "paused": "stopped"}, ("starting", "running", "pausing")),
-    "pause": ({"queued": "paused"}, ("starting", "running")),
-}
-_DURING = {"cancel": "cancelling", "stop": "stopping", "pause": "pausing"}
-
-
-def request(redis: Redis, job_id: str, what: str) -> dict[str, Any] | None:
-    """Cancels, stops, pauses or resumes a job; repeatable, and without effect on one that has ended. The record, or None."""
-    for _ in range(10):  # the state may change between reading and writing
-        record = get(redis, job_id)
-        if record is None:
-            return None
-        if _request_once(redis, record, what):
-            return get(redis, job_id)
-    return get(redis, job_id)
-
-
-def _request_once(redis: Redis, record: dict[str, Any], what: str) -> bool:
-    state = record["state"]
-    if what == "resume":
-        if state == "paused":
-            return enqueue_again(redis, record, "resumed", ("paused",), 0)
-        return move(redis, record["id"], "running", states=("pausing",), reason="resumed").applied if state == "pausing" else True
-    at_once, told = _REQUESTS[what]
-    if state in at_once:
-        to = at_once[state]
-        if to in ENDED:
-            answer = end(redis, record, to, states=(state,), reason="requested")
-        else:
-            answer = move(redis, record["id"], to, states=(state,), attempt=record["attempt"], reason="requested")
-        if answer.applied:
-            doorbell.forget(redis, record["queue"], ring_id(record["id"], record["attempt"]))
-        return answer.applied
-    if state in told:
-        return move(redis, record["id"], _DURING[what], states=told, reason="requested").applied
-    return True
+def resume(redis: Redis, job: Job) -> bool:
+    """Has a paused job wait for another attempt."""
+    return apply(redis, job.id, Request.RESUME, attempt=job.attempt, reason="resumed", what=Write(fields=next_attempt(job, 0))).applied

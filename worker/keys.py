@@ -1,11 +1,21 @@
 """Every Redis key, in one place."""
 
+import re
+
 JOBS = "jobs:all"  # sorted set: job id by time of creation (ms)
+FINISHED = "jobs:finished"  # sorted set: job id by the time at which the job ended (ms)
 LEASES = "jobs:leases"  # sorted set: job id by the time at which its lease ends (ms)
 DATASETS = "datasets:all"  # sorted set: dataset id by time of creation (ms)
 WORKERS = "workers:all"  # set: worker names
 RECONCILER = "reconciler:lock"
 API_KEYS = "apikeys"  # hash: SHA-256 of a key -> {"name", "created"}
+SCHEMA_VERSION = "schema_version"  # string: the version of the indexes
+MIGRATION = "migration:lock"
+
+
+def is_id(text: str) -> bool:
+    """Whether a text may be an id: what users send must not name another key."""
+    return re.fullmatch(r"\w{1,100}", text, re.ASCII) is not None
 
 
 def job(job_id: str) -> str:
@@ -23,13 +33,23 @@ def in_state(state: str) -> str:
     return f"jobs:state:{state}"
 
 
+def of_dataset(dataset_id: str) -> str:
+    """Sorted set: the ids of the jobs that train on a dataset, by time of creation (ms)."""
+    return f"jobs:dataset:{dataset_id}"
+
+
+def labelled(kind: str, name: str, value: str) -> str:
+    """Sorted set: the ids of the ``kind`` (jobs, datasets) with a label, by time of creation (ms)."""
+    return f"{kind}:label:{name}={value}"
+
+
 def idempotency(owner: str, key: str) -> str:
-    """String: the job that an Idempotency-Key made."""
+    """String: the job that an Idempotency-Key made, and the digest of the request's body."""
     return f"idempotency:{owner}:{key}"
 
 
 def dataset_lock(dataset_id: str) -> str:
-    """String: held by the process that puts the files of a dataset in place or removes them."""
+    """String: held by the process that moves the files of a dataset in or out."""
     return f"lock:dataset:{dataset_id}"
 
 

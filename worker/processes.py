@@ -22,7 +22,7 @@ def started_by() -> int | None:
 
 
 def die_with_parent(parent: int | None = None) -> None:
-    """Has the kernel kill this process when the thread that started it ends (Linux; elsewhere it does nothing).
+    """Killed when the thread that started it ends (PR_SET_PDEATHSIG; Linux, elsewhere it does nothing).
 
     ``parent`` is the process expected to be the parent: if it is gone already, this process ends here.
     """

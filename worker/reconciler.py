@@ -1,22 +1,22 @@
-"""Puts right what a death in the wrong moment left behind: one process at a time looks for it every two seconds."""
+"""Repairs what a death at the wrong moment left behind: one process at a time looks for it every two seconds."""
 
 from __future__ import annotations
 
-import logging
 import secrets
 import threading
 import time
 
 from redis.exceptions import RedisError
 
-from worker import datasets, doorbell, events, jobs, keys
-from worker.connection import Place, Redis
+from worker import dispatch, events, jobs, keys
+from worker.deployment import Deployment, Redis
+from worker.logs import logger
+from worker.states import ENDED
 
 PERIOD_S = 2.0
 LOCK_MS = 6_000
-UNHEARD_MS = 3_000
 ARCHIVE_AFTER_S = 60.0
-_log = logging.getLogger("epochline.reconciler")
+_log = logger("reconciler")
 
 
 def expire_leases(redis: Redis) -> list[str]:
@@ -26,66 +26,50 @@ def expire_leases(redis: Redis) -> list[str]:
     moved = []
     for raw in expired:
         job_id = raw.decode()
-        record = jobs.get(redis, job_id)
-        if record is None or not jobs.lost(redis, job_id, record["attempt"], "the worker stopped answering"):
+        job = jobs.get(redis, job_id)
+        if job is None or not dispatch.lose(redis, job_id, job.attempt, "the worker stopped answering"):
             redis.zrem(keys.LEASES, raw)
         else:
             moved.append(job_id)
     return moved
 
 
-def ring_unheard(redis: Redis) -> list[str]:
-    """Queued jobs that RQ knows nothing of any more are rung for again; their ids."""
-    rung = []
-    for raw in redis.zrange(keys.in_state("queued"), 0, -1):
-        job_id = raw.decode()
-        record = jobs.get(redis, job_id)
-        if record is None or record["state"] != "queued":
-            continue
-        since = int(record.get("waiting_since") or record["created"] * 1000)
-        name = jobs.ring_id(job_id, record["attempt"])
-        if jobs.now_ms() - since < UNHEARD_MS or doorbell.is_waiting(redis, record["queue"], name):
-            continue
-        redis.hset(keys.job(job_id), "waiting_since", jobs.now_ms())
-        doorbell.ring(redis, record["queue"], jobs.ENTRY, job_id, name)
-        rung.append(job_id)
-    return rung
-
-
-def archive_ended(redis: Redis, place: Place, after_s: float = ARCHIVE_AFTER_S) -> None:
+def archive_ended(redis: Redis, deployment: Deployment, after_s: float = ARCHIVE_AFTER_S) -> None:
     """Moves the logs of jobs that are over out of memory, once those who follow have read them."""
-    for state in jobs.ENDED:
+    for state in ENDED:
         for raw in redis.zrevrange(keys.in_state(state), 0, 199):
             job_id = raw.decode()
             finished, archived = redis.hmget(keys.job(job_id), "finished", "archived")
-            if archived is None and finished is not None and jobs.now_ms() - int(finished) > after_s * 1000:
-                events.archive(redis, place, job_id)
+            if archived != b"1" and finished is not None and jobs.now_ms() - int(finished) > after_s * 1000:
+                events.archive(redis, deployment, job_id)
 
 
-def once(redis: Redis, place: Place) -> None:
+def once(redis: Redis, deployment: Deployment) -> None:
     """One round."""
-    expire_leases(redis)
-    ring_unheard(redis)
-    datasets.revive(redis)
-    archive_ended(redis, place)
+    for job_id in expire_leases(redis):
+        _log.warning("a lease ended", job=job_id)
+    for job_id in dispatch.requeue_orphaned(redis):
+        _log.warning("an orphaned job is enqueued again", job=job_id)
+    dispatch.requeue_stale_uploads(redis)
+    archive_ended(redis, deployment)
 
 
 class Reconciler(threading.Thread):
     """Runs a round every two seconds while this process holds the lock, which it keeps as long as it lives."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, deployment: Deployment) -> None:
         super().__init__(daemon=True, name="reconciler")
-        self.place, self._token, self._gone = place, secrets.token_hex(8), threading.Event()
+        self.deployment, self._token, self._gone = deployment, secrets.token_hex(8), threading.Event()
 
     def run(self) -> None:
-        redis = self.place.connect(patience_s=5)
+        redis = self.deployment.connect(patience_s=5)
         while not self._gone.is_set():
             began = time.monotonic()
             try:
                 if self._holds(redis):
-                    once(redis, self.place)
+                    once(redis, self.deployment)
             except RedisError as error:
-                _log.warning("the store is away: %s", error)
+                _log.warning("Redis is unreachable", error=str(error))
             except Exception:
                 _log.exception("a round failed")
             self._gone.wait(max(0.1, PERIOD_S - (time.monotonic() - began)))

@@ -7,28 +7,26 @@ import re
 import secrets
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from engine.data import Options
-from server.dependencies import Caller, Held
-from server.problems import ProblemError, not_found
-from worker import datasets
+from server.dependencies import Held, Owner, Services, WithLabels
+from server.models import DatasetInfo, Page, Update, dataset_info, page
+from server.problems import ProblemError, documented, not_found
+from worker import datasets, dispatch, keys, listing
+from worker.jobs import now_ms
+from worker.records import Dataset, DatasetState
 
-router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"], responses=documented(401, 403, 422, 503))
 Format = Literal["imagefolder", "npz", "csv"]
 Layout = Literal["class_folders", "split_folders", "labels_file", "index_file"]
 _BY_SUFFIX: dict[str, Format] = {".zip": "imagefolder", ".npz": "npz", ".csv": "csv", ".tsv": "csv"}
 _CHUNK = 1 << 20
 MAX_UPLOAD_BYTES = 64 << 30
-
-
-def shown(record: dict[str, Any]) -> dict[str, Any]:
-    """What the API tells of a dataset."""
-    return {k: record[k] for k in ("id", "name", "format", "state", "size_bytes", "created", "progress", "report")}
 
 
 def _dataset_id(form: str, content: str, options: Options) -> str:
@@ -106,13 +104,17 @@ _UPLOAD_BODY = {
 }
 
 
-@router.post("", status_code=201, openapi_extra=_UPLOAD_BODY, summary="Upload a dataset")
+@router.post(
+    "", operation_id="create_dataset", status_code=201, openapi_extra=_UPLOAD_BODY, summary="Upload a dataset",
+    responses={**documented(400, 413, 415), 200: {"model": DatasetInfo, "description": "The same content is here already."}},
+)  # fmt: skip
 async def upload(
-    request: Request, response: Response, held: Held, caller: Caller, name: Annotated[str, Query(max_length=200, examples=["digits.zip"])] = "",
+    request: Request, response: Response, held: Held, owner: Owner, label: WithLabels,
+    name: Annotated[str, Query(max_length=200, examples=["digits.zip"])] = "",
     format: Annotated[Format | None, Query(description="Left out: by the name's ending (.zip, .npz, .csv, .tsv).")] = None,
     target: Annotated[str | None, Query(max_length=1000, description="The column of a table to predict; left out: the one named target, label, class or y if there is just one, else the last.")] = None,
     layout: Annotated[Layout | None, Query(description="How an archive of images is laid out; left out: as it is recognised.")] = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> DatasetInfo:  # fmt: skip
     """Stores the request's body and has a worker validate it. The id follows from the content: the same file again is the same dataset.
 
     Answers at once, while the state is still `validating`; it becomes `ready` or `rejected`, with a report either way.
@@ -128,44 +130,58 @@ async def upload(
         raise ProblemError(
             422, f"layout={layout} is for archives of images, but the format is {form}: leave it out, or give format=imagefolder"
         )
-    body = _Upload(held.place.data / "uploads")
+    body = _Upload(held.deployment.data / "uploads")
     content = await body.receive(request)
     if body.size == 0:
         body.discard()
         raise ProblemError(422, "the upload is empty: send the file as the request's body, with curl --data-binary @FILE")
-    options = Options(layout, target)
-    dataset_id = _dataset_id(form, content, options)
-    clean = re.sub(r"[\x00-\x1f]", "", name)
-    if not await run_in_threadpool(datasets.register, held.redis, held.place, body.path, dataset_id, clean, form, body.size, options):
+    options, created = Options(layout, target), now_ms()
+    dataset = Dataset(
+        id=_dataset_id(form, content, options), name=re.sub(r"[\x00-\x1f]", "", name), labels=label, format=form, size_bytes=body.size,
+        created_ms=created, touched_ms=created, state=DatasetState.VALIDATING, options=options,
+    )  # fmt: skip
+    if not await run_in_threadpool(dispatch.register_upload, held.redis, held.deployment, body.path, dataset):
         response.status_code = 200
-    response.headers["Location"] = f"/v1/datasets/{dataset_id}"
-    record = await run_in_threadpool(datasets.get, held.redis, dataset_id)
-    if record is None:
+    response.headers["Location"] = f"/v1/datasets/{dataset.id}"
+    return dataset_info(await run_in_threadpool(find, held, dataset.id))
+
+
+def find(held: Services, dataset_id: str) -> Dataset:
+    """The record of a dataset. Raises ProblemError 404."""
+    dataset = datasets.get(held.redis, dataset_id) if keys.is_id(dataset_id) else None
+    if dataset is None:
         raise not_found("dataset", dataset_id)
-    return shown(record)
+    return dataset
 
 
-@router.get("", summary="List datasets, newest first")
-def listing(held: Held, caller: Caller, after: str | None = None, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> dict[str, Any]:
-    rows, more = datasets.listed(held.redis, after, limit)
-    return {
-        "data": [shown(r) for r in rows],
-        "first_id": rows[0]["id"] if rows else None,
-        "last_id": rows[-1]["id"] if rows else None,
-        "has_more": more,
-    }
+@router.get("", operation_id="list_datasets", summary="List datasets, newest first")
+def listed(
+    held: Held, owner: Owner, label: WithLabels, state: DatasetState | None = None,
+    name: Annotated[str | None, Query(max_length=200, description="A part of the name; case does not matter.")] = None,
+    after: Annotated[str | None, Query(max_length=100, description="The id behind which the page begins.")] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> Page[DatasetInfo]:  # fmt: skip
+    """Newest first."""
+    rows = listing.datasets(held.redis, listing.DatasetQuery(state, name, label), after, limit)
+    return page([dataset_info(d) for d in rows.records], rows.has_more)
 
 
-@router.get("/{dataset_id}", summary="A dataset's state and report")
-def one(held: Held, caller: Caller, dataset_id: str) -> dict[str, Any]:
-    record = datasets.get(held.redis, dataset_id)
-    if record is None:
-        raise not_found("dataset", dataset_id)
-    return shown(record)
+@router.get("/{dataset_id}", operation_id="get_dataset", responses=documented(404), summary="A dataset's state and report")
+def one(held: Held, owner: Owner, dataset_id: str) -> DatasetInfo:
+    """A dataset, with the report of its validation."""
+    return dataset_info(find(held, dataset_id))
 
 
-@router.delete("/{dataset_id}", status_code=204, summary="Delete a dataset")
-def remove(held: Held, caller: Caller, dataset_id: str) -> None:
-    """Jobs that have not read it yet fail with that reason; one that is training goes on."""
-    if not re.fullmatch(r"ds_[0-9a-f]{24}", dataset_id) or not datasets.delete(held.redis, held.place, dataset_id):
-        raise not_found("dataset", dataset_id)
+@router.patch("/{dataset_id}", operation_id="update_dataset", responses=documented(404), summary="Rename a dataset, or label it")
+def update(held: Held, owner: Owner, dataset_id: str, change: Update) -> DatasetInfo:
+    """What is left out stays; labels are replaced as a whole."""
+    datasets.update(held.redis, find(held, dataset_id), change.name, change.labels)
+    return dataset_info(find(held, dataset_id))
+
+
+@router.delete(
+    "/{dataset_id}", operation_id="delete_dataset", status_code=204, responses=documented(404), summary="Delete a dataset and its files"
+)
+def delete(held: Held, owner: Owner, dataset_id: str) -> None:
+    """Jobs that have begun go on without it; jobs that still wait fail, and say why."""
+    datasets.delete(held.redis, held.deployment, find(held, dataset_id))

@@ -1,209 +1,201 @@
-"""Jobs: check, submit, list, look at, control."""
+"""Jobs: check, submit, list, look at, change, control, delete."""
 
 from __future__ import annotations
 
-import time
-from typing import Annotated, Any, Literal
+import hashlib
+import json
+import shutil
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
 
 from engine.check import check_targets, sample_shape
 from engine.data import Report, open_source
-from engine.spec import Problem, SpecError, check, json_schema, resolve_layers, summarize, variants
-from server.dependencies import Body, Caller, Held, Services
+from engine.spec import Problem, SpecError, Summary, check, json_schema, resolve_layers, summarize, variants
+from server.dependencies import Body, Held, Owner, Services, WithLabels
 from server.examples import SPEC
-from server.problems import ProblemError, not_found
-from worker import datasets, doorbell, jobs, station
+from server.models import CheckResult, JobDetail, JobSummary, Page, Update, job_detail, job_summary, page
+from server.problems import ProblemError, documented, not_found
+from worker import datasets, dispatch, idempotency, jobs, keys, listing, process, queue
+from worker.records import Dataset, DatasetState, Job, JsonObject, Spec
+from worker.states import ENDED, JobState, Request
 
-router = APIRouter(prefix="/v1", tags=["jobs"])
+router = APIRouter(prefix="/v1", tags=["jobs"], responses=documented(401, 403, 422, 503))
 _SPEC_BODY = {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": {"type": "object", "description": "See GET /v1/schema."}, "example": SPEC}},
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobSpec"}, "example": SPEC}},
     }
 }
-State = Literal[
-    "queued", "starting", "running", "pausing", "paused", "stopping", "cancelling", "succeeded", "stopped", "cancelled", "failed"
-]
 
 
-def shown(held: Services, record: dict[str, Any], whole: bool = True) -> dict[str, Any]:
-    """What the API tells of a job; a row of a list leaves out what is long."""
-    names = [
-        "id",
-        "name",
-        "state",
-        "reason",
-        "attempt",
-        "created",
-        "started",
-        "finished",
-        "dataset",
-        "queue",
-        "worker",
-        "points",
-        "error",
-        "results",
-    ]
-    row = {k: record.get(k) or None for k in names}
-    row.update(attempt=record["attempt"], points=record["points"], progress=_progress(record), eta_s=_eta(record))
-    if whole:
-        row.update(
-            spec=record["spec"], model=record["model"], history=record["history"], checksum=f"{record['crc']:08x}", queue_position=None
-        )
-        if record["state"] == "queued":
-            waiting = doorbell.waiting(held.redis, record["queue"])
-            name = jobs.ring_id(record["id"], record["attempt"])
-            row["queue_position"] = waiting.index(name) + 1 if name in waiting else None
-    return row
+def find(held: Services, job_id: str) -> Job:
+    """The record of a job. Raises ProblemError 404."""
+    job = jobs.get(held.redis, job_id) if keys.is_id(job_id) else None
+    if job is None:
+        raise not_found("job", job_id)
+    return job
 
 
-def _progress(record: dict[str, Any]) -> dict[str, Any] | None:
-    p = record["progress"]
-    if not p:
-        return None
-    total = p["total_steps"]
-    return {
-        "step": p["step"],
-        "total_steps": total,
-        "epoch": p["epoch"],
-        "epochs": record["spec"]["epochs"],
-        "fraction": p["step"] / max(1, total),
-    }
+def detail(held: Services, job: Job) -> JobDetail:
+    """A job as a whole."""
+    return job_detail(job, dispatch.queue_position(held.redis, job))
 
 
-def _eta(record: dict[str, Any]) -> float | None:
-    """Seconds left at the speed so far."""
-    p = record["progress"]
-    here = p["step"] - p["from_step"] if p else 0
-    if record["state"] != "running" or not here:
-        return None
-    return round((time.time() - p["since"]) / here * (p["total_steps"] - p["step"]), 1)
-
-
-def _dataset(held: Services, spec: dict[str, Any]) -> dict[str, Any]:
+def _dataset(held: Services, spec: Spec) -> Dataset:
     """The dataset that a spec names, ready to be read."""
     name = spec["data"]["dataset"]
     if name is None:
-        raise SpecError([Problem("/data/dataset", "missing", "dataset is missing: expected the id of an uploaded dataset", "a dataset id")])
-    record = datasets.get(held.redis, name)
-    if record is None:
-        raise SpecError(
-            [
-                Problem(
-                    "/data/dataset",
-                    "unknown_dataset",
-                    f"there is no dataset {name!r:.100}: upload it first (POST /v1/datasets)",
-                    "a dataset id",
-                    name,
-                )
-            ]
+        raise _no_dataset("missing", "dataset is missing: expected the id of an uploaded dataset", "a dataset id")
+    dataset = datasets.get(held.redis, name) if keys.is_id(name) else None
+    if dataset is None:
+        raise _no_dataset(
+            "unknown_dataset", f"there is no dataset {name!r:.100}: upload it first (POST /v1/datasets)", "a dataset id", name
         )
-    if record["state"] == "rejected":
-        raise SpecError(
-            [
-                Problem(
-                    "/data/dataset",
-                    "rejected_dataset",
-                    f"the dataset was rejected: {(record['report'] or {}).get('reason')}",
-                    "a dataset that is ready",
-                    name,
-                )
-            ]
-        )
-    if record["state"] != "ready":
-        raise ProblemError(
-            409, f"the dataset {name} is still being validated ({record['progress']:.0%}); ask again soon", headers={"Retry-After": "1"}
-        )
-    return record
+    if dataset.state == DatasetState.REJECTED:
+        reason = dataset.report.reason if dataset.report else None
+        raise _no_dataset("rejected_dataset", f"the dataset was rejected: {reason}", "a dataset that is ready", name)
+    if dataset.state != DatasetState.READY:
+        detail = f"the dataset {name} is still being validated ({dataset.progress:.0%}); ask again soon"
+        raise ProblemError(409, detail, headers={"Retry-After": "1"})
+    return dataset
 
 
-def _checked(held: Services, body: Any) -> tuple[dict[str, Any], tuple[int, ...], list[Any], Report]:
+def _no_dataset(code: str, detail: str, expected: str, got: str | None = None) -> SpecError:
+    return SpecError([Problem("/data/dataset", code, detail, expected, got)])
+
+
+def _checked(held: Services, body: Any) -> tuple[Spec, tuple[int, ...], list[Summary], Report]:
     """A spec checked against its dataset: resolved, with the shape of a sample, every variant's summary, and the dataset's report."""
     spec = check(body)
-    record = _dataset(held, spec)
+    dataset = _dataset(held, spec)
     try:
-        source = open_source(held.place.dataset(record["id"]) / datasets.PREPARED)
+        source = open_source(held.deployment.dataset(dataset.id) / datasets.PREPARED)
     except FileNotFoundError:
-        raise ProblemError(409, f"the files of dataset {record['id']} are not on this server's storage") from None
+        raise ProblemError(409, f"the files of dataset {dataset.id} are not on this server's storage") from None
     shape = sample_shape(source, spec)
     return spec, shape, check_targets(spec, source, shape), source.report
 
 
-@router.get("/schema", summary="JSON Schema of the spec")
-def schema() -> dict[str, Any]:
-    return json_schema()
+@router.get("/schema", operation_id="get_schema", summary="JSON Schema of the spec")
+def schema() -> JsonObject:
+    """What a spec may have, generated from the engine's signatures."""
+    found: JsonObject = json_schema()
+    return found
 
 
-@router.post("/jobs/validate", openapi_extra=_SPEC_BODY, summary="Check a spec without queueing it")
+@router.post(
+    "/jobs/validate", operation_id="check_spec", openapi_extra=_SPEC_BODY, responses=documented(400, 409, 413),
+    summary="Check a spec without queueing it",
+)  # fmt: skip
 def validate(
-    held: Held,
-    caller: Caller,
-    body: Body,
+    held: Held, owner: Owner, body: Body,
     input: Annotated[
         str | None,
-        Query(pattern=r"^\d+(x\d+)*$", examples=["1x8x8"], description="The shape of a sample, where the spec names no dataset."),
+        Query(pattern=r"^\d{1,9}(x\d{1,9}){0,5}$", examples=["1x8x8"], description="The shape of a sample, where the spec names no dataset."),
     ] = None,
-) -> dict[str, Any]:
+) -> CheckResult:  # fmt: skip
     """The spec with every default and every size filled in, the per-layer table, what training takes, and what the dataset's report says was converted or is odd."""
     if input is not None:
-        spec, shape, told = check(body), tuple(int(n) for n in input.split("x")), list[str]()
+        spec, shape, notes = check(body), tuple(int(n) for n in input.split("x")), list[str]()
         summaries = [summarize(s, shape) for _, s in variants(spec)]
     else:
         spec, shape, summaries, report = _checked(held, body)
-        told = [*report.converted, *report.warnings]
-    memory = max((w["memory_bytes"] for w in station.live(held.redis) if w["queue"] != doorbell.DATA), default=0)
+        notes = [*report.converted, *report.warnings]
+    memory = max((w.memory_bytes for w in process.live(held.redis) if w.queue != queue.DATA), default=0)
+    largest = min(s.largest_batch(memory) for s in summaries) if memory else None
     resolved = {**spec, "model": resolve_layers(spec, shape)}
-    return {
-        "spec": resolved, "input": list(shape), **summaries[0].as_dict(), "worker_memory_bytes": memory,
-        "largest_batch": min(s.largest_batch(memory) for s in summaries) if memory else None, "dataset_notes": told,
-    }  # fmt: skip
+    return CheckResult.model_validate(
+        {**summaries[0].as_dict(), "spec": resolved, "input": list(shape), "worker_memory_bytes": memory, "largest_batch": largest, "dataset_notes": notes}
+    )  # fmt: skip
 
 
-@router.post("/jobs", status_code=201, openapi_extra=_SPEC_BODY, summary="Submit a job")
+@router.post(
+    "/jobs",
+    operation_id="create_job",
+    status_code=201,
+    openapi_extra=_SPEC_BODY,
+    responses=documented(400, 409, 413),
+    summary="Submit a job",
+)
 def submit(
-    held: Held, caller: Caller, body: Body, response: Response,
+    held: Held, owner: Owner, body: Body, response: Response, label: WithLabels,
     idempotency_key: Annotated[str | None, Header(max_length=200, description="The same key within 24 h is the same job.")] = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> JobDetail:  # fmt: skip
     """Checks the spec against its dataset and queues the job. Everything that is wrong comes back at once, as 422."""
     spec, *_ = _checked(held, body)
     device = spec["device"]
     if device == "auto":
-        device = doorbell.CUDA if any(w["queue"] == doorbell.CUDA for w in station.live(held.redis)) else doorbell.CPU
-    job_id = jobs.create(held.redis, jobs.new_id("job"), spec, device.split(":")[0], caller, idempotency_key)
-    response.headers["Location"] = f"/v1/jobs/{job_id}"
-    return _found(held, job_id)
+        device = queue.CUDA if any(w.queue == queue.CUDA for w in process.live(held.redis)) else queue.CPU
+    job = jobs.new(jobs.new_id("job"), spec, device.split(":")[0], owner, label)
+    if idempotency_key:
+        digest = hashlib.sha256(json.dumps([body, label], sort_keys=True).encode()).hexdigest()
+        earlier = idempotency.claim(held.redis, owner, idempotency_key, job.id, digest)
+        if earlier is not None and earlier.digest not in (None, digest):
+            raise ProblemError(422, f"the Idempotency-Key {idempotency_key!r} was used for another request, which made {earlier.job_id}")
+        if earlier is not None:
+            response.headers["Location"] = f"/v1/jobs/{earlier.job_id}"
+            return detail(held, find(held, earlier.job_id))
+    dispatch.submit(held.redis, job)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return detail(held, find(held, job.id))
 
 
-def _found(held: Services, job_id: str) -> dict[str, Any]:
-    record = jobs.get(held.redis, job_id)
-    if record is None:
-        raise not_found("job", job_id)
-    return shown(held, record)
+@router.get("/jobs", operation_id="list_jobs", summary="List jobs")
+def listed(
+    held: Held, owner: Owner, label: WithLabels, state: JobState | None = None,
+    dataset: Annotated[str | None, Query(max_length=100, description="The id of the dataset that the job trains on.")] = None,
+    name: Annotated[str | None, Query(max_length=200, description="A part of the name; case does not matter.")] = None,
+    created_after: Annotated[float | None, Query(description="Seconds since 1970.", allow_inf_nan=False)] = None,
+    created_before: Annotated[float | None, Query(description="Seconds since 1970.", allow_inf_nan=False)] = None,
+    sort: Annotated[listing.Sort, Query(description="`finished` lists only jobs that have ended; `-` is newest first.")] = "-created",
+    after: Annotated[str | None, Query(max_length=100, description="The id behind which the page begins.")] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> Page[JobSummary]:  # fmt: skip
+    """Newest first, unless `sort` says otherwise."""
+    query = listing.JobQuery(state, dataset, name, label, created_after, created_before, sort)
+    rows = listing.jobs(held.redis, query, after, limit)
+    return page([job_summary(j) for j in rows.records], rows.has_more)
 
 
-@router.get("/jobs", summary="List jobs, newest first")
-def listing(
-    held: Held, caller: Caller, state: State | None = None, after: str | None = None, limit: Annotated[int, Query(ge=1, le=100)] = 20
-) -> dict[str, Any]:
-    rows, more = jobs.listed(held.redis, state, after, limit)
-    return {
-        "data": [shown(held, r, False) for r in rows],
-        "first_id": rows[0]["id"] if rows else None,
-        "last_id": rows[-1]["id"] if rows else None,
-        "has_more": more,
-    }
+@router.get("/jobs/{job_id}", operation_id="get_job", responses=documented(404), summary="A job's state, progress, spec and results")
+def one(held: Held, owner: Owner, job_id: str) -> JobDetail:
+    """A job as a whole."""
+    return detail(held, find(held, job_id))
 
 
-@router.get("/jobs/{job_id}", summary="A job's state, progress, spec and results")
-def one(held: Held, caller: Caller, job_id: str) -> dict[str, Any]:
-    return _found(held, job_id)
+@router.patch("/jobs/{job_id}", operation_id="update_job", responses=documented(404), summary="Rename a job, or label it")
+def update(held: Held, owner: Owner, job_id: str, change: Update) -> JobDetail:
+    """What is left out stays; labels are replaced as a whole."""
+    jobs.update(held.redis, find(held, job_id), change.name, change.labels)
+    return detail(held, find(held, job_id))
 
 
-@router.post("/jobs/{job_id}/{action}", status_code=202, summary="Cancel, stop (keeping the best model), pause or resume a job")
-def control(held: Held, caller: Caller, job_id: str, action: Literal["cancel", "stop", "pause", "resume"]) -> dict[str, Any]:
-    """Repeatable; without effect on a job that has ended."""
-    record = jobs.request(held.redis, job_id, action)
-    if record is None:
-        raise not_found("job", job_id)
-    return shown(held, record)
+@router.delete(
+    "/jobs/{job_id}", operation_id="delete_job", status_code=204, responses=documented(404, 409), summary="Delete a job that has ended"
+)
+def delete(held: Held, owner: Owner, job_id: str) -> None:
+    """Removes the job with its log and its checkpoints. A job that has not ended must be cancelled first."""
+    job = find(held, job_id)
+    if job.state not in ENDED:
+        raise ProblemError(409, f"the job is {job.state}: cancel it first (POST /v1/jobs/{job_id}/cancel)")
+    jobs.delete(held.redis, job)
+    shutil.rmtree(held.deployment.job(job.id), ignore_errors=True)
+
+
+def _control(request: Request, summary: str) -> None:
+    """The route of one request: each has a name of its own in clients."""
+
+    @router.post(f"/jobs/{{job_id}}/{request}", operation_id=f"{request}_job", status_code=202, responses=documented(404), summary=summary)
+    def control(held: Held, owner: Owner, job_id: str) -> JobDetail:
+        """Repeatable; without effect where it does not fit the job's state."""
+        job = dispatch.handle_request(held.redis, find(held, job_id).id, request)
+        if job is None:
+            raise not_found("job", job_id)
+        return detail(held, job)
+
+
+_control(Request.CANCEL, "Cancel a job; its checkpoints are removed")
+_control(Request.STOP, "Stop a job, keeping the best model")
+_control(Request.PAUSE, "Pause a job")
+_control(Request.RESUME, "Resume a paused job")

@@ -1,41 +1,36 @@
-"""Workers, health, and the page."""
+"""Workers and health."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 from fastapi import APIRouter
-from fastapi.responses import FileResponse
 from redis.exceptions import RedisError
 
-from server.dependencies import Caller, Held
-from server.problems import ProblemError
-from worker import station
+from server.dependencies import Held, Owner
+from server.models import Health, Items, Worker
+from server.models import worker as shown
+from server.problems import ProblemError, documented
+from worker import process
 
-PAGE = Path(__file__).parent.parent / "page"
-router = APIRouter(tags=["system"])
-
-
-@router.get("/v1/workers", summary="The live workers")
-def workers(held: Held, caller: Caller) -> dict[str, Any]:
-    return {"data": station.live(held.redis)}
+router = APIRouter(tags=["system"], responses=documented(403, 422))
 
 
-@router.get("/healthz", summary="Whether this process is alive")
-async def alive() -> dict[str, str]:
-    return {"status": "ok"}
+@router.get("/v1/workers", operation_id="list_workers", responses=documented(401, 503), summary="The live workers")
+def workers(held: Held, owner: Owner) -> Items[Worker]:
+    """Every worker that has been heard of lately."""
+    return Items(data=[shown(w) for w in process.live(held.redis)])
 
 
-@router.get("/readyz", summary="Whether this process can serve: the store answers")
-def ready(held: Held) -> dict[str, str]:
+@router.get("/healthz", operation_id="get_health", summary="Whether this process is alive")
+async def alive() -> Health:
+    """Answers as long as the process runs."""
+    return Health(status="ok")
+
+
+@router.get("/readyz", operation_id="get_readiness", responses=documented(503), summary="Whether this process can serve: Redis answers")
+def ready(held: Held) -> Health:
+    """503 while Redis does not answer."""
     try:
         held.redis.ping()
     except RedisError:
-        raise ProblemError(503, "the job store does not answer", headers={"Retry-After": "1"}) from None
-    return {"status": "ready"}
-
-
-@router.get("/", include_in_schema=False)
-async def page() -> FileResponse:
-    return FileResponse(PAGE / "index.html")
+        raise ProblemError(503, "Redis does not answer", headers={"Retry-After": "1"}) from None
+    return Health(status="ready")

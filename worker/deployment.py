@@ -1,4 +1,4 @@
-"""Connections to Redis (or Valkey), and where files are kept."""
+"""A deployment: its Redis (or Valkey) and the folder of its files."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ TRANSIENT = (ConnectionError, TimeoutError, BusyLoadingError, ReadOnlyError)
 
 
 def connect(url: str, patience_s: float = 60.0) -> Redis:
-    """A client that waits up to ``patience_s`` for a store that is away. ``redis://``, ``rediss://`` or ``unix://``."""
+    """A client that waits up to ``patience_s`` for a Redis that is unreachable. ``redis://``, ``rediss://`` or ``unix://``."""
     retry = Retry(ExponentialBackoff(cap=0.25, base=0.01), max(1, int(patience_s / 0.25)))
     return redis.Redis.from_url(url, retry=retry, retry_on_error=list(TRANSIENT), decode_responses=False)
 
 
 @dataclass(frozen=True)
-class Place:
+class Deployment:
     """Where a deployment keeps its records and its files; every process is started with these two."""
 
     redis_url: str
     data: Path
 
     @classmethod
-    def from_environment(cls) -> Place:
+    def from_environment(cls) -> Deployment:
         """As handed down by ``environment``. Raises KeyError where it was not."""
         return cls(os.environ["EPOCHLINE_REDIS_URL"], Path(os.environ["EPOCHLINE_DATA"]))
 
     def environment(self) -> dict[str, str]:
-        """What a child process needs to find the same place."""
+        """What a child process needs to find the same deployment."""
         return {**os.environ, "EPOCHLINE_REDIS_URL": self.redis_url, "EPOCHLINE_DATA": str(self.data.resolve())}
 
     def connect(self, patience_s: float = 60.0) -> Redis:

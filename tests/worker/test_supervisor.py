@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from worker.connection import Place
+from worker.deployment import Deployment
 from worker.embedded import Store
-from worker.station import Station
+from worker.supervisor import Supervisor
 
 
 @pytest.mark.parametrize(("visible", "given"), [(None, "1"), ("4,6", "6"), ("GPU-aa,GPU-bb", "GPU-bb")])
@@ -17,5 +17,5 @@ def test_a_training_process_sees_one_gpu(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    environment = Station(Place(store.url, tmp_path), "cuda", "cuda:1")._environment()
+    environment = Supervisor(Deployment(store.url, tmp_path), "cuda:1", "w")._environment
     assert environment["CUDA_VISIBLE_DEVICES"] == given and environment["EPOCHLINE_DEVICE"] == "cuda"

@@ -1,0 +1,277 @@
+"""What the API takes and answers: the models of its routes, which are the client's too."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from engine.data import Report
+from worker.records import (
+    Attempt,
+    Checkpoint,
+    Dataset,
+    DatasetState,
+    Event,
+    Fault,
+    Job,
+    JobError,
+    JsonObject,
+    Labels,
+    Progress,
+    Spec,
+    StateChange,
+    WorkerInfo,
+)
+from worker.states import JobState, Request, requests
+
+T = TypeVar("T")
+Row = TypeVar("Row", "JobSummary", "DatasetInfo")
+Seconds = Annotated[float, Field(description="Seconds since 1970.")]
+
+
+class Model(BaseModel):
+    """What the models have in common. Attributes that a newer server adds are ignored."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Page(Model, Generic[T]):
+    """A part of a list; the next one follows with ``after=last_id``."""
+
+    data: list[T]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class Items(Model, Generic[T]):
+    """A whole list."""
+
+    data: list[T]
+
+
+class Problem(Model):
+    """An error, as RFC 9457 has it."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[Fault] = Field([], description="Every fault, with its place in the spec or the request.")
+    request_id: str | None = Field(None, description="Names the request in the server's log.")
+
+
+class JobProgress(Model):
+    """How far a job has come."""
+
+    step: int
+    total_steps: int
+    epoch: int
+    epochs: int
+    fraction: float = Field(description="From 0 to 1.")
+
+
+class JobSummary(Model):
+    """A job, without what is long."""
+
+    id: str
+    name: str
+    state: JobState
+    reason: str | None
+    labels: Labels
+    attempt: int
+    created: Seconds
+    started: Seconds | None
+    finished: Seconds | None
+    dataset: str
+    queue: str
+    worker: str | None
+    points: int = Field(description="The number of metric points so far.")
+    progress: JobProgress | None
+    eta_s: float | None = Field(description="Seconds left at the speed so far.")
+    error: JobError | None
+    results: JsonObject | None
+    actions: list[Request] = Field(description="What may be requested of the job now.")
+
+
+class JobDetail(JobSummary):
+    """A job."""
+
+    spec: Spec = Field(description="See GET /v1/schema.")
+    model: JsonObject | None = Field(description="What the job's models say of themselves: classes, input, transform.")
+    history: list[StateChange]
+    attempts: list[Attempt]
+    checksum: str = Field(description="CRC-32 of the metric points so far.")
+    queue_position: int | None = Field(description="1 is next; None if the job is not queued.")
+
+
+class Update(Model):
+    """What may be changed of a job or a dataset; what is left out stays."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str | None = Field(None, max_length=200)
+    labels: Labels | None = Field(None, description="Replaces all labels.")
+
+
+class DatasetInfo(Model):
+    """A dataset, with the report of its validation."""
+
+    id: str
+    name: str
+    labels: Labels
+    format: str
+    state: DatasetState
+    size_bytes: int
+    created: Seconds
+    progress: float = Field(description="The share that has been read, from 0 to 1.")
+    report: Report | None
+
+
+class Worker(Model):
+    """A live worker."""
+
+    name: str
+    host: str
+    pid: int
+    queue: str
+    device: str
+    python: str
+    cpus: int
+    memory_bytes: int
+    job: str | None
+    state: Literal["idle", "busy"]
+    seen: Seconds
+
+
+class LayerRow(Model):
+    """A line of the per-layer table, for one sample."""
+
+    pointer: str = Field(description="The layer's place in the spec.")
+    name: str
+    type: str
+    output: list[int]
+    parameters: int
+    flops: int
+    activation_bytes: int
+
+
+class CheckResult(Model):
+    """What the check of a spec found."""
+
+    spec: Spec = Field(description="With every default and every size filled in.")
+    layers: list[LayerRow]
+    parameters: int
+    flops: int
+    activation_bytes: int
+    batch_size: int
+    peak_bytes: int
+    fixed_bytes: int
+    input: list[int]
+    output: list[int]
+    worker_memory_bytes: int
+    largest_batch: int | None = Field(description="The largest batch that a live worker's memory allows; None without a worker.")
+    dataset_notes: list[str]
+
+
+class EventPage(Model):
+    """A part of a job's log."""
+
+    data: list[Event]
+    first_seq: int | None
+    last_seq: int | None = Field(description="Give it as ``after`` to read on.")
+    has_more: bool
+
+
+class MetricPoint(Model):
+    """A point of the history."""
+
+    seq: int
+    step: int
+    epoch: int
+    split: Literal["train", "val", "test"]
+    values: JsonObject
+    variant: str | None = None
+    samples_per_s: float | None = None
+
+
+class Metrics(Model):
+    """The history of a job."""
+
+    data: list[MetricPoint]
+    points: int = Field(description="The number of points of the whole history.")
+    checksum: str
+    complete: bool = Field(description="Whether the job has ended.")
+
+
+class LogLines(Model):
+    """The output of a run."""
+
+    data: list[Event]
+
+
+class Health(Model):
+    """Whether the server serves."""
+
+    status: Literal["ok", "ready"]
+
+
+# -- from records
+
+
+def page(rows: list[Row], has_more: bool) -> Page[Row]:
+    """A page of things that have ids."""
+    return Page[Row](data=rows, first_id=rows[0].id if rows else None, last_id=rows[-1].id if rows else None, has_more=has_more)
+
+
+def job_summary(job: Job) -> JobSummary:
+    """A job as a list shows it."""
+    return JobSummary(
+        id=job.id, name=job.name, state=job.state, reason=job.reason, labels=job.labels, attempt=job.attempt, created=job.created_ms / 1000,
+        started=_seconds(job.started_ms), finished=_seconds(job.finished_ms), dataset=job.dataset, queue=job.queue, worker=job.worker,
+        points=job.points, progress=_progress(job.progress, job.spec), eta_s=_eta_s(job), error=job.error, results=job.results,
+        actions=requests(job.state),
+    )  # fmt: skip
+
+
+def job_detail(job: Job, queue_position: int | None) -> JobDetail:
+    """A job as a whole."""
+    return JobDetail(
+        **dict(job_summary(job)), spec=job.spec, model=job.model, history=list(job.history), attempts=job.attempts, checksum=job.checksum,
+        queue_position=queue_position,
+    )  # fmt: skip
+
+
+def _seconds(ms: int | None) -> float | None:
+    return None if ms is None else ms / 1000
+
+
+def _progress(p: Progress | None, spec: Spec) -> JobProgress | None:
+    if p is None:
+        return None
+    fraction = p.step / max(1, p.total_steps)
+    return JobProgress(step=p.step, total_steps=p.total_steps, epoch=p.epoch, epochs=spec["epochs"], fraction=fraction)
+
+
+def _eta_s(job: Job) -> float | None:
+    p = job.progress
+    if p is None or job.state != JobState.RUNNING or p.step <= p.from_step:
+        return None
+    return round((time.time() - p.since) / (p.step - p.from_step) * (p.total_steps - p.step), 1)
+
+
+def dataset_info(dataset: Dataset) -> DatasetInfo:
+    """A dataset as the API shows it."""
+    return DatasetInfo(
+        id=dataset.id, name=dataset.name, labels=dataset.labels, format=dataset.format, state=dataset.state, size_bytes=dataset.size_bytes,
+        created=dataset.created_ms / 1000, progress=dataset.progress, report=dataset.report,
+    )  # fmt: skip
+
+
+def worker(info: WorkerInfo) -> Worker:
+    """A worker as the API shows it."""
+    return Worker(**info.model_dump(exclude={"schema_version", "seen_ms"}), seen=info.seen_ms / 1000)
+
+
+__all__ = ["Attempt", "Checkpoint", "Event", "Fault", "JobState", "Request"]

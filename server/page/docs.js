@@ -1,0 +1,3 @@
+// Draws the API's document with Swagger UI.
+
+SwaggerUIBundle({ url: "/openapi.json", dom_id: "#swagger", deepLinking: true, tryItOutEnabled: true, validatorUrl: null });

@@ -1,0 +1,110 @@
+"""What a job has brought: its history, its output, its checkpoints."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import deque
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import FileResponse
+
+from server.dependencies import Held, Owner
+from server.models import Checkpoint, Items, LogLines, MetricPoint, Metrics
+from server.problems import documented, not_found
+from server.routes.jobs import find
+from server.thinning import thinned
+from worker import checkpoints, events
+from worker.records import LogEvent, MetricsEvent
+from worker.states import ENDED
+
+router = APIRouter(prefix="/v1", tags=["results"], responses=documented(401, 403, 404, 422, 503))
+_CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
+
+
+@router.get(
+    "/jobs/{job_id}/metrics", operation_id="get_metrics", response_model=Metrics, response_model_exclude_none=True, responses=_CSV,
+    summary="The history of losses and metrics, whole or thinned",
+)  # fmt: skip
+def metrics(
+    held: Held, owner: Owner, job_id: str, name: Annotated[str | None, Query(max_length=200, description="One value, such as loss.")] = None,
+    split: Literal["train", "val", "test"] | None = None, max_points: Annotated[int | None, Query(ge=1, le=100_000)] = None,
+    format: Literal["json", "csv"] = "json",
+) -> Metrics | Response:  # fmt: skip
+    """Thinned, a curve keeps the lowest and the highest value of every stretch, and its last point."""
+    job = find(held, job_id)
+    rows = [
+        e
+        for e in events.read(held.redis, held.deployment, job_id)
+        if isinstance(e, MetricsEvent) and split in (None, e.split) and (name is None or name in e.values)
+    ]
+    points = [_point(row, name) for row in (rows if max_points is None else thinned(rows, max_points))]
+    if format == "json":
+        return Metrics(data=points, points=job.points, checksum=job.checksum, complete=job.state in ENDED)
+    return Response(_table(points), media_type="text/csv")
+
+
+def _point(row: MetricsEvent, name: str | None) -> MetricPoint:
+    values = {n: v for n, v in row.values.items() if name in (None, n)}
+    return MetricPoint(
+        seq=row.seq, step=row.step, epoch=row.epoch, split=row.split, values=values, variant=row.variant, samples_per_s=row.samples_per_s
+    )
+
+
+def _table(points: list[MetricPoint]) -> str:
+    """The points as CSV, a column for each value."""
+    text, names = io.StringIO(), sorted({n for p in points for n in p.values})
+    table = csv.writer(text)
+    table.writerow(["step", "epoch", "split", "variant", *names])
+    for p in points:
+        table.writerow([p.step, p.epoch, p.split, p.variant or "", *(_cell(p.values.get(n, "")) for n in names)])
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """A value as a table has it: what is not a number as JSON."""
+    return json.dumps(value) if isinstance(value, dict | list) else value
+
+
+@router.get("/jobs/{job_id}/logs", operation_id="get_logs", response_model_exclude_none=True, summary="The output of a job's runs")
+def logs(
+    held: Held, owner: Owner, job_id: str,
+    tail: Annotated[int, Query(ge=1, le=10_000, description="The number of lines, counted from the end.")] = 1000,
+    level: Annotated[Literal["debug", "info", "warning", "error"], Query(description="The lowest level to show.")] = "debug",
+) -> LogLines:  # fmt: skip
+    """Warnings, decisions of the compiler, checkpoints, tracebacks."""
+    find(held, job_id)
+    levels = ("debug", "info", "warning", "error", "critical")
+    shown = levels[levels.index(level) :]
+    lines = (e for e in events.read(held.redis, held.deployment, job_id) if isinstance(e, LogEvent) and e.level in shown)
+    return LogLines(data=list(deque(lines, tail)))
+
+
+@router.get("/jobs/{job_id}/checkpoints", operation_id="list_checkpoints", summary="The checkpoints of a job")
+def saved(held: Held, owner: Owner, job_id: str) -> Items[Checkpoint]:
+    """Oldest first."""
+    return Items(data=checkpoints.listed(held.deployment.job(find(held, job_id).id)))
+
+
+@router.get(
+    "/jobs/{job_id}/checkpoints/{step}", operation_id="download_checkpoint", response_class=FileResponse, summary="A model as safetensors",
+    responses={200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
+)  # fmt: skip
+def download(held: Held, owner: Owner, job_id: str, step: str) -> FileResponse:
+    """`step` is a checkpoint's number, or `latest`, or `best`. The keys are those of PyTorch's `state_dict`."""
+    folder = held.deployment.job(find(held, job_id).id)
+    number = _number(step, checkpoints.listed(folder))
+    path = checkpoints.model_file(folder, number) if number is not None else None
+    if path is None:
+        raise not_found(f"checkpoint of {job_id} at step", step)
+    return FileResponse(path, media_type="application/octet-stream", filename=f"{job_id}-{number}.safetensors")
+
+
+def _number(step: str, known: list[Checkpoint]) -> int | None:
+    if step.isascii() and step.isdecimal() and len(step) < 12:
+        return int(step)
+    if not known:
+        return None
+    return {"latest": known[-1].step, "best": known[-1].best}.get(step)

@@ -1,0 +1,332 @@
+"""The records of the service as they stand in Redis: each a frozen model, read and written in this one place.
+
+A record is a hash. Text and numbers are stored as they are, times in milliseconds, everything else as JSON; what is None is left out.
+``schema_version`` says which version of this module wrote a record; :func:`parse` brings older ones up to date.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import types
+import typing
+from collections.abc import Mapping
+from enum import StrEnum
+from itertools import groupby
+from typing import Annotated, Any, Literal, TypeVar, Union
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
+
+from engine.data import Options, Report
+from worker.states import JobState
+
+SCHEMA_VERSION = 2
+"""1: records of version 0.1.0, which did not say so. 2: ``labels``; the worker of each attempt in ``history``."""
+
+Spec = dict[str, Any]  # the engine's own form of it: its schema is generated, its check is `engine.spec.check`
+JsonObject = dict[str, JsonValue]
+Labels = dict[
+    Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[^\x00-\x1f\x7f=,]+$")],
+    Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")],
+]
+
+
+class Record(BaseModel):
+    """What all records have in common."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+    schema_version: int = SCHEMA_VERSION
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Fault(_Part):
+    """One thing that is wrong, at a JSON pointer (RFC 6901) into the spec or the request."""
+
+    pointer: str
+    code: str
+    detail: str
+    expected: JsonValue = None
+    got: JsonValue = None
+
+
+class JobError(_Part):
+    """Why a job failed: a code, a sentence, and the place in the spec."""
+
+    code: str
+    message: str
+    pointer: str = ""
+    step: int | None = None
+    layer: str | None = None
+    checkpoint: int | None = Field(None, description="The step of the last checkpoint whose parameters are finite.")
+    errors: tuple[Fault, ...] = ()
+
+
+class StateChange(_Part):
+    """A line of a job's history."""
+
+    state: JobState
+    time: float = Field(description="Seconds since 1970.")
+    attempt: int
+    reason: str | None = None
+    worker: str | None = None
+
+
+class Attempt(_Part):
+    """One process's work at a job."""
+
+    number: int
+    worker: str | None
+    started: float | None = Field(description="Seconds since 1970; None before a worker has taken the job.")
+    ended: float | None
+    outcome: JobState = Field(description="The last state of the attempt, or the state that followed it.")
+    reason: str | None
+
+
+class Progress(_Part):
+    """How far a run has come; ``from_step`` and ``since`` say where and when this attempt began."""
+
+    step: int
+    total_steps: int
+    epoch: int
+    from_step: int = 0
+    since: float = 0.0
+
+
+class Job(Record):
+    """A job: the truth about it."""
+
+    id: str
+    state: JobState
+    attempt: int = 1
+    name: str = ""
+    labels: Labels = {}
+    owner: str = ""
+    queue: str
+    dataset: str
+    spec: Spec
+    created_ms: int = Field(alias="created")
+    started_ms: int | None = Field(None, alias="started")
+    finished_ms: int | None = Field(None, alias="finished")
+    waiting_since_ms: int | None = Field(None, alias="waiting_since")
+    reason: str | None = None
+    error: JobError | None = None
+    results: JsonObject | None = None
+    model: JsonObject | None = None
+    progress: Progress | None = None
+    history: tuple[StateChange, ...] = ()
+    seq: int = 0
+    points: int = 0
+    crc: int = 0
+    batch: int = 0
+    failures: int = 0
+    archived: int = 0
+    runner: str | None = None
+    worker: str | None = None
+    host: str | None = None
+    pid: int | None = None
+
+    @property
+    def checksum(self) -> str:
+        """Of all metric points so far, as the ``done`` event has it."""
+        return f"{self.crc:08x}"
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """The history by attempt."""
+        return [_attempt(number, list(changes)) for number, changes in groupby(self.history, lambda c: c.attempt)]
+
+
+def _attempt(number: int, changes: list[StateChange]) -> Attempt:
+    started = next((c for c in changes if c.state == JobState.STARTING), None)
+    last = changes[-1]
+    over = last.state not in (JobState.QUEUED, JobState.STARTING, JobState.RUNNING)
+    return Attempt(
+        number=number, worker=started.worker if started else None, started=started.time if started else None,
+        ended=last.time if over else None, outcome=last.state, reason=last.reason,
+    )  # fmt: skip
+
+
+class DatasetState(StrEnum):
+    """Where a dataset stands."""
+
+    VALIDATING = "validating"
+    READY = "ready"
+    REJECTED = "rejected"
+
+
+class Dataset(Record):
+    """An upload, and what validating it found."""
+
+    id: str
+    name: str
+    labels: Labels = {}
+    format: str
+    size_bytes: int
+    created_ms: int = Field(alias="created")
+    state: DatasetState
+    report: Report | None = None
+    options: Options = Options()
+    tries: int = 1
+    touched_ms: int = Field(0, alias="touched")
+    progress: float = Field(0, description="The share that has been read, from 0 to 1.")
+
+
+class WorkerInfo(Record):
+    """What a live worker says of itself."""
+
+    name: str
+    host: str
+    pid: int
+    queue: str
+    device: str
+    python: str
+    cpus: int
+    memory_bytes: int
+    job: str | None = None
+    state: Literal["idle", "busy"]
+    seen_ms: int = Field(alias="seen")
+
+
+class Checkpoint(_Part):
+    """A saved state: where the run stood, and the values of the epoch before."""
+
+    step: int
+    epoch: int
+    points: int = Field(0, description="The number of metric points logged by then.")
+    best: int | None = Field(None, description="The step of the best checkpoint so far.")
+    values: dict[str, float] = {}
+    variant: str | None = None
+    size_bytes: int = 0
+
+
+# -- events
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True)
+    seq: int = Field(0, description="The event's place in the log: 1, 2, 3, ..")
+    time: float = Field(description="Seconds since 1970.")
+    attempt: int
+
+
+class StateEvent(_Event):
+    """The job changed its state."""
+
+    type: Literal["state"] = "state"
+    state: JobState
+    reason: str | None = None
+
+
+class MetricsEvent(_Event):
+    """A point of the history."""
+
+    type: Literal["metrics"] = "metrics"
+    step: int
+    epoch: int
+    split: Literal["train", "val", "test"]
+    values: JsonObject
+    variant: str | None = None
+    samples_per_s: float | None = None
+
+
+class LogEvent(_Event):
+    """A line of the run's output."""
+
+    type: Literal["log"] = "log"
+    level: Literal["debug", "info", "warning", "error", "critical"] = "info"
+    message: str
+    step: int | None = None
+    variant: str | None = None
+    logger: str | None = None
+
+
+class ReportEvent(_Event):
+    """An evaluation of the model at the end of an epoch."""
+
+    type: Literal["report"] = "report"
+    step: int
+    epoch: int
+    variant: str | None = None
+    report: JsonObject
+
+
+class DoneEvent(_Event):
+    """The last event: how the job ended, and what proves that a reader has every point."""
+
+    type: Literal["done"] = "done"
+    state: JobState
+    points: int
+    checksum: str = Field(description="CRC-32 over the canonical bytes of all metric points, in hexadecimal.")
+
+
+Event = Annotated[StateEvent | MetricsEvent | LogEvent | ReportEvent | DoneEvent, Field(discriminator="type")]
+events_adapter: TypeAdapter[list[Event]] = TypeAdapter(list[Event])
+event_adapter: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+def dump_event(event: Event) -> bytes:
+    """An event as JSON; without its number where it has none yet."""
+    return event_adapter.dump_json(event, exclude_none=True, exclude=None if event.seq else {"seq"})
+
+
+# -- the codec
+
+R = TypeVar("R", bound=Record)
+
+
+@functools.cache
+def _plain_fields(kind: type[Record]) -> Mapping[str, str]:
+    """The stored names of the fields that are stored as text, by field name."""
+    return {n: f.alias or n for n, f in kind.model_fields.items() if _is_plain(f.annotation)}
+
+
+def _is_plain(annotation: Any) -> bool:
+    if typing.get_origin(annotation) in (Union, types.UnionType):
+        return all(_is_plain(a) for a in typing.get_args(annotation))
+    if typing.get_origin(annotation) is Literal:
+        return True
+    return annotation is type(None) or (isinstance(annotation, type) and issubclass(annotation, str | int | float))
+
+
+def dump(record: Record) -> dict[str, str | int | float]:
+    """A record as the fields of its hash."""
+    return dump_fields(type(record), {n: v for n, v in record if v is not None})
+
+
+def dump_fields(kind: type[Record], values: Mapping[str, Any]) -> dict[str, str | int | float]:
+    """Some fields of a record, by their names in ``kind``, as stored. None becomes an empty text, which :func:`parse` leaves out."""
+    found: dict[str, str | int | float] = {}
+    plain = _plain_fields(kind)
+    for name, value in values.items():
+        field = kind.model_fields[name]
+        if value is None:
+            found[field.alias or name] = ""
+        elif name in plain:
+            found[plain[name]] = value
+        else:
+            found[field.alias or name] = _adapter(kind, name).dump_json(value, exclude_none=True).decode()
+    return found
+
+
+@functools.cache
+def _adapter(kind: type[Record], name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(typing.cast(Any, kind.model_fields[name].annotation))
+
+
+def parse(kind: type[R], raw: Mapping[bytes, bytes]) -> R:
+    """A record from its hash, brought up to date. Raises pydantic's ValidationError for one that is damaged."""
+    stored = {k.decode(): v.decode() for k, v in raw.items() if v}
+    plain = {n for names in _plain_fields(kind).items() for n in names}
+    values = {k: v if k in plain else json.loads(v) for k, v in stored.items()}
+    return kind.model_validate(_MIGRATIONS[int(values.get("schema_version", 1))](kind, values))
+
+
+def _from_1(kind: type[Record], values: Spec) -> Spec:
+    """Version 0.1.0: everything that came later has a default."""
+    return {**values, "schema_version": SCHEMA_VERSION}
+
+
+_MIGRATIONS: dict[int, typing.Callable[[type[Record], Spec], Spec]] = {1: _from_1, SCHEMA_VERSION: lambda kind, values: values}
