@@ -39,7 +39,9 @@ def test_an_error_that_nobody_foresaw_is_the_reason(redis: Any, deployment: Depl
 
 
 @pytest.mark.parametrize("error", [ConnectionError("away"), FileNotFoundError("gone")])
-def test_an_unreachable_redis_rejects_nothing(redis: Any, deployment: Deployment, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_redis_rejects_nothing(
+    redis: Any, deployment: Deployment, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ends_with(error, monkeypatch)
     with pytest.raises(type(error)):
         datasets.read_upload(redis, deployment, ID)
