@@ -65,9 +65,8 @@ class Hub:
         while not self.ended:
             try:
                 if not self._started.is_set():
-                    newest = await self.redis.xrevrange(stream, count=1)
-                    self.tip = int(newest[0][0].split(b"-")[0]) if newest else 0
-                    self.ended = bool(newest) and numbered(*newest[0])[-1].type == "done"
+                    state, seq = await self.redis.hmget(keys.job(self.job_id), "state", "seq")
+                    self.tip, self.ended = int(seq or 0), state is None or JobState(state.decode()) in ENDED
                     self._started.set()
                     continue
                 found = await self.redis.xread({stream: f"{self.tip}-0"}, count=500, block=BLOCK_MS)
@@ -114,7 +113,7 @@ class Hubs:
 
     async def _enter(self, job_id: str) -> Hub:
         hub = self._hubs.get(job_id)
-        if hub is None:
+        if hub is None or hub.ended:  # one that has ended may be extended since
             hub = self._hubs[job_id] = Hub(self.redis, job_id)
         hub.clients += 1
         await hub.ready()

@@ -115,6 +115,13 @@ class Update(Model):
     labels: Labels | None = Field(None, description="Replaces all labels.")
 
 
+class Extension(Model):
+    """How much further a job is to train."""
+
+    model_config = ConfigDict(extra="forbid")
+    epochs: int = Field(ge=1, le=1_000_000, description="How many epochs more.")
+
+
 class DatasetInfo(Model):
     """A dataset, with the report of its validation."""
 

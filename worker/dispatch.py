@@ -7,7 +7,7 @@ from pathlib import Path
 from worker import datasets, jobs, keys, queue, tasks
 from worker.deployment import Deployment, Redis
 from worker.fence import Write
-from worker.records import Dataset, Job
+from worker.records import Dataset, Job, Spec
 from worker.states import Effect, JobState, Request, transition
 
 NOT_ENQUEUED_MS = 3_000
@@ -79,6 +79,12 @@ def handle_request(redis: Redis, job_id: str, request: Request) -> Job | None:
         if applied:
             return jobs.get(redis, job_id)
     return jobs.get(redis, job_id)
+
+
+def extend(redis: Redis, job: Job, spec: Spec, last_step: int) -> None:
+    """Has a job that has ended go on from the checkpoint of ``last_step``, with the epochs of ``spec``."""
+    if jobs.extend(redis, job, spec, last_step):
+        enqueue_waiting(redis, job.id)
 
 
 def queue_position(redis: Redis, job: Job) -> int | None:

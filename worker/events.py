@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+
+from pydantic import JsonValue
 
 from worker import keys
 from worker.deployment import Deployment, Redis
-from worker.records import Event, JsonObject, MetricsEvent, dump_event, event_adapter, events_adapter
+from worker.records import Event, dump_event, event_adapter, events_adapter
 
+FILE = "events.jsonl"
 _ENTRIES = 200
 
 
@@ -23,22 +26,30 @@ def numbered(entry_id: bytes, fields: dict[bytes, bytes]) -> list[Event]:
 
 def read(redis: Redis, deployment: Deployment, job_id: str, after: int = 0) -> Iterator[Event]:
     """All events with a sequence number above ``after``, in order."""
-    if redis.hget(keys.job(job_id), "archived") == b"1":
-        yield from _from_file(deployment.job(job_id) / "events.jsonl", after)
-        return
-    at = after
-    while True:
-        entries = redis.xrange(keys.events(job_id), min=f"({at}-0" if at else "-", count=_ENTRIES)
-        if not entries:
-            return
-        for entry_id, fields in entries:
-            for event in numbered(entry_id, fields):
-                if event.seq > after:
+    at, last = after, int(redis.hget(keys.job(job_id), "seq") or 0)
+    path = deployment.job(job_id) / FILE
+    for _ in range(2):  # again, should the log have moved to the file meanwhile
+        for part in (_from_file(path, at), _from_stream(redis, job_id, at)):
+            for event in part:
+                if event.seq > at:
+                    at = event.seq
                     yield event
+        if at >= last:
+            return
+
+
+def _from_stream(redis: Redis, job_id: str, after: int) -> Iterator[Event]:
+    at = after
+    while entries := redis.xrange(keys.events(job_id), min=f"({at}-0" if at else "-", count=_ENTRIES):
+        for entry_id, fields in entries:
+            yield from numbered(entry_id, fields)
         at = int(entries[-1][0].split(b"-")[0])
 
 
 def _from_file(path: Path, after: int) -> Iterator[Event]:
+    """The events that were archived: all of a job that is over; of one that was extended, those before."""
+    if not path.exists():
+        return
     with path.open("rb") as lines:
         for line in lines:
             event = event_adapter.validate_json(line)
@@ -48,7 +59,7 @@ def _from_file(path: Path, after: int) -> Iterator[Event]:
 
 def archive(redis: Redis, deployment: Deployment, job_id: str) -> None:
     """Moves the log of a job that is over from Redis to a file beside its checkpoints."""
-    path = deployment.job(job_id) / "events.jsonl"
+    path = deployment.job(job_id) / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     with part.open("wb") as lines:
@@ -61,13 +72,13 @@ def archive(redis: Redis, deployment: Deployment, job_id: str) -> None:
 _POINT = ("epoch", "split", "step", "values", "variant")
 
 
-def canonical(point: JsonObject) -> bytes:
+def canonical(point: Mapping[str, JsonValue]) -> bytes:
     """The bytes of a metric point that the checksum of a history is made of, in the order of the log."""
     return json.dumps({k: point[k] for k in _POINT if k in point}, sort_keys=True, separators=(",", ":")).encode()
 
 
-def checksum(points: Iterable[MetricsEvent], crc: int = 0) -> int:
+def checksum(points: Iterable[Mapping[str, JsonValue]], crc: int = 0) -> int:
     """CRC-32 over the canonical bytes of metric points."""
     for point in points:
-        crc = zlib.crc32(canonical(point.model_dump(include=set(_POINT), exclude_none=True)), crc)
+        crc = zlib.crc32(canonical(point), crc)
     return crc

@@ -11,7 +11,7 @@ from typing import Any
 from worker import fence, keys
 from worker.deployment import Redis
 from worker.fence import Answer, Write
-from worker.records import DoneEvent, Job, JobError, Labels, Spec, StateChange, StateEvent, dump, dump_event, parse
+from worker.records import DoneEvent, Extension, Job, JobError, Labels, Spec, StateChange, StateEvent, dump, dump_event, parse
 from worker.states import ACTIVE, ENDED, JobState, Request, Step, Trigger, transition
 
 MAX_FAILURES = 5
@@ -116,6 +116,8 @@ def _move(
     worker = what.fields.get("worker") or None
     change = StateChange(state=to, time=now_ms() / 1000, attempt=attempt, reason=reason, worker=worker)
     fields: dict[str, Any] = {"reason": reason, **what.fields, **({"error": error} if error else {})}
+    if job.state in ENDED:
+        fields |= {"finished_ms": None, "archived": 0}
     events = [*what.events, StateEvent(time=change.time, attempt=attempt, state=to, reason=reason)]
     if to in ENDED:
         fields["finished_ms"] = int(change.time * 1000)
@@ -151,6 +153,14 @@ def lose(redis: Redis, job_id: str, attempt: int, reason: str, harmless: bool = 
     message = f"{reason}; {failures} attempts in a row were lost before a checkpoint"
     error = JobError(code="lost", message=message)
     return apply(redis, job_id, Step.GIVE_UP, attempt=attempt, reason=message, error=error).applied
+
+
+def extend(redis: Redis, job: Job, spec: Spec, last_step: int) -> bool:
+    """Has a job that has ended wait for another attempt, which goes on from its last checkpoint with the epochs of ``spec``."""
+    standing = {"spec": spec, "extension": Extension(step=last_step, points=job.points), "results": None}
+    what = Write(fields={**next_attempt(job, 0), **standing})
+    reason = f"extended to {spec['epochs']} epochs"
+    return apply(redis, job.id, Request.EXTEND, attempt=job.attempt, reason=reason, what=what).applied
 
 
 def resume(redis: Redis, job: Job) -> bool:

@@ -95,6 +95,13 @@ class Progress(_Part):
     since: float = 0.0
 
 
+class Extension(_Part):
+    """Where an extended job goes on: the step of its last checkpoint, and the number of metric points logged by the end."""
+
+    step: int
+    points: int
+
+
 class Job(Record):
     """A job: the truth about it."""
 
@@ -117,6 +124,7 @@ class Job(Record):
     model: JsonObject | None = None
     progress: Progress | None = None
     history: tuple[StateChange, ...] = ()
+    extension: Extension | None = None
     seq: int = 0
     points: int = 0
     crc: int = 0

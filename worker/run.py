@@ -120,7 +120,8 @@ class Training:
             state, facts = held
             run.restore(state)
             self.saved_step = facts["step"]
-            self.reporter.resume(facts["points"], facts["step"])
+            extended = job.extension is not None and job.extension.step == facts["step"]
+            self.reporter.resume(job.extension.points if job.extension and extended else facts["points"], facts["step"])
         self.reporter.running(run.total_steps, run.done_steps, run.card)
         for text in run.warnings if held is None else ():
             self.reporter.log(text, level="warning")

@@ -33,6 +33,7 @@ class Request(StrEnum):
     STOP = "stop"
     PAUSE = "pause"
     RESUME = "resume"
+    EXTEND = "extend"
 
 
 class Step(StrEnum):
@@ -87,6 +88,7 @@ _ROWS: tuple[tuple[Trigger, tuple[JobState, ...], JobState, Effect], ...] = (
     (Request.PAUSE, _RUNNING, _S.PAUSING, Effect.SIGNAL),
     (Request.RESUME, (_S.PAUSED,), _S.QUEUED, Effect.ENQUEUE),
     (Request.RESUME, (_S.PAUSING,), _S.RUNNING, Effect.SIGNAL),
+    (Request.EXTEND, (_S.SUCCEEDED, _S.STOPPED), _S.QUEUED, Effect.ENQUEUE),
     (Step.START, (_S.QUEUED,), _S.STARTING, Effect.NONE),
     (Step.RUN, (_S.STARTING,), _S.RUNNING, Effect.NONE),
     (Step.SUCCEED, tuple(sorted(ACTIVE)), _S.SUCCEEDED, Effect.END),

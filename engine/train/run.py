@@ -105,16 +105,16 @@ class Run:
         assert self._job is not None
         state = self._job.state()
         state.plain.update(
-            variant_index=self.variant_index, done_steps=self.done_steps, total_steps=self.total_steps, finals=self.finals,
+            variant_index=self.variant_index, done_steps=self.done_steps, finals=self.finals,
             bests=[asdict(b) for b in self.bests],
         )  # fmt: skip
         return state
 
     def restore(self, state: State) -> None:
-        """Goes on from a saved state instead of from the beginning. ``state.best`` is the best model so far, where there is one."""
+        """Goes on from a saved state instead of from the beginning, with the epochs that the spec has now. ``state.best`` is the best model so far, where there is one."""
         plain = state.plain
         self.variant_index, self.done_steps, self.finals = plain["variant_index"], plain["done_steps"], plain["finals"]
-        self.total_steps = plain.get("total_steps", self.total_steps)
+        self.total_steps = self.done_steps - plain["progress"]["step"] + sum(self._steps[self.variant_index :])
         self.bests = [Best(**b) for b in plain.get("bests", ())]
         self._best_model = state.best
         self._saved = state

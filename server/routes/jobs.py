@@ -14,11 +14,11 @@ from engine.data import Report, open_source
 from engine.spec import Problem, SpecError, Summary, check, json_schema, resolve_layers, summarize, variants
 from server.dependencies import Body, Held, Owner, Services, WithLabels
 from server.examples import SPEC
-from server.models import CheckResult, JobDetail, JobSummary, Page, Update, job_detail, job_summary, page
+from server.models import CheckResult, Extension, JobDetail, JobSummary, Page, Update, job_detail, job_summary, page
 from server.problems import ProblemError, documented, not_found
-from worker import datasets, dispatch, idempotency, jobs, keys, listing, process, queue
+from worker import checkpoints, datasets, dispatch, idempotency, jobs, keys, listing, process, queue
 from worker.records import Dataset, DatasetState, Job, JsonObject, Spec
-from worker.states import ENDED, JobState, Request
+from worker.states import ENDED, JobState, Request, transition
 
 router = APIRouter(prefix="/v1", tags=["jobs"], responses=documented(401, 403, 422, 503))
 _SPEC_BODY = {
@@ -199,3 +199,32 @@ _control(Request.CANCEL, "Cancel a job; its checkpoints are removed")
 _control(Request.STOP, "Stop a job, keeping the best model")
 _control(Request.PAUSE, "Pause a job")
 _control(Request.RESUME, "Resume a paused job")
+
+
+@router.post(
+    "/jobs/{job_id}/extend",
+    operation_id="extend_job",
+    status_code=202,
+    responses=documented(400, 404, 409, 413),
+    summary="Train a finished job further",
+)
+def extend(held: Held, owner: Owner, job_id: str, extension: Extension) -> JobDetail:
+    """The job goes on from its last checkpoint, and ends as one would that had these epochs from the start.
+
+    Its log goes on too: after the `done` of the epochs before, a second one follows at the end.
+    """
+    job = find(held, job_id)
+    if transition(Request.EXTEND, job.state) is None:
+        raise ProblemError(409, f"the job is {job.state}: only one that succeeded or was stopped can be extended")
+    if job.spec["compare"]:
+        raise ProblemError(409, "the job compares variants: submit the one to train further as a job of its own")
+    saved = checkpoints.steps(held.deployment.job(job.id))
+    if not saved:
+        raise ProblemError(409, "the job has no checkpoint to go on from")
+    if job.state == JobState.SUCCEEDED and job.progress is not None and job.progress.epoch < job.spec["epochs"]:
+        raise ProblemError(
+            409, f"early stopping ended the job in epoch {job.progress.epoch} of {job.spec['epochs']}: more epochs change nothing"
+        )
+    spec, *_ = _checked(held, {**job.spec, "epochs": job.spec["epochs"] + extension.epochs})
+    dispatch.extend(held.redis, job, spec, saved[-1])
+    return detail(held, find(held, job_id))

@@ -28,7 +28,7 @@ def test_the_documentation_has_the_table() -> None:
 def test_every_state_is_of_one_kind_and_can_be_reached_and_left() -> None:
     assert sorted([*ACTIVE, *WAITING, *ENDED]) == sorted(JobState)
     assert {t.target for t in TRANSITIONS} == set(JobState)
-    assert {t.source for t in TRANSITIONS} == set(ACTIVE | WAITING)
+    assert {t.source for t in TRANSITIONS} == ACTIVE | WAITING | {JobState.SUCCEEDED, JobState.STOPPED}
     assert len({(t.trigger, t.source) for t in TRANSITIONS}) == len(TRANSITIONS)
 
 
@@ -42,7 +42,8 @@ def test_effects_fit_the_states() -> None:
 @pytest.mark.parametrize("state", JobState)
 def test_what_may_be_requested(state: JobState) -> None:
     found = requests(state)
-    assert not found if state in ENDED or state == JobState.CANCELLING else Request.CANCEL in found
+    assert (Request.CANCEL in found) == (state not in ENDED and state != JobState.CANCELLING)
+    assert (Request.EXTEND in found) == (state in (JobState.SUCCEEDED, JobState.STOPPED))
     assert (Request.RESUME in found) == (state in (JobState.PAUSED, JobState.PAUSING))
 
 
