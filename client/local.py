@@ -125,7 +125,7 @@ def _take(run: Run, record: Metrics | EpochEnd | VariantEnd, points: list[dict[s
         suffix = "" if record.variant is None else f"-{_of_variant(run)}"
         for kind, due in (("model", record.best), ("last", True)):
             if due:
-                save_file(run.model.state_dict(), out / f"{kind}{suffix}.safetensors", metadata(run.card))
+                save_file(run.model.state_dict(), out / f"{kind}{suffix}.safetensors", metadata(run.metadata()))
 
 
 def file_name(text: str, otherwise: str) -> str:

@@ -1,6 +1,7 @@
 """Tensors, autograd, layers, optimizers and data loaders on NumPy and CuPy, with PyTorch's names: ``import engine as torch``."""
 
 from math import e, inf, nan, pi
+from typing import TYPE_CHECKING
 
 from engine import (
     accelerator,
@@ -110,5 +111,16 @@ from engine.serialization import load, save
 from engine.sparse import sparse_coo_tensor, spmm
 from engine.tensor import Size, Tensor
 from engine.toplevel import *
+from engine.version import __version__ as __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from engine.inference import load_model
+else:
+
+    def __getattr__(name: str) -> object:
+        """``load_model``, which reads specs and datasets, is imported when it is asked for: that takes as long as all else together."""
+        if name != "load_model":
+            raise AttributeError(f"module 'engine' has no attribute {name!r}")
+        from engine.inference import load_model
+
+        return load_model

@@ -169,7 +169,7 @@ class Training:
         facts: Mapping[str, Any] = {
             "step": step, "epoch": epoch, "points": self.reporter.produced, "best": best, "values": values, "variant": run.variant_name,
         }  # fmt: skip
-        checkpoints.save(self.folder, step, run.state(), facts, run.card)
+        checkpoints.save(self.folder, step, run.state(), facts, run.metadata())
         checkpoints.prune(self.folder, spec["checkpoint"]["keep"], [b.step for b in run.bests])
         self.saved_step = step
         self.reporter.saved(step)

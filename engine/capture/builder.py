@@ -145,6 +145,7 @@ class Builder:
         return self.instructions[-1]
 
     def product(self, p: Product, v: Value) -> None:
+        p.any_rows = self.choice.of_any_size
         self.instructions.append(p)
         self.open[v] = p
 

@@ -9,12 +9,38 @@ import numpy as np
 
 from engine.kernels.native import address
 
+ANY = "*"
+"""What a plan has in place of the size of a batch where a choice holds for all."""
+
+
+class AnySize(dict[str, int]):
+    """A view of a plan for steps that must give a sample the same bits in every batch: its choices hold for all sizes."""
+
+    def __init__(self, plan: dict[str, int]) -> None:
+        super().__init__()
+        self._plan = plan
+
+    @staticmethod
+    def _key(key: str) -> str:
+        kind, _, shape = key.split(" ", 2)  # the size comes first
+        return f"{kind} {ANY} {shape}"
+
+    def __contains__(self, key: object) -> bool:
+        return self._key(str(key)) in self._plan
+
+    def __getitem__(self, key: str) -> int:
+        return self._plan[self._key(key)]
+
+    def __setitem__(self, key: str, algorithm: int) -> None:
+        self._plan[self._key(key)] = algorithm
+
 
 class Choice:
     """A plan, by what is computed and how large it is, and the memory to time with."""
 
     def __init__(self, plan: dict[str, int]) -> None:
         self.plan = plan
+        self.of_any_size = isinstance(plan, AnySize)
         self.release()
 
     def release(self) -> None:

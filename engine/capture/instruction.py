@@ -27,16 +27,16 @@ class Instruction:
 class Product(Instruction):
     """A matrix product or convolution, whose tiles can be finished on the way out: + bias, + C, ReLU, a mask."""
 
-    __slots__ = ("accumulate", "bias", "head", "mask", "out", "relu", "tail")
+    __slots__ = ("accumulate", "any_rows", "bias", "head", "mask", "out", "relu", "tail")
 
     def __init__(self, kernel: str, head: list[Any], tail: list[Any], reads: Sequence[Storage], out: Storage, bias: Storage | None) -> None:
         super().__init__(kernel, [], [*reads, *((bias,) if bias else ())], [out])
         self.head, self.tail, self.out, self.bias = head, tail, out, bias
         self.mask: Storage | None = None
-        self.accumulate = self.relu = False
+        self.accumulate = self.relu = self.any_rows = False
 
     def finished(self) -> list[Any]:
-        flags = int(self.accumulate) | int(self.relu) << 1
+        flags = int(self.accumulate) | int(self.relu) << 1 | int(self.any_rows) << 2
         return [*self.head, self.bias or 0, self.mask or 0, flags, *[self.out if a is OUT else a for a in self.tail]]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -14,6 +15,8 @@ from engine.data.tables.reader import read_table
 
 _READERS = {"imagefolder": read_images, "npz": read_arrays, "csv": read_table}
 FORMATS = tuple(_READERS)
+DIGEST = "upload.sha256"
+"""The file with the checksum of what was uploaded."""
 
 
 def ingest(upload: Path, target: Path, form: str, progress: Progress = lambda done, total: None, options: Options = Options()) -> Report:
@@ -27,6 +30,8 @@ def ingest(upload: Path, target: Path, form: str, progress: Progress = lambda do
     work.mkdir(parents=True)
     try:
         _READERS[form](upload, work, report, options, progress)
+        with upload.open("rb") as file:
+            (work / DIGEST).write_text(hashlib.file_digest(file, "sha256").hexdigest())
         (work / "dataset.json").write_text(json.dumps(report.as_dict()))
         shutil.rmtree(target, ignore_errors=True)
         work.rename(target)

@@ -16,7 +16,8 @@ class Report:
     Sizes: ``shape`` is one sample's, None where images differ in size; then ``sizes`` has the smallest and largest ``[height, width]`` there
     are, ``{"min": [8, 8], "max": [32, 40]}`` (each axis by itself). ``channels`` are those of images. ``mean`` and ``std``
     are for each channel or column, of the numbers that training sees (of images that are not resized; of the training split where there is one).
-    ``scale``: what stored samples are divided by when they are read, 255 for pixels.
+    ``scale``: what stored samples are divided by when they are read, 255 for pixels. ``ranges``: the values that became 0 and 255, of images of more
+    than 8 bits (``{"integers": [0, 65535]}``).
 
     Recognised: ``layout`` names how the upload was read. ``splits`` counts the samples of each split where the upload has its own
     (``train``, ``val``, ``test``). ``target`` says what is predicted: ``{"name", "chosen", "kinds"}``, where ``kinds`` are the readings that a
@@ -43,6 +44,7 @@ class Report:
     mean: list[float] | None = None
     std: list[float] | None = None
     scale: float | None = None
+    ranges: dict[str, list[float]] | None = None
     duplicates: dict[str, Any] | None = None
     converted: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

@@ -34,7 +34,7 @@ class Source:
         self.report = Report(**json.loads((folder / "dataset.json").read_text()))
         self.targets: np.ndarray[Any, Any] = np.load(folder / "y.npy")
         self.arrays: np.ndarray[Any, Any] | None = None
-        self._folder = folder
+        self.folder = folder
         self._caches: dict[str, PixelCache | None] = {}
         if (folder / "x.npy").exists():
             self.arrays = np.load(folder / "x.npy", mmap_mode="r").view(np.ndarray)  # indexing a memmap costs more
@@ -49,9 +49,9 @@ class Source:
     @functools.cached_property
     def splits(self) -> dict[str, np.ndarray[Any, Any]]:
         """The indices of each split (``train``, ``val``, ``test``) where the upload has its own; else empty."""
-        if not (self._folder / "split.npy").exists():
+        if not (self.folder / "split.npy").exists():
             return {}
-        names = np.load(self._folder / "split.npy")
+        names = np.load(self.folder / "split.npy")
         return {str(name): np.flatnonzero(names == name) for name in np.unique(names)}
 
     def targets_as(self, kind: Kind) -> np.ndarray[Any, Any] | None:
@@ -63,7 +63,7 @@ class Source:
         whole = self.targets.dtype.kind == "i"
         if kind == "classes":
             return self.targets if whole else None
-        other = self._folder / "y_numbers.npy"
+        other = self.folder / "y_numbers.npy"
         if other.exists():
             return np.load(other)
         if not whole:
@@ -80,7 +80,7 @@ class Source:
     @functools.cached_property
     def image_sizes(self) -> list[tuple[int, int]]:
         """The different ``(height, width)`` of images that are kept as files, by their headers; kept in the folder, since there may be many."""
-        kept = self._folder / "sizes.json"
+        kept = self.folder / "sizes.json"
         if kept.exists():
             return [(h, w) for h, w in json.loads(kept.read_text())]
         found = self._files.sizes()
@@ -132,7 +132,7 @@ class Source:
         key = json.dumps(pipeline.key)
         if key not in self._caches:
             try:
-                self._caches[key] = PixelCache(self._folder / "cache", len(self), pipeline.key)
+                self._caches[key] = PixelCache(self.folder / "cache", len(self), pipeline.key)
             except OSError:
                 self._caches[key] = None
         return self._caches[key]

@@ -9,6 +9,7 @@ from engine.backend import transfer
 from engine.backend.device import CPU
 from engine.capture import compile
 from engine.check import evaluation_batch
+from engine.inference import Outputs
 from engine.metrics import Meter
 from engine.modes import no_grad
 from engine.tensor import Tensor
@@ -25,12 +26,22 @@ class Evaluation:
     ) -> None:
         self._spec, self._step, self._batches, self._scale, self._classes = spec, step, batches, scale, classes
         self._size = evaluation_batch(spec, sample_bytes)
-        self.measured: Callable[..., tuple[Tensor, ...]] = compile(self.measure, plan=plan)
+        self._outputs = Outputs(step.model, step.half, plan)
+        self._loss: Callable[..., Tensor] = compile(self._loss_of, plan=plan)
+        self.measured: Callable[..., tuple[Tensor, Tensor]] = self._replayed
 
-    def measure(self, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
-        """The loss, and the outputs if there are metrics of them."""
-        out, loss = self._step.forward(x, y)
-        return (loss, out) if self._spec["metrics"] else (loss,)
+    def _loss_of(self, out: Tensor, y: Tensor) -> Tensor:
+        with self._outputs.precision():
+            return self._step.loss_of(out, y)
+
+    def _replayed(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        out = self._outputs(x)
+        return self._loss(out, y), out
+
+    def measure(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss and the outputs, computed layer by layer."""
+        out = self._outputs.eager(x)
+        return self._loss_of(out, y), out
 
     @no_grad()
     def __call__(self, indices: Array) -> dict[str, Any]:
@@ -39,10 +50,10 @@ class Evaluation:
         meter = Meter(self._spec["metrics"], self._spec["loss"], self._classes)
         total = weight = 0.0
         for x, y, targets in self._batches.plain(indices, self._size):
-            loss, *out = self.measured(x, y)
+            loss, out = self.measured(x, y)
             if own := self._scale.weight(targets):
                 total += self._scale.mean(float(loss.item()), targets) * own
                 weight += own
-            if out:
-                meter.add(transfer(out[0]._data, CPU), targets)
+            if self._spec["metrics"]:
+                meter.add(transfer(out._data, CPU), targets)
         return ({"loss": total / weight} if weight else {}) | meter.values()

@@ -11,6 +11,8 @@ from engine.backend import resolve
 from engine.check import check_targets, sample_shape
 from engine.data.source import Source
 from engine.data.split import partition, test_indices
+from engine.inference.given import TOKENIZER, described
+from engine.inference.outputs import portable
 from engine.nn.container import Sequential
 from engine.spec import variants
 from engine.tensor import Tensor
@@ -19,6 +21,7 @@ from engine.train.diagnosis import Recent, find_cause
 from engine.train.monitor import Monitor
 from engine.train.records import Best, Diverged, EpochEnd, Metrics, State, VariantEnd
 from engine.train.variant import Setting, Variant
+from engine.version import __version__
 
 Record = Metrics | EpochEnd | VariantEnd
 
@@ -83,6 +86,17 @@ class Run:
     def card(self) -> dict[str, Any]:
         """What a model needs beside its parameters: the classes that its outputs are, the shape of a sample, and what is done to one before."""
         return {"classes": self.source.report.classes, "input": list(self.shape), "transform": self.spec["data"]["transform"]}
+
+    def metadata(self) -> dict[str, Any]:
+        """All that is known of the model being trained, as its file carries it: enough to build it, to read samples for it and to judge it."""
+        assert self._job is not None
+        source, spec = self.source, self.variants[min(self.variant_index, len(self.variants) - 1)][1]
+        tokenizer = source.folder / TOKENIZER
+        return {
+            **self.card, "spec": spec, "dataset": {"name": spec["data"]["dataset"], **described(source)},
+            "metrics": {"variant": self._job.name, **self._job.final}, "plan": portable(self._setting.plan), "engine": __version__,
+            **({"tokenizer": tokenizer.read_text()} if tokenizer.exists() else {}),
+        }  # fmt: skip
 
     def results(self) -> dict[str, Any]:
         """How the variants ended, and which steps of all were the best and the last."""

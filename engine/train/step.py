@@ -24,17 +24,17 @@ class Step:
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self._batch_size: int = spec["data"]["batch_size"]
         self._clip: dict[str, float | None] | None = spec["gradient_clip"]
-        self._half = device.type if spec["precision"] == "bfloat16" else None
+        self.half = device.type if spec["precision"] == "bfloat16" else None
         self.__qualname__ = "the training step"  # in the log of what is captured
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs and loss, products in half precision if the spec says so."""
-        with autocast(self._half, bfloat16) if self._half else contextlib.nullcontext():
+        with autocast(self.half, bfloat16) if self.half else contextlib.nullcontext():
             out = self.model(x)
-            loss = self._loss_of(out, y)
-        return (out.float() if self._half else out), loss
+            loss = self.loss_of(out, y)
+        return (out.float() if self.half else out), loss
 
-    def _loss_of(self, out: Tensor, y: Tensor) -> Tensor:
+    def loss_of(self, out: Tensor, y: Tensor) -> Tensor:
         """The loss; what is not finite where the outputs are not. BCELoss raises then, as in PyTorch, unless it is captured: either way, training diverged."""
         try:
             return self.loss(out, y)

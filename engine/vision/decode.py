@@ -54,11 +54,18 @@ def decode(content: bytes, name: str, ranges: Ranges | None = None) -> Picture:
         changes = ["frames"] if getattr(image, "is_animated", False) else []
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) if image.format == "TIFF" else 1  # Pillow turns these as it loads them
         image.load()
-        upright = _upright(image)
-        if upright is not image or turned in range(2, 9):
+        picture = plain(image, ranges)
+        if turned in range(2, 9) and "orientation" not in picture.changes:
             changes.append("orientation")
-        plain, change, span = _to_8_bits(upright, ranges or {})
-        return Picture(to_array(plain), (*changes, *change), span)
+        return picture._replace(changes=(*changes, *picture.changes))
+
+
+def plain(image: Image.Image, ranges: Ranges | None = None) -> Picture:
+    """An image that is open already, upright, on white, with 8 bits a channel; ``ranges`` as above."""
+    upright = _upright(image)
+    changes = ["orientation"] if upright is not image else []
+    reduced, change, span = _to_8_bits(upright, ranges or {})
+    return Picture(to_array(reduced), (*changes, *change), span)
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -25,6 +25,7 @@ def describe_pixels(report: Report, stored: Stored, ranges: Ranges) -> None:
     report.shape = [channels, *low] if low == high else None
     report.sizes = None if low == high else {"min": low, "max": high}
     report.mean, report.std = _mean_and_std(stored)
+    report.ranges = {kind: list(bounds) for kind, bounds in ranges.items()} or None
     for change, sentence in CHANGES.items():
         if n := stored.changes[change]:
             scaled = f": {ranges[change][0]:g} became 0, {ranges[change][1]:g} became 255" if change in ranges else ""

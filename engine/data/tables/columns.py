@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from engine.data.tables.cells import COMMA, POINT, is_missing, plain_numbers, va
 
 MAX_ONE_HOT = 32
 MAX_CATEGORIES = 1 << 16
+_EPOCH = datetime.datetime(1970, 1, 1)
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -90,21 +91,48 @@ class Column:
         return values if len(self.outputs) == 1 else np.hstack([values, absent[:, None]])
 
 
-def encode_row(columns: Iterable[Column], row: Mapping[str, str]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The features ``(F,)`` of one row, given by the names of columns, encoded as the table was. A cell that is not given is missing.
+def encode_row(columns: Sequence[Column], row: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """The features ``(F,)`` of one row, given by the names of columns, encoded as the table was. A cell that is not given, or None, is missing.
 
-    Raises ValueError for a cell that does not fit its column.
+    Cells are text as in the table, or Python's numbers, truth values, dates and times. Raises ValueError for a cell that does not fit its column, and
+    for a name that is no column's.
     """
-    found = []
-    for column in columns:
-        if column.role == "feature":
-            cell = row.get(column.name, "")
-            raw = column.read([cell], column.reader())
-            if np.isinf(raw[0]):
-                expected = f"one of {', '.join(column.categories[:MAX_ONE_HOT])}" if column.categories else f"a {column.type}"
-                raise ValueError(f"column {column.name!r}: expected {expected}, got {cell!r:.60}")
-            found.append(column.encode(raw)[0])
-    return np.concatenate(found).astype(np.float32)
+    unknown = row.keys() - {c.name for c in columns}
+    if unknown:
+        known = ", ".join(repr(c.name) for c in columns if c.role == "feature")
+        raise ValueError(f"expected columns among {known}, got {', '.join(sorted(map(repr, unknown)))}")
+    return np.concatenate([c.encode(np.array([_number(c, row.get(c.name))]))[0] for c in columns if c.role == "feature"]).astype(np.float32)
+
+
+def _number(column: Column, cell: Any) -> float:
+    """The number of a cell; NaN where it is missing. Raises ValueError where it does not fit."""
+    if cell is None:
+        return math.nan
+    found = _of_value(column, cell)
+    if found is None:
+        found = float(column.read([str(cell)], column.reader())[0])
+    if math.isinf(found):
+        expected = f"one of {', '.join(column.categories[:MAX_ONE_HOT])}" if column.categories else f"a {column.type}"
+        raise ValueError(f"column {column.name!r}: expected {expected}, got {cell!r:.60}")
+    return found
+
+
+def _of_value(column: Column, cell: Any) -> float | None:
+    """What a cell that is no text says by itself; None where it is to be read as text."""
+    if isinstance(cell, int | float | np.number | np.bool_):
+        if math.isnan(cell):
+            return math.nan
+        if column.type in ("number", "boolean", "time"):  # as it is: its text need not have the column's spelling
+            return float(cell)
+        if column.type == "category" and float(cell).is_integer() and not isinstance(cell, bool | np.bool_):
+            return column.reader()(str(int(cell)))
+    elif isinstance(cell, datetime.datetime) and column.type == "date":
+        return (cell.replace(tzinfo=None) - (cell.utcoffset() or datetime.timedelta()) - _EPOCH) / datetime.timedelta(days=1)
+    elif isinstance(cell, datetime.date) and column.type == "date":
+        return float((cell - _EPOCH.date()).days)
+    elif isinstance(cell, datetime.time) and column.type == "time":
+        return cell.hour + cell.minute / 60 + (cell.second + cell.microsecond / 1e6) / 3600
+    return None
 
 
 def shown(column: Column, number: float) -> float | str:
@@ -112,7 +140,7 @@ def shown(column: Column, number: float) -> float | str:
     if column.type != "date":
         return number
     try:
-        moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=round(number * 86400))
+        moment = _EPOCH + datetime.timedelta(seconds=round(number * 86400))
     except OverflowError:  # a last hour of the year 9999, in a zone to the west
         return number
     return moment.isoformat(" ").removesuffix(" 00:00:00")

@@ -22,6 +22,7 @@ struct Finish {
     const float* mask = nullptr;  // lies as C does
     const float* base = nullptr;  // where C begins, to find the place in `mask`
     bool accumulate = false, relu = false;
+    bool any_rows = false;  // an element's bits must not depend on how many rows there are
 };
 
 // Work on the elements of C: an optimizer's update behind the gradient. That on a tile is done beside the products of the next one,
@@ -243,10 +244,10 @@ static void turn(const float* tile, int count, int width, float* c, i64 ldc, i64
 static bool matrix(i64 m, i64 n, i64 k, const float* a, i64 arow, i64 acol, const float* b, i64 brow, i64 bcol, float* c, i64 ldc, const Finish& finish, const Work* work = nullptr) {
     Finish f = finish;
     f.base = c;
-    if (dots::fits(m, k, acol, brow)) return dots::matrix(m, n, k, a, arow, b, bcol, c, ldc, f), false;
+    if (!f.any_rows && dots::fits(m, k, acol, brow)) return dots::matrix(m, n, k, a, arow, b, bcol, c, ldc, f), false;
     // a large A that lies across is read anew for every few columns, a page for each k: by parts of k that stay in the cache
     constexpr i64 PART = 512;
-    if (acol != 1 && k > PART && m * k * up(n, NR) > 1 << 23) {
+    if (!f.any_rows && acol != 1 && k > PART && m * k * up(n, NR) > 1 << 23) {
         for (i64 at = 0; at < k; at += PART) {
             Finish part = at + PART < k ? Finish{} : finish;
             part.accumulate = at || finish.accumulate;

@@ -34,7 +34,7 @@ struct Arguments {
         gemm::Finish f;
         f.bias = floats(), f.mask = floats();
         i64 flags = next();
-        f.accumulate = flags & 1, f.relu = flags & 2;
+        f.accumulate = flags & 1, f.relu = flags & 2, f.any_rows = flags & 4;
         return f;
     }
     elementwise::Formula formula() {

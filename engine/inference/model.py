@@ -1,0 +1,109 @@
+"""A finished model, ready to be used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from engine.backend import CPU, resolve, transfer
+from engine.check import evaluation_batch
+from engine.data.batches import Pipeline
+from engine.inference.given import Reader
+from engine.inference.outputs import Outputs
+from engine.inference.prediction import Prediction, read
+from engine.modes import no_grad
+from engine.nn.container import Sequential
+from engine.ops.join import cat
+from engine.ops.random import Generator, drawing_from
+from engine.spec import build_model, summarize
+from engine.spec.build import parameter_dtype
+from engine.state import load
+
+Array = np.ndarray[Any, Any]
+
+
+class Model:
+    """What a job made: ``module`` in evaluation, the names of its ``classes`` (or None), and ``metadata``, all that its file says of it.
+
+    On the CPU its answers are those of the job's own evaluation, bit for bit.
+    """
+
+    def __init__(self, module: Sequential, metadata: dict[str, Any], device: Any = "cpu") -> None:
+        self.metadata, self.spec, self.classes = metadata, metadata["spec"], metadata["classes"]
+        self.device, self.dtype = resolve(device), parameter_dtype(metadata["spec"])
+        self.module = module.eval().to(self.device)
+        self.input: tuple[int, ...] = tuple(metadata["input"])
+        self.reader = Reader(metadata["dataset"])
+        self._pipeline = Pipeline(metadata["transform"])
+        half = self.device.type if self.spec["precision"] == "bfloat16" else None
+        self._outputs = Outputs(self.module, half, dict(metadata.get("plan", {})))
+        self._together = evaluation_batch(self.spec, summarize(self.spec, self.input).activation_bytes)
+
+    def predict(self, given: Any) -> Any:
+        """The Prediction for a sample; a list of them for a list, or for an array with an axis more.
+
+        Samples: images as a path, as a file's bytes, of Pillow, or as an array ``(H, W)``, ``(H, W, C)`` or ``(C, H, W)`` of uint8; rows of a table as
+        dicts of their cells; arrays as those that the model was trained on. Raises ValueError for what is none.
+        """
+        several = self.reader.several(given)
+        found = self.predict_samples(map(self.reader.sample, [given] if several is None else several))
+        return found[0] if several is None else found
+
+    def predict_samples(self, samples: Iterable[Array]) -> list[Prediction]:
+        """The predictions for samples as ``reader.sample`` gives them."""
+        held = list(samples)
+        return read(self.outputs(held), self.spec["loss"], self.classes) if held else []
+
+    @no_grad()
+    def outputs(self, samples: list[Array]) -> Array:
+        """The outputs ``(N, ..)`` for samples as ``reader.sample`` gives them."""
+        source = self.reader.source(samples)
+        at = range(0, len(samples), self._together)
+        return np.concatenate([self._batch(source, np.arange(i, min(i + self._together, len(samples)))) for i in at])
+
+    def _batch(self, source: Any, indices: Array) -> Array:
+        """A batch, filled up to a power of two, so that there are few sizes to be captured."""
+        x = source.batch(indices, self._pipeline, None, self.input)
+        if tuple(x.shape[1:]) != self.input:
+            got, wanted = ("x".join(map(str, s)) for s in (x.shape[1:], self.input))
+            raise ValueError(f"expected samples that the transforms bring to {wanted}, got {got}")
+        x = x.to(self.device, self.dtype)
+        missing = min(self._together, 1 << (len(indices) - 1).bit_length()) - len(indices)
+        x = cat([x, x.new_zeros((missing, *self.input))], 0) if missing else x
+        out: Array = transfer(self._outputs(x)._data, CPU)[: len(indices)]
+        return out
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """What a model's file says of it. Raises ValueError for a file that is no safetensors, or says nothing."""
+    try:
+        with safe_open(path, "numpy") as file:
+            known = {k: json.loads(v) for k, v in (file.metadata() or {}).items() if k != "format"}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a safetensors file: {error}") from None
+    missing = [k for k in ("spec", "input", "classes", "transform", "dataset") if k not in known]
+    if missing:
+        raise ValueError(f"{path} does not say what model it is: its metadata has no {', '.join(missing)}")
+    return known
+
+
+def load_model(path: str | Path, device: Any = "cpu") -> Model:
+    """The model of a job's safetensors file, built from what the file says and loaded.
+
+        model = engine.load_model("model.safetensors")
+        model.predict("digit.png").label
+
+    Raises FileNotFoundError; ValueError for a file that does not say what model it is.
+    """
+    if not Path(path).exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    known = read_metadata(path)
+    with drawing_from(Generator()):  # what is drawn is overwritten, and no business of the caller's generator
+        module = build_model({**known["spec"], "init": []}, tuple(known["input"]))
+        module.load_state_dict(load(path))
+        return Model(module, known, device)

@@ -1,0 +1,54 @@
+"""What a model in evaluation gives, the same bits for a sample whatever batch it comes in: training's evaluation and predictions share it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from engine.amp import autocast
+from engine.capture import compile
+from engine.capture.choice import ANY, AnySize
+from engine.dtypes import bfloat16, float32
+from engine.kernels.native import native
+from engine.nn.module import Module
+from engine.ops.join import cat
+from engine.tensor import Tensor
+
+
+def portable(plan: dict[str, int]) -> dict[str, int]:
+    """The part of a plan that evaluation depends on, for a model's file."""
+    return {key: algorithm for key, algorithm in plan.items() if f" {ANY} " in key}
+
+
+_ROWS = 32
+"""A multiple of the rows that a BLAS takes together: the last few are computed otherwise."""
+
+
+class Outputs:
+    """The outputs ``(N, ..)`` of a model in evaluation for samples ``(N, ..)``, captured and replayed. ``half`` is the device type where products are in bfloat16.
+
+    On the CPU a sample has the same bits in every batch, and in every process that has the same ``plan``, which is added to. (Compiled kernels, which are
+    for float32, see to that; where BLAS computes, batches are filled up.)
+    """
+
+    def __init__(self, model: Module, half: str | None, plan: dict[str, int]) -> None:
+        self.model, self._half = model, half
+        self._fills = half is not None or native() is None or any(p.dtype is not float32 for p in model.parameters())
+        self._replayed: Callable[[Tensor], Tensor] = compile(self.eager, plan=AnySize(plan))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        n = x.shape[0]
+        if not self._fills or not n % _ROWS:
+            return self._replayed(x)
+        return self._replayed(cat([x, x.new_zeros((-n % _ROWS, *x.shape[1:]))], 0))[:n]
+
+    def precision(self) -> contextlib.AbstractContextManager[Any]:
+        """Inside, products are in half precision if the spec says so."""
+        return autocast(self._half, bfloat16) if self._half else contextlib.nullcontext()
+
+    def eager(self, x: Tensor) -> Tensor:
+        """The outputs, computed layer by layer."""
+        with self.precision():
+            out: Tensor = self.model(x)
+        return out.float() if self._half else out
