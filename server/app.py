@@ -15,7 +15,8 @@ from server.access import AccessLog
 from server.dependencies import Services, known_query
 from server.hub import Hubs
 from server.origin import SameMachine
-from server.routes import datasets, events, jobs, results, system
+from server.predictions import Predictors
+from server.routes import datasets, events, jobs, predict, results, system
 from worker.deployment import Deployment
 from worker.migrations import migrate
 from worker.reconciler import Reconciler
@@ -29,11 +30,12 @@ def create_app(deployment: Deployment, auth: bool = False) -> FastAPI:
         shutil.rmtree(deployment.data / "uploads", ignore_errors=True)  # uploads that a dead server had begun
         redis = deployment.connect(patience_s=5)
         migrate(redis)
-        app.state.services = Services(deployment, redis, Hubs(deployment), auth)
+        app.state.services = Services(deployment, redis, Hubs(deployment), Predictors(deployment), auth)
         reconciler = Reconciler(deployment)
         reconciler.start()
         yield
         reconciler.stop()
+        app.state.services.predictors.close()
         await app.state.services.hubs.close()
 
     app = FastAPI(
@@ -47,7 +49,7 @@ def create_app(deployment: Deployment, auth: bool = False) -> FastAPI:
         app.add_middleware(SameMachine)
     app.add_middleware(docs.SecurityHeaders)
     app.add_middleware(AccessLog)
-    for module in (docs, system, datasets, jobs, events, results):
+    for module in (docs, system, datasets, jobs, events, results, predict):
         app.include_router(module.router)
     app.mount("/page", StaticFiles(directory=docs.PAGE), name="page")
     return app

@@ -17,6 +17,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import Field
 
 from server.hub import Hubs
+from server.predictions import Predictors
 from server.problems import ProblemError
 from worker import keys
 from worker.deployment import Deployment, Redis
@@ -33,6 +34,7 @@ class Services:
     deployment: Deployment
     redis: Redis
     hubs: Hubs
+    predictors: Predictors
     auth: bool
 
 

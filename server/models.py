@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Annotated, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from engine.data import Report
 from worker.records import (
@@ -210,6 +210,28 @@ class Metrics(Model):
     points: int = Field(description="The number of points of the whole history.")
     checksum: str
     complete: bool = Field(description="Whether the job has ended.")
+
+
+class Prediction(Model):
+    """The answer for one sample; what the task does not have is left out."""
+
+    name: str | None = Field(None, description="The name of the file.")
+    label: str | None = Field(None, description="The most probable class.")
+    probability: float | None = None
+    probabilities: dict[str, float] | None = Field(None, description="Of all classes, the most probable first.")
+    labels: list[str] | None = Field(None, description="Of several labels, those above one half.")
+    numbers: JsonValue = Field(None, description="In the shape of the target.")
+    mask_png: str | None = Field(None, description="A map of class numbers as a grey PNG, in base64.")
+    saliency_png: str | None = Field(None, description="Where the model looked, as a grey PNG in base64; with `explain=gradients`.")
+    error: str | None = Field(None, description="Why there is no answer for this sample.")
+
+
+class Predictions(Model):
+    """The answers of one model, in the order of the samples."""
+
+    job: str
+    step: int
+    data: list[Prediction]
 
 
 class LogLines(Model):

@@ -32,14 +32,17 @@ def die_with_parent(parent: int | None = None) -> None:
             os._exit(1)
 
 
+def as_child(environment: dict[str, str]) -> dict[str, str]:
+    """The environment for a child that is to end with this process: it calls ``die_with_parent(started_by())``."""
+    return {**environment, _PARENT: str(os.getpid())}
+
+
 def start(arguments: list[str], environment: dict[str, str], stdin: int | IO[Any] | None = None) -> subprocess.Popen[bytes]:
     """A Python child, ``python -P -m ...``, in a session of its own so that Ctrl-C at the terminal reaches only its parent.
 
     ``-P``: the current folder is the user's, where a ``server.py`` or ``engine/`` of theirs may lie, and no place to import from.
     """
-    return subprocess.Popen(
-        [sys.executable, "-P", *arguments], env={**environment, _PARENT: str(os.getpid())}, stdin=stdin, start_new_session=True
-    )
+    return subprocess.Popen([sys.executable, "-P", *arguments], env=as_child(environment), stdin=stdin, start_new_session=True)
 
 
 def end(process: subprocess.Popen[bytes], grace_s: float = 5.0) -> None:

@@ -38,7 +38,7 @@ class Supervisor:
         self.job: str | None = None
         self.stop_requested: Callable[[], bool] = lambda: False
         self.heartbeat: Callable[[], None] = lambda: None
-        self._environment = _environment(deployment, device, name)
+        self._environment = run_environment(deployment, device, name)
         self._standby: subprocess.Popen[bytes] | None = None
 
     def warm_up(self) -> None:
@@ -108,8 +108,8 @@ class Supervisor:
                 cancelling_since = None
 
 
-def _environment(deployment: Deployment, device: str, name: str) -> dict[str, str]:
-    """One thread for linear algebra, so that a job's bits do not depend on the machine's cores; one GPU."""
+def run_environment(deployment: Deployment, device: str, name: str) -> dict[str, str]:
+    """The environment of a process that trains or predicts: one thread for linear algebra, so that bits do not depend on the cores; one GPU."""
     found = {**deployment.environment(), "EPOCHLINE_WORKER": name, "EPOCHLINE_DEVICE": device.split(":")[0]}
     found.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
     if device.startswith("cuda"):

@@ -39,7 +39,7 @@ class Model:
         self.module = module.eval().to(self.device)
         self.input: tuple[int, ...] = tuple(metadata["input"])
         self.reader = Reader(metadata["dataset"])
-        self._pipeline = Pipeline(metadata["transform"])
+        self.pipeline = Pipeline(metadata["transform"])
         half = self.device.type if self.spec["precision"] == "bfloat16" else None
         self._outputs = Outputs(self.module, half, dict(metadata.get("plan", {})))
         self._together = evaluation_batch(self.spec, summarize(self.spec, self.input).activation_bytes)
@@ -68,7 +68,7 @@ class Model:
 
     def _batch(self, source: Any, indices: Array) -> Array:
         """A batch, filled up to a power of two, so that there are few sizes to be captured."""
-        x = source.batch(indices, self._pipeline, None, self.input)
+        x = source.batch(indices, self.pipeline, None, self.input)
         if tuple(x.shape[1:]) != self.input:
             got, wanted = ("x".join(map(str, s)) for s in (x.shape[1:], self.input))
             raise ValueError(f"expected samples that the transforms bring to {wanted}, got {got}")

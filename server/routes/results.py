@@ -6,12 +6,13 @@ import csv
 import io
 import json
 from collections import deque
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
 
-from server.dependencies import Held, Owner
+from server.dependencies import Held, Owner, Services
 from server.models import Checkpoint, Items, LogLines, MetricPoint, Metrics
 from server.problems import documented, not_found
 from server.routes.jobs import find
@@ -94,12 +95,18 @@ def saved(held: Held, owner: Owner, job_id: str) -> Items[Checkpoint]:
 )  # fmt: skip
 def download(held: Held, owner: Owner, job_id: str, step: str) -> FileResponse:
     """`step` is a checkpoint's number, or `latest`, or `best`. The keys are those of PyTorch's `state_dict`."""
+    number, path = model_file(held, job_id, step)
+    return FileResponse(path, media_type="application/octet-stream", filename=f"{job_id}-{number}.safetensors")
+
+
+def model_file(held: Services, job_id: str, step: str) -> tuple[int, Path]:
+    """The step and the file of a model; ``step`` is a number, ``latest`` or ``best``. Raises ProblemError 404."""
     folder = held.deployment.job(find(held, job_id).id)
     number = _number(step, checkpoints.listed(folder))
     path = checkpoints.model_file(folder, number) if number is not None else None
-    if path is None:
+    if path is None or number is None:
         raise not_found(f"checkpoint of {job_id} at step", step)
-    return FileResponse(path, media_type="application/octet-stream", filename=f"{job_id}-{number}.safetensors")
+    return number, path
 
 
 def _number(step: str, known: list[Checkpoint]) -> int | None:
