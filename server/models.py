@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Annotated, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from engine.data import Report
 from worker.records import (
@@ -19,7 +19,9 @@ from worker.records import (
     JobError,
     JsonObject,
     Labels,
+    ModelVersion,
     Progress,
+    RegisteredModel,
     Spec,
     StateChange,
     WorkerInfo,
@@ -27,7 +29,7 @@ from worker.records import (
 from worker.states import JobState, Request, requests
 
 T = TypeVar("T")
-Row = TypeVar("Row", "JobSummary", "DatasetInfo")
+Row = TypeVar("Row", "JobSummary", "DatasetInfo", "ModelInfo")
 Seconds = Annotated[float, Field(description="Seconds since 1970.")]
 
 
@@ -212,6 +214,43 @@ class Metrics(Model):
     complete: bool = Field(description="Whether the job has ended.")
 
 
+def _not_reserved(name: str) -> str:
+    if name == "latest" or name.startswith(("job_", "ds_")):
+        raise ValueError("expected another name: 'latest', 'job_..' and 'ds_..' have a meaning of their own")
+    return name
+
+
+_Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"), AfterValidator(_not_reserved)]
+ModelName = Annotated[_Name, Field(examples=["digits"])]
+Alias = Annotated[_Name, Field(examples=["production"])]
+
+
+class NewVersion(Model):
+    """A model to give a name to."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: ModelName
+    job: str = Field(max_length=100, description="The job whose model it is.")
+    step: str = Field("best", max_length=20, description="The checkpoint's number, `latest` or `best`.")
+    aliases: list[Alias] = Field([], max_length=20, description="Aliases that are to name this version from now on.")
+
+
+class AliasTarget(Model):
+    """What an alias is to name."""
+
+    model_config = ConfigDict(extra="forbid")
+    version: int = Field(ge=1, le=1_000_000_000)
+
+
+class ModelInfo(Model):
+    """A named model. `NAME`, `NAME@ALIAS` and `NAME@NUMBER` may stand wherever the API takes a job whose model is used."""
+
+    id: str = Field(description="Its name.")
+    created: Seconds
+    versions: list[ModelVersion]
+    aliases: dict[str, int]
+
+
 class Prediction(Model):
     """The answer for one sample; what the task does not have is left out."""
 
@@ -288,6 +327,11 @@ def _eta_s(job: Job) -> float | None:
     if p is None or job.state != JobState.RUNNING or p.step <= p.from_step:
         return None
     return round((time.time() - p.since) / (p.step - p.from_step) * (p.total_steps - p.step), 1)
+
+
+def model_info(model: RegisteredModel) -> ModelInfo:
+    """A named model as the API shows it."""
+    return ModelInfo(id=model.name, created=model.created_ms / 1000, versions=list(model.versions), aliases=model.aliases)
 
 
 def dataset_info(dataset: Dataset) -> DatasetInfo:

@@ -47,6 +47,10 @@ class Deployment:
         """The folder of a job's checkpoints and history."""
         return self.data / "jobs" / job_id
 
+    def model(self, name: str, version: int) -> Path:
+        """The file of a version of a named model."""
+        return self.data / "models" / name / f"{version}.safetensors"
+
     def dataset(self, dataset_id: str) -> Path:
         """The folder of an upload and what was made of it."""
         return self.data / "datasets" / dataset_id

@@ -8,6 +8,7 @@ LEASES = "jobs:leases"  # sorted set: job id by the time at which its lease ends
 DATASETS = "datasets:all"  # sorted set: dataset id by time of creation (ms)
 WORKERS = "workers:all"  # set: worker names
 RECONCILER = "reconciler:lock"
+MODELS = "models:all"  # sorted set: model name by time of creation (ms)
 API_KEYS = "apikeys"  # hash: SHA-256 of a key -> {"name", "created"}
 SCHEMA_VERSION = "schema_version"  # string: the version of the indexes
 MIGRATION = "migration:lock"
@@ -56,6 +57,16 @@ def dataset_lock(dataset_id: str) -> str:
 def dataset(dataset_id: str) -> str:
     """Hash: the record of a dataset."""
     return f"dataset:{dataset_id}"
+
+
+def model(name: str) -> str:
+    """Hash: the record of a named model."""
+    return f"model:{name}"
+
+
+def model_lock(name: str) -> str:
+    """String: held by the process that adds a version to a named model."""
+    return f"lock:model:{name}"
 
 
 def worker(name: str) -> str:

@@ -8,11 +8,11 @@ from typing import Generic, Literal, TypeVar
 
 from worker import keys
 from worker.deployment import Redis
-from worker.records import Dataset, DatasetState, Job, Labels, parse
+from worker.records import Dataset, DatasetState, Job, Labels, RegisteredModel, parse
 from worker.states import JobState
 
 Sort = Literal["-created", "created", "-finished", "finished"]
-R = TypeVar("R", Job, Dataset)
+R = TypeVar("R", Job, Dataset, RegisteredModel)
 _CHUNK = 200
 
 
@@ -81,6 +81,11 @@ def datasets(redis: Redis, query: DatasetQuery, after: str | None, limit: int) -
     return _page(redis, Dataset, keys.dataset, keys.DATASETS, indexes, query.matches, True, after, limit)
 
 
+def models(redis: Redis, after: str | None, limit: int) -> Rows[RegisteredModel]:
+    """A page of named models, newest first, after the model ``after``."""
+    return _page(redis, RegisteredModel, keys.model, keys.MODELS, [keys.MODELS], lambda _: True, True, after, limit)
+
+
 def _page(
     redis: Redis, kind: type[R], key: Callable[[str], str], order: str, indexes: list[str], matches: Callable[[R], bool], newest_first: bool,
     after: str | None, limit: int,
@@ -124,4 +129,4 @@ def _within(created_ms: int, after: float | None, before: float | None) -> bool:
     return (after is None or created_ms > after * 1000) and (before is None or created_ms < before * 1000)
 
 
-__all__ = ["DatasetQuery", "JobQuery", "Rows", "Sort", "datasets", "jobs"]
+__all__ = ["DatasetQuery", "JobQuery", "Rows", "Sort", "datasets", "jobs", "models"]

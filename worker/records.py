@@ -198,6 +198,32 @@ class WorkerInfo(Record):
     seen_ms: int = Field(alias="seen")
 
 
+class ModelVersion(_Part):
+    """A model that was given a name: a copy of a checkpoint of a job."""
+
+    number: int
+    job: str
+    step: int
+    created: float = Field(description="Seconds since 1970.")
+
+
+class RegisteredModel(Record):
+    """The versions of a named model, oldest first, and its aliases; of each alias the versions it named before, newest last."""
+
+    name: str
+    created_ms: int = Field(alias="created")
+    versions: tuple[ModelVersion, ...] = ()
+    aliases: dict[str, int] = {}
+    earlier: dict[str, tuple[int, ...]] = {}
+
+    def version(self, which: str) -> ModelVersion | None:
+        """The version of a number or an alias; the newest for ``latest`` or nothing."""
+        if which in ("", "latest"):
+            return self.versions[-1] if self.versions else None
+        number = int(which) if which.isascii() and which.isdecimal() else self.aliases.get(which)
+        return next((v for v in self.versions if v.number == number), None)
+
+
 class Checkpoint(_Part):
     """A saved state: where the run stood, and the values of the epoch before."""
 
