@@ -16,7 +16,7 @@ from server.dependencies import Services, known_query
 from server.hub import Hubs
 from server.origin import SameMachine
 from server.predictions import Predictors
-from server.routes import datasets, events, jobs, models, predict, results, system
+from server.routes import datasets, events, jobs, models, predict, results, session, system
 from worker.deployment import Deployment
 from worker.migrations import migrate
 from worker.reconciler import Reconciler
@@ -49,7 +49,7 @@ def create_app(deployment: Deployment, auth: bool = False) -> FastAPI:
         app.add_middleware(SameMachine)
     app.add_middleware(docs.SecurityHeaders)
     app.add_middleware(AccessLog)
-    for module in (docs, system, datasets, jobs, events, results, predict, models):
+    for module in (docs, system, datasets, jobs, events, results, predict, models, session):
         app.include_router(module.router)
     app.mount("/page", StaticFiles(directory=docs.PAGE), name="page")
     return app

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -16,7 +15,9 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import Field
 
+from server import session
 from server.hub import Hubs
+from server.origin import same_site
 from server.predictions import Predictors
 from server.problems import ProblemError
 from worker import keys
@@ -44,25 +45,23 @@ def services(request: Request) -> Services:
     return found
 
 
-def digest(key: str) -> str:
-    """What is stored of an API key."""
-    return hashlib.sha256(key.encode()).hexdigest()
-
-
 def api_key_owner(
     request: Request, held: Annotated[Services, Depends(services)], sent: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> str:
-    """The name of the API key in ``Authorization: Bearer``; empty where keys are off."""
+    """The name of the API key in ``Authorization: Bearer``, or of the one that the page's session was begun with; empty where keys are off."""
     if not held.auth:
         return ""
-    found = held.redis.hget(keys.API_KEYS, digest(sent.credentials.strip())) if sent else None
-    if found is None:
+    token = request.cookies.get(session.COOKIE)
+    if sent is not None:
+        owner = session.owner_of_key(held.redis, keys.digest(sent.credentials.strip()))
+    else:
+        owner = session.owner(held.redis, token) if token and same_site(request) else None
+    if owner is None:
         raise ProblemError(
             401,
             "a valid API key is needed: send 'Authorization: Bearer KEY' (made by 'epochline keys create NAME')",
             headers={"WWW-Authenticate": "Bearer"},
         )
-    owner = str(json.loads(found)["name"])
     structlog.contextvars.bind_contextvars(key=owner)
     request.state.owner = owner
     return owner

@@ -10,7 +10,6 @@ from pathlib import Path
 import click
 from redis.exceptions import RedisError
 
-from server.dependencies import digest
 from worker import keys
 from worker.deployment import Redis, connect
 from worker.embedded import Store
@@ -37,7 +36,7 @@ def main(ctx: click.Context, redis_url: str | None, data: Path) -> None:
 def create(redis: Redis, name: str) -> None:
     """Makes a key for NAME and prints it, once."""
     key = f"ek_{secrets.token_urlsafe(32)}"
-    redis.hset(keys.API_KEYS, digest(key), json.dumps({"name": name, "created": time.time()}))
+    redis.hset(keys.API_KEYS, keys.digest(key), json.dumps({"name": name, "created": time.time()}))
     click.echo(key)
 
 

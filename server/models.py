@@ -279,6 +279,20 @@ class LogLines(Model):
     data: list[Event]
 
 
+class SignIn(Model):
+    """An API key, as the page sends it once."""
+
+    model_config = ConfigDict(extra="forbid")
+    key: str = Field(min_length=1, max_length=200)
+
+
+class SessionInfo(Model):
+    """Who is signed in."""
+
+    keys: bool = Field(description="Whether API keys are needed.")
+    owner: str | None = Field(description="The name of the key; None where keys are off.")
+
+
 class Health(Model):
     """Whether the server serves."""
 

@@ -23,10 +23,15 @@ class SameMachine:
         await (self.app if fault is None else problems.response(403, fault))(scope, receive, send)
 
 
+def same_site(request: Request) -> bool:
+    """Whether a request is not one that another site's page makes, with a cookie of ours."""
+    origin = request.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == request.url.netloc
+
+
 def _fault(request: Request) -> str | None:
     if request.url.hostname not in _LOOPBACK:
         return f"without API keys the server answers to {', '.join(_LOOPBACK)} only, not to {request.url.hostname!r}"
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.url.netloc:
-        return f"a page of {origin!r:.100} may not use this server"
+    if not same_site(request):
+        return f"a page of {request.headers['origin']!r:.100} may not use this server"
     return None

@@ -1,5 +1,6 @@
 """Every Redis key, in one place."""
 
+import hashlib
 import re
 
 JOBS = "jobs:all"  # sorted set: job id by time of creation (ms)
@@ -12,6 +13,11 @@ MODELS = "models:all"  # sorted set: model name by time of creation (ms)
 API_KEYS = "apikeys"  # hash: SHA-256 of a key -> {"name", "created"}
 SCHEMA_VERSION = "schema_version"  # string: the version of the indexes
 MIGRATION = "migration:lock"
+
+
+def digest(secret: str) -> str:
+    """What is stored of a secret."""
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def is_id(text: str) -> bool:
@@ -42,6 +48,11 @@ def of_dataset(dataset_id: str) -> str:
 def labelled(kind: str, name: str, value: str) -> str:
     """Sorted set: the ids of the ``kind`` (jobs, datasets) with a label, by time of creation (ms)."""
     return f"{kind}:label:{name}={value}"
+
+
+def session(token_digest: str) -> str:
+    """String with a time to live: the digest of the API key that a session of the page was begun with."""
+    return f"session:{token_digest}"
 
 
 def idempotency(owner: str, key: str) -> str:

@@ -1,7 +1,6 @@
 // Lists the jobs and draws the one that is selected, live.
 
 const $ = (id) => document.getElementById(id);
-const ENDED = ["succeeded", "stopped", "cancelled", "failed"];
 const COLOURS = ["#1f6feb", "#e3742f", "#2da44e", "#a371f7", "#d4459c", "#0aa5b8", "#b08800", "#8b949e"];
 
 let jobs = [];
@@ -15,9 +14,46 @@ let dirty = false;
 
 const ask = async (path, options) => {
   const answer = await fetch(path, options);
+  if (answer.status === 401) showSignIn();
   if (!answer.ok) throw new Error((await answer.json()).detail);
-  return answer.json();
+  return answer.status === 204 ? null : answer.json();
 };
+
+// -- who is there
+
+function showSignIn() {
+  stream?.close();
+  document.querySelector("main").hidden = true;
+  $("sign-out").hidden = true;
+  $("sign-in").hidden = false;
+  $("key").focus();
+}
+
+$("sign-in").onsubmit = async (event) => {
+  event.preventDefault();
+  const body = JSON.stringify({ key: $("key").value });
+  const answer = await fetch("/v1/session", { method: "POST", headers: { "Content-Type": "application/json" }, body });
+  $("sign-in-error").textContent = answer.ok ? "" : (await answer.json()).detail;
+  if (answer.ok) {
+    $("key").value = "";
+    start();
+  }
+};
+
+$("sign-out").onclick = async () => {
+  await ask("/v1/session", { method: "DELETE" });
+  location.reload();
+};
+
+async function start() {
+  const who = await ask("/v1/session").catch(() => null);
+  if (!who) return;
+  $("sign-in").hidden = true;
+  $("sign-out").hidden = !who.keys;
+  $("sign-out").title = who.owner ? `signed in as ${who.owner}` : "";
+  document.querySelector("main").hidden = false;
+  refresh();
+}
 
 const ago = (seconds) => {
   const s = Math.max(0, Date.now() / 1000 - seconds);
@@ -93,7 +129,7 @@ async function showJob() {
   $("spec").textContent = JSON.stringify(job.spec, null, 2);
   for (const button of document.querySelectorAll("[data-action]")) {
     const action = button.dataset.action;
-    button.hidden = ENDED.includes(job.state) || (action === "resume") !== (job.state === "paused" || job.state === "pausing") && (action === "resume" || action === "pause");
+    button.hidden = !job.actions.includes(action);
   }
   const saved = (await ask(`/v1/jobs/${id}/checkpoints`)).data;
   if (id !== selected) return;
@@ -205,5 +241,5 @@ $("log").onchange = redraw;
 $("smooth").onchange = redraw;
 addEventListener("resize", () => plot?.setSize({ width: $("chart").clientWidth, height: 340 }));
 
-refresh();
-setInterval(refresh, 2000);
+start();
+setInterval(() => { if (!document.querySelector("main").hidden) refresh(); }, 2000);
