@@ -14,12 +14,14 @@ from typing import Any
 
 from client.api import FORMATS
 from client.draw import Screen, picture, screen
+from client.reports import Reports
 from engine.check import check_targets, sample_shape
 from engine.data import Options, Rejected, Source, ingest, open_source
 from engine.data.images.names import is_clutter
 from engine.spec import Problem, SpecError, check
 from engine.state import metadata, save_file
-from engine.train import EpochEnd, Metrics, Run, VariantEnd
+from engine.train import Metrics, Report, Run, VariantEnd
+from engine.train.run import Record
 
 
 def read_spec(path: Path) -> Any:
@@ -92,7 +94,7 @@ def examine(spec_path: Path, data: Path | None, options: Options = Options()) ->
 
 def train(spec_path: Path, data: Path | None, out: Path | None, device: str | None, options: Options = Options()) -> Path:
     """Trains a spec; the folder with the best model ``model.safetensors`` and the last one ``last.safetensors`` (of each variant, with its name), ``history.csv``,
-    ``results.json`` and ``loss.png``. Raises Diverged, after writing what there is."""
+    ``results.json``, ``report.json``, ``report.html`` and ``loss.png``. Raises Diverged, after writing what there is."""
     spec = check(read_spec(spec_path))
     title = spec["name"] or spec_path.stem
     out = out or Path("runs") / file_name(title, "run")
@@ -104,24 +106,29 @@ def train(spec_path: Path, data: Path | None, out: Path | None, device: str | No
         for text in run.warnings:
             s.say(text)
         points: list[dict[str, Any]] = []
+        reports = Reports()
         try:
             for record in run:
-                _take(run, record, points, s, out)
+                _take(run, record, points, reports, s, out)
         finally:
             _write(out, points, {**run.results(), "model": run.card})
+            reports.write(out, title, source)
         s.state = "done"
     picture(s.history, title, out / "loss.png")
     return out
 
 
-def _take(run: Run, record: Metrics | EpochEnd | VariantEnd, points: list[dict[str, Any]], s: Screen, out: Path) -> None:
+def _take(run: Run, record: Record, points: list[dict[str, Any]], reports: Reports, s: Screen, out: Path) -> None:
     """Shows a record, and keeps the models that it tells of."""
     if isinstance(record, Metrics):
         points.append(record.as_event())
         s.point(points[-1])
+    elif isinstance(record, Report):
+        reports.add(record)
     elif isinstance(record, VariantEnd):
         s.say(f"{record.variant} ends: {record.error}")
     else:
+        reports.end(record)
         suffix = "" if record.variant is None else f"-{_of_variant(run)}"
         for kind, due in (("model", record.best), ("last", True)):
             if due:

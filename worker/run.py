@@ -18,7 +18,7 @@ from engine.backend import resolve
 from engine.data import Source, open_source
 from engine.kernels.native import set_num_threads
 from engine.spec import SpecError, check
-from engine.train import Diverged, EpochEnd, Metrics, Run, VariantEnd
+from engine.train import Diverged, EpochEnd, Metrics, Report, Run, VariantEnd
 from worker import checkpoints, datasets
 from worker.deployment import Deployment
 from worker.logs import configure, logger
@@ -133,6 +133,8 @@ class Training:
             if isinstance(item, VariantEnd):
                 self.reporter.log(f"{item.variant} ends: {item.error}", level="error", variant=item.variant)
                 continue  # its state is of no use
+            if isinstance(item, Report):
+                continue
             if isinstance(item, Metrics):
                 self.reporter.metrics(item.as_event(), run.done_steps, item.epoch)
             else:

@@ -5,7 +5,7 @@ the same bits as one that was never interrupted. Every number of an epoch is a m
 """
 
 from engine.data.split import split_indices
-from engine.train.records import Best, Cause, Diverged, EpochEnd, Metrics, State, VariantEnd
+from engine.train.records import Best, Cause, Diverged, EpochEnd, Metrics, Report, State, VariantEnd
 from engine.train.run import Run
 
-__all__ = ["Best", "Cause", "Diverged", "EpochEnd", "Metrics", "Run", "State", "VariantEnd", "split_indices"]
+__all__ = ["Best", "Cause", "Diverged", "EpochEnd", "Metrics", "Report", "Run", "State", "VariantEnd", "split_indices"]

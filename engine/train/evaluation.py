@@ -12,6 +12,7 @@ from engine.check import evaluation_batch
 from engine.inference import Outputs
 from engine.metrics import Meter
 from engine.modes import no_grad
+from engine.reports import Collector
 from engine.tensor import Tensor
 from engine.train.batches import Array, Batches
 from engine.train.scale import Scale
@@ -26,6 +27,7 @@ class Evaluation:
     ) -> None:
         self._spec, self._step, self._batches, self._scale, self._classes = spec, step, batches, scale, classes
         self._size = evaluation_batch(spec, sample_bytes)
+        self.collected = Collector(spec["loss"], classes)
         self._outputs = Outputs(step.model, step.half, plan)
         self._loss: Callable[..., Tensor] = compile(self._loss_of, plan=plan)
         self.measured: Callable[..., tuple[Tensor, Tensor]] = self._replayed
@@ -45,15 +47,18 @@ class Evaluation:
 
     @no_grad()
     def __call__(self, indices: Array) -> dict[str, Any]:
-        """The mean loss of samples and their metrics; what is undefined is left out."""
+        """The mean loss of samples and their metrics; what is undefined is left out. ``collected`` is what a report of them is made of."""
         self._step.model.eval()
         meter = Meter(self._spec["metrics"], self._spec["loss"], self._classes)
+        collector = Collector(self._spec["loss"], self._classes)
         total = weight = 0.0
         for x, y, targets in self._batches.plain(indices, self._size):
             loss, out = self.measured(x, y)
             if own := self._scale.weight(targets):
                 total += self._scale.mean(float(loss.item()), targets) * own
                 weight += own
-            if self._spec["metrics"]:
-                meter.add(transfer(out._data, CPU), targets)
+            outputs = transfer(out._data, CPU)
+            meter.add(outputs, targets)
+            collector.add(outputs, targets, indices[collector.samples :][: len(outputs)])
+        self.collected = collector
         return ({"loss": total / weight} if weight else {}) | meter.values()

@@ -36,6 +36,21 @@ class Metrics:
 
 
 @dataclass
+class Report:
+    """How good the model was on the samples held out at the end of an epoch, and where it failed (``engine.reports``): ``values``, as JSON has them."""
+
+    step: int
+    epoch: int
+    split: str
+    values: dict[str, Any]
+    variant: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report with its place."""
+        return {"step": self.step, "epoch": self.epoch, "split": self.split, "variant": self.variant, **self.values}
+
+
+@dataclass
 class EpochEnd:
     """The end of an epoch: ``best`` if it is its variant's best so far by the monitored value, ``leads`` if it is the best of all variants so far,
     ``last`` if its variant trains no more."""

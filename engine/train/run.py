@@ -19,11 +19,11 @@ from engine.tensor import Tensor
 from engine.train.batches import steps_an_epoch
 from engine.train.diagnosis import Recent, find_cause
 from engine.train.monitor import Monitor
-from engine.train.records import Best, Diverged, EpochEnd, Metrics, State, VariantEnd
+from engine.train.records import Best, Diverged, EpochEnd, Metrics, Report, State, VariantEnd
 from engine.train.variant import Setting, Variant
 from engine.version import __version__
 
-Record = Metrics | EpochEnd | VariantEnd
+Record = Metrics | Report | EpochEnd | VariantEnd
 
 
 class Run:
@@ -168,11 +168,11 @@ class Run:
         if end and self._error is not None:
             yield VariantEnd(job.name, self._error)
 
-    def _noted(self, record: Metrics | EpochEnd) -> Metrics | EpochEnd:
+    def _noted(self, record: Metrics | Report | EpochEnd) -> Metrics | Report | EpochEnd:
         """A record of the current variant, once its steps and its best epoch have been taken note of."""
         if isinstance(record, Metrics):
             self.done_steps += record.split == "train"
-        elif record.best:
+        elif isinstance(record, EpochEnd) and record.best:
             assert self._job is not None and self._job.progress.best is not None
             best = Best(record.variant, self.variant_index, self._job.progress.best, self.done_steps, record.epoch, record.step)
             self.bests = [*(b for b in self.bests if b.index != self.variant_index), best]
@@ -189,7 +189,7 @@ class Run:
         at = f"/compare/{self.variant_index}" if self.spec["compare"] else ""
         return Diverged(error.step, error.loss, cause, f"{at}/optimizer")
 
-    def _test(self) -> Iterator[Metrics]:
+    def _test(self) -> Iterator[Metrics | Report]:
         """The dataset's test split, evaluated once, with the best model of all variants."""
         best, job = self.best, self._job
         assert job is not None
@@ -201,3 +201,4 @@ class Run:
         values = {k: v for k, v in job.evaluation(self._test_indices).items() if k != "loss" or math.isfinite(v)}
         self.finals[index] |= {f"test_{k}": v for k, v in values.items()}
         yield Metrics(step, epoch, "test", values, job.name)
+        yield from job.reports("test", epoch, step)

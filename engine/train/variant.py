@@ -23,7 +23,7 @@ from engine.tensor import Tensor
 from engine.train.batches import Array, Batch, Batches, steps_an_epoch
 from engine.train.evaluation import Evaluation
 from engine.train.monitor import Monitor
-from engine.train.records import Diverged, EpochEnd, Metrics, Progress, State
+from engine.train.records import Diverged, EpochEnd, Metrics, Progress, Report, State
 from engine.train.scale import Scale
 from engine.train.step import Step
 
@@ -87,7 +87,7 @@ class Variant:
 
     # -- the loop
 
-    def __iter__(self) -> Iterator[Metrics | EpochEnd]:
+    def __iter__(self) -> Iterator[Metrics | Report | EpochEnd]:
         p, epochs = self.progress, self.spec["epochs"]
         while (p.epoch < epochs and not p.stopped) or p.batch:
             epoch = p.epoch if p.batch else p.epoch + 1
@@ -137,7 +137,7 @@ class Variant:
         shares = np.ones(len(weights)) if self.scale.is_sum else weights / weights.sum()
         return self.train_step(x, y, Tensor._wrap(shares).to(self.setting.device, self._dtype))
 
-    def _end_epoch(self, samples_per_s: float | None) -> Iterator[Metrics | EpochEnd]:
+    def _end_epoch(self, samples_per_s: float | None) -> Iterator[Metrics | Report | EpochEnd]:
         p = self.progress
         p.batch = 0
         values = self.evaluation(self.val_indices) if len(self.val_indices) else {}
@@ -150,7 +150,14 @@ class Variant:
         self.final = {"epochs": p.epoch, "steps": p.step, **named}
         if values:
             yield Metrics(p.step, p.epoch, "val", values, self.name, samples_per_s)
+            yield from self.reports("val", p.epoch, p.step)
         yield EpochEnd(p.epoch, p.step, self.name, best, last=p.stopped or p.epoch == self.spec["epochs"])
+
+    def reports(self, split: str, epoch: int, step: int) -> Iterator[Report]:
+        """The report of what was evaluated last, if there is anything to be said."""
+        found = self.evaluation.collected.report()
+        if found is not None:
+            yield Report(step, epoch, split, found, self.name)
 
     def _schedule(self, monitored: float | None) -> None:
         if self.scheduler is None:

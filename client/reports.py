@@ -1,0 +1,56 @@
+"""The reports of a local run: the best and the last epoch's of each variant, and the test's, as ``report.json`` and ``report.html``."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from engine.data import Source
+from engine.reports import page
+from engine.train import EpochEnd, Report
+from engine.vision.io import to_pil
+
+
+class Reports:
+    """Takes the reports of a run as they come."""
+
+    def __init__(self) -> None:
+        self._latest: dict[str | None, dict[str, Any]] = {}
+        self._best: dict[str | None, dict[str, Any]] = {}
+        self._test: list[dict[str, Any]] = []
+
+    def add(self, report: Report) -> None:
+        if report.split == "test":
+            self._test.append(report.as_dict())
+        else:
+            self._latest[report.variant] = report.as_dict()
+
+    def end(self, epoch: EpochEnd) -> None:
+        """Which epoch is the best is known at its end."""
+        if epoch.best and epoch.variant in self._latest:
+            self._best[epoch.variant] = self._latest[epoch.variant]
+
+    def all(self) -> list[dict[str, Any]]:
+        """The reports to be written, the best first."""
+        last = [r for variant, r in self._latest.items() if r is not self._best.get(variant)]
+        return [*self._test, *self._best.values(), *last]
+
+    def write(self, out: Path, title: str, source: Source) -> None:
+        """Writes both files; nothing where there is no report."""
+        if found := self.all():
+            (out / "report.json").write_text(json.dumps(found, indent=1) + "\n")
+            (out / "report.html").write_text(page(title, found, lambda i: picture(source, i)), encoding="utf-8")
+
+
+def picture(source: Source, i: int) -> str | None:
+    """A sample as a PNG in a ``data:`` address; None where samples are no images."""
+    x = source.raw(i).numpy()
+    if x.dtype.name != "uint8" or x.ndim != 3 or len(x) not in (1, 3):
+        return None
+    image, file = to_pil(x), io.BytesIO()
+    image.thumbnail((240, 240))
+    image.save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
