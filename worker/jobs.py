@@ -157,7 +157,7 @@ def lose(redis: Redis, job_id: str, attempt: int, reason: str, harmless: bool = 
 
 def extend(redis: Redis, job: Job, spec: Spec, last_step: int) -> bool:
     """Has a job that has ended wait for another attempt, which goes on from its last checkpoint with the epochs of ``spec``."""
-    standing = {"spec": spec, "extension": Extension(step=last_step, points=job.points), "results": None}
+    standing = {"spec": spec, "extension": Extension(step=last_step, points=job.points, reports=job.reports), "results": None}
     what = Write(fields={**next_attempt(job, 0), **standing})
     reason = f"extended to {spec['epochs']} epochs"
     return apply(redis, job.id, Request.EXTEND, attempt=job.attempt, reason=reason, what=what).applied

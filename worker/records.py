@@ -96,10 +96,11 @@ class Progress(_Part):
 
 
 class Extension(_Part):
-    """Where an extended job goes on: the step of its last checkpoint, and the number of metric points logged by the end."""
+    """Where an extended job goes on: the step of its last checkpoint, and the number of metric points and reports logged by the end."""
 
     step: int
     points: int
+    reports: int = 0
 
 
 class Job(Record):
@@ -128,6 +129,7 @@ class Job(Record):
     seq: int = 0
     points: int = 0
     crc: int = 0
+    reports: int = 0
     batch: int = 0
     failures: int = 0
     archived: int = 0
@@ -283,8 +285,11 @@ class ReportEvent(_Event):
     type: Literal["report"] = "report"
     step: int
     epoch: int
+    split: Literal["val", "test"]
     variant: str | None = None
-    report: JsonObject
+    report: JsonObject = Field(
+        description="By `task`: confusion, values of each class, calibration, the most wrong samples; residuals; perplexity."
+    )
 
 
 class DoneEvent(_Event):

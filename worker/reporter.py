@@ -15,7 +15,7 @@ from worker import events, fence, jobs, keys
 from worker.deployment import Redis
 from worker.fence import Write
 from worker.logs import logger
-from worker.records import Event, Job, JobError, JsonObject, LogEvent, MetricsEvent, Progress
+from worker.records import Event, Job, JobError, JsonObject, LogEvent, MetricsEvent, Progress, ReportEvent
 from worker.states import ACTIVE, JobState, Step, Trigger
 
 LEASE_MS = 10_000
@@ -41,7 +41,7 @@ class Reporter:
         self.redis, self.job_id, self.worker = redis, job_id, worker
         self._leave_process = leave
         self.runner = secrets.token_hex(8)
-        self.attempt = self.produced = self._logged = self._crc = self._number = 0
+        self.attempt = self.produced = self.produced_reports = self._logged = self._logged_reports = self._crc = self._number = 0
         self._pending: list[Event] = []
         self._state, self._lost = JobState.STARTING, False
         self._lock = threading.RLock()
@@ -63,14 +63,14 @@ class Reporter:
         answer = self._apply(Step.START, Write(fields))
         if not answer.applied or (self.redis.hget(keys.job(self.job_id), "runner") or b"").decode() != self.runner:
             raise LostLease(f"the job is {answer.state} (attempt {answer.attempt})")
-        self._logged, self._crc = job.points, job.crc
+        self._logged, self._crc, self._logged_reports = job.points, job.crc, job.reports
         self._last_write = time.monotonic()
         threading.Thread(target=self._keep, daemon=True, name="reporter").start()
         return job
 
-    def resume(self, points: int, step: int) -> None:
-        """Tells how many points the run had produced when the state it goes on from was saved."""
-        self.produced = points
+    def resume(self, points: int, reports: int, step: int) -> None:
+        """Tells how many points and reports the run had produced when the state it goes on from was saved."""
+        self.produced, self.produced_reports = points, reports
         self.log(f"resumed from the checkpoint of step {step}", step=step)
 
     def running(self, total_steps: int, done_steps: int, card: JsonObject) -> None:
@@ -118,6 +118,15 @@ class Reporter:
             if len(self._pending) >= BATCH_POINTS or time.monotonic() - self._last_flush > BATCH_S:
                 self.flush()
 
+    def report(self, step: int, epoch: int, split: str, variant: str | None, values: JsonObject) -> None:
+        """An evaluation. One that an earlier attempt has logged is not logged again."""
+        with self._lock:
+            self.produced_reports += 1
+            if self.produced_reports > self._logged_reports:
+                self._add(
+                    ReportEvent(time=_now(), attempt=self.attempt, step=step, epoch=epoch, split=split, variant=variant, report=values)
+                )
+
     def total(self, steps: int) -> None:
         """How many steps the job has after all, where a variant has ended early."""
         with self._lock:
@@ -145,7 +154,8 @@ class Reporter:
         """Sends what is pending, in one write that may be repeated."""
         pending, self._pending = self._pending, []
         self._logged = max(self._logged, self.produced)
-        standing = {"points": self._logged, "crc": self._crc, "progress": self._progress}
+        self._logged_reports = max(self._logged_reports, self.produced_reports)
+        standing = {"points": self._logged, "crc": self._crc, "reports": self._logged_reports, "progress": self._progress}
         what = Write({**standing, **fields}, pending, LEASE_MS, self._next())
         answer = fence.write(self.redis, self.job_id, what, attempt=self.attempt, states=ACTIVE)
         self._last_flush = time.monotonic()

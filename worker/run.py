@@ -31,6 +31,8 @@ from worker.states import JobState
 ENDED, CRASHED, OUT_OF_MEMORY, DEVICE_ERROR, RELEASED = 0, 1, 3, 4, 6
 """Exit codes, with LOST_LEASE: the job's record says how it ended; a defect; no memory; a device that must not be used again; the job went
 back to the queue."""
+MAX_REPORTS = 100
+"""About how many epochs of a job have a report, beside the best ones."""
 _log = logger("run")
 
 
@@ -60,6 +62,7 @@ class Training:
         self.releasing = threading.Event()
         self.saved_step = -1
         self.training: Run | None = None
+        self._report: Report | None = None
 
     def run(self) -> int:
         """Trains to an end; the exit code."""
@@ -120,8 +123,7 @@ class Training:
             state, facts = held
             run.restore(state)
             self.saved_step = facts["step"]
-            extended = job.extension is not None and job.extension.step == facts["step"]
-            self.reporter.resume(job.extension.points if job.extension and extended else facts["points"], facts["step"])
+            self._resume_log(job, facts)
         self.reporter.running(run.total_steps, run.done_steps, run.card)
         for text in run.warnings if held is None else ():
             self.reporter.log(text, level="warning")
@@ -134,17 +136,33 @@ class Training:
                 self.reporter.log(f"{item.variant} ends: {item.error}", level="error", variant=item.variant)
                 continue  # its state is of no use
             if isinstance(item, Report):
-                continue
+                self._report = item
+                if item.split == "test":
+                    self._send_report(True)
+                continue  # of an epoch: when it is known whether that was the best
             if isinstance(item, Metrics):
                 self.reporter.metrics(item.as_event(), run.done_steps, item.epoch)
             else:
                 self.reporter.total(run.total_steps)
+                self._send_report(item.best or item.last or item.epoch % -(-spec["epochs"] // MAX_REPORTS) == 0)
             if isinstance(item, Metrics) and item.split != "train":
                 continue  # no state between a validation and the end of its epoch
             self._maybe_save(run, item, spec)
             self._heed_requests(run, item, spec)
         self.reporter.total(run.total_steps)
         self.reporter.succeed(self._results())
+
+    def _resume_log(self, job: Job, facts: Mapping[str, Any]) -> None:
+        """What the log had when a state was saved; that of an extended job has its end, too."""
+        extended = job.extension if job.extension and job.extension.step == facts["step"] else None
+        points, reports = (extended.points, extended.reports) if extended else (facts["points"], facts.get("reports", 0))
+        self.reporter.resume(points, reports, facts["step"])
+
+    def _send_report(self, wanted: bool) -> None:
+        """Sends the report of an evaluation, if it is ``wanted``: of many epochs, some and the best ones are."""
+        held, self._report = self._report, None
+        if held is not None and wanted:
+            self.reporter.report(held.step, held.epoch, held.split, held.variant, held.values)
 
     def _heed_requests(self, run: Run, item: Metrics | EpochEnd, spec: Spec) -> None:
         """Raises _Interrupted once the run is to end early, with its state saved if it is to go on."""
@@ -169,7 +187,7 @@ class Training:
         self.reporter.flush()
         best = run.best.step if run.best else None
         facts: Mapping[str, Any] = {
-            "step": step, "epoch": epoch, "points": self.reporter.produced, "best": best, "values": values, "variant": run.variant_name,
+            "step": step, "epoch": epoch, "points": self.reporter.produced, "reports": self.reporter.produced_reports, "best": best, "values": values, "variant": run.variant_name,
         }  # fmt: skip
         checkpoints.save(self.folder, step, run.state(), facts, run.metadata())
         checkpoints.prune(self.folder, spec["checkpoint"]["keep"], [b.step for b in run.bests])

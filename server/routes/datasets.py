@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import json
 import re
 import secrets
 from dataclasses import asdict
@@ -10,10 +12,12 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi import Path as PathParameter
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from engine.data import Options
+from engine.data import Options, open_source
+from engine.vision.io import to_pil
 from server.dependencies import Held, Owner, Services, WithLabels
 from server.models import DatasetInfo, Page, Update, dataset_info, page
 from server.problems import ProblemError, documented, not_found
@@ -170,6 +174,32 @@ def listed(
 def one(held: Held, owner: Owner, dataset_id: str) -> DatasetInfo:
     """A dataset, with the report of its validation."""
     return dataset_info(find(held, dataset_id))
+
+
+@router.get(
+    "/{dataset_id}/samples/{index}", operation_id="get_sample", summary="A sample: an image as PNG, another as JSON", responses={
+        **documented(404, 409), 200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}, "application/json": {"schema": {}}}},
+    },
+)  # fmt: skip
+def sample(held: Held, owner: Owner, dataset_id: str, index: Annotated[int, PathParameter(ge=0, le=1 << 53)]) -> Response:
+    """As it is stored, before transforms; `index` is the `id` that reports give. Of a table: its features as training sees them."""
+    dataset = find(held, dataset_id)
+    if dataset.state != DatasetState.READY:
+        raise ProblemError(409, f"the dataset is {dataset.state}")
+    try:
+        source = open_source(held.deployment.dataset(dataset.id) / datasets.PREPARED)
+    except FileNotFoundError:
+        raise ProblemError(409, f"the files of dataset {dataset_id} are not on this server's storage") from None
+    if index >= len(source):
+        raise not_found(f"sample of {dataset_id}", str(index))
+    pixels = source.raw(index).numpy()
+    if not source.is_image:
+        return Response(
+            json.dumps({"index": index, "x": pixels.tolist(), "y": source.targets[index].tolist()}), media_type="application/json"
+        )
+    out = io.BytesIO()
+    to_pil(pixels).save(out, "PNG")
+    return Response(out.getvalue(), media_type="image/png")
 
 
 @router.patch("/{dataset_id}", operation_id="update_dataset", responses=documented(404), summary="Rename a dataset, or label it")

@@ -18,7 +18,7 @@ from server.problems import documented, not_found
 from server.routes.jobs import find
 from server.thinning import thinned
 from worker import checkpoints, events, registry
-from worker.records import LogEvent, MetricsEvent, ModelVersion
+from worker.records import LogEvent, MetricsEvent, ModelVersion, ReportEvent
 from worker.states import ENDED
 
 router = APIRouter(prefix="/v1", tags=["results"], responses=documented(401, 403, 404, 422, 503))
@@ -81,6 +81,32 @@ def logs(
     shown = levels[levels.index(level) :]
     lines = (e for e in events.read(held.redis, held.deployment, job_id) if isinstance(e, LogEvent) and e.level in shown)
     return LogLines(data=list(deque(lines, tail)))
+
+
+@router.get(
+    "/jobs/{job_id}/report",
+    operation_id="get_report",
+    response_model_exclude_none=True,
+    summary="How good the model is, and where it fails",
+)
+def report(
+    held: Held, owner: Owner, job_id: str,
+    epoch: Annotated[int | None, Query(ge=1, le=1 << 53, description="Left out: the last one that has a report.")] = None,
+    split: Literal["val", "test"] | None = None, variant: Annotated[str | None, Query(max_length=200)] = None,
+) -> ReportEvent:  # fmt: skip
+    """Confusion, precision, recall and F1 of each class, calibration and the most wrong samples; residuals and the worst rows; IoU; perplexity."""
+    found = None
+    for event in events.read(held.redis, held.deployment, find(held, job_id).id):
+        if (
+            isinstance(event, ReportEvent)
+            and epoch in (None, event.epoch)
+            and split in (None, event.split)
+            and variant in (None, event.variant)
+        ):
+            found = event
+    if found is None:
+        raise not_found("report of", f"{job_id}, epoch {'any' if epoch is None else epoch}")
+    return found
 
 
 @router.get("/jobs/{job_id}/checkpoints", operation_id="list_checkpoints", summary="The checkpoints of a job")

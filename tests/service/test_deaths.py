@@ -70,6 +70,8 @@ def test_a_job_survives_the_death_of(
     history = [{k: e[k] for k in ("step", "epoch", "split", "values", "variant") if k in e} for e in events if e["type"] == "metrics"]
     undisturbed = expected(d.plan(job))
     assert history == json.loads(json.dumps(undisturbed))
+    reports = [e["epoch"] for e in events if e["type"] == "report"]
+    assert reports == list(range(1, len(reports) + 1)) and len(reports) == done["spec"]["epochs"]
     assert events[-1]["points"] == len(undisturbed) and events[-1]["checksum"] == f"{checksum(iter(undisturbed)):08x}"
 
 
