@@ -35,7 +35,7 @@ def create_app(deployment: Deployment, auth: bool = False) -> FastAPI:
         reconciler.start()
         yield
         reconciler.stop()
-        app.state.services.predictors.close()
+        await app.state.services.predictors.close()
         await app.state.services.hubs.close()
 
     app = FastAPI(

@@ -61,7 +61,7 @@ class Predictor:
                 found = await self._ask(calls)
             except (OSError, asyncio.IncompleteReadError) as error:
                 _log.error("the process of the models has died", model=calls[0].model, error=repr(error))
-                self.close()
+                await self.close()
                 self._refuse(calls, ProblemError(503, "the process that computes predictions has died", headers={"Retry-After": "1"}))
                 continue
             if "error" in found:
@@ -105,10 +105,11 @@ class Predictor:
         length = int.from_bytes(await self._process.stdout.readexactly(4))
         return json.loads(await self._process.stdout.readexactly(length))
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Ends the process."""
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
+            await self._process.wait()
 
 
 class Predictors:
@@ -122,7 +123,7 @@ class Predictors:
         """See :meth:`Predictor.predict`."""
         return await self._all[hash(model) % len(self._all)].predict(model, samples, explain)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Ends the processes."""
         for predictor in self._all:
-            predictor.close()
+            await predictor.close()

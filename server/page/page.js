@@ -1,5 +1,7 @@
 // Lists the jobs and draws the one that is selected, live.
 
+import { offer } from "./try.js";
+
 const $ = (id) => document.getElementById(id);
 const COLOURS = ["#1f6feb", "#e3742f", "#2da44e", "#a371f7", "#d4459c", "#0aa5b8", "#b08800", "#8b949e"];
 
@@ -133,6 +135,7 @@ async function showJob() {
   }
   const saved = (await ask(`/v1/jobs/${id}/checkpoints`)).data;
   if (id !== selected) return;
+  offer(job, saved);
   $("checkpoints").replaceChildren(...saved.map((c) => {
     const item = document.createElement("li");
     const link = element("a", `step ${c.step}`);

@@ -69,6 +69,13 @@ class Browser:
             assert time.monotonic() < deadline, f"not within {timeout_s} s: {script}; {self.messages}"
             time.sleep(0.05)
 
+    def pointer(self, kind: str, selector: str, x: float, y: float) -> None:
+        """Moves, presses or releases the mouse (``mouseMoved``, ..) at a place within an element, in pixels."""
+        script = f"(() => {{ const e = document.querySelector('{selector}'); e.scrollIntoView(); const r = e.getBoundingClientRect(); return [r.x, r.y]; }})()"
+        left, top = self.run(script)
+        pressed = kind != "mouseReleased"
+        self._call("Input.dispatchMouseEvent", type=kind, x=left + x, y=top + y, button="left", buttons=int(pressed), clickCount=1)
+
     def screenshot(self, path: Path) -> Path:
         """A picture of the page as a PNG."""
         path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"]))
