@@ -12,6 +12,7 @@ from rich.console import Console
 from benchmarks import agreement
 from benchmarks import data as loading
 from benchmarks import memory as memories
+from benchmarks import predict as predictions
 from benchmarks import service as services
 from benchmarks import start as starts
 from benchmarks import step as steps
@@ -99,6 +100,15 @@ def agree(peers: list[str], only: list[str], path: Path | None) -> None:
 def service(rounds: int, path: Path | None) -> None:
     """From POST to the first point of the loss history."""
     _keep(path, services.run(rounds))
+
+
+@main.command()
+@_peers
+@click.option("--rounds", default=3, help="How many turns.")
+@_json
+def predict(peers: list[str], rounds: int, path: Path | None) -> None:
+    """Predictions over HTTP."""
+    _keep(path, predictions.run(peers, rounds))
 
 
 @main.command()
