@@ -17,8 +17,8 @@ from server.models import Checkpoint, Items, LogLines, MetricPoint, Metrics
 from server.problems import documented, not_found
 from server.routes.jobs import find
 from server.thinning import thinned
-from worker import checkpoints, events, registry
-from worker.records import LogEvent, MetricsEvent, ModelVersion, ReportEvent
+from worker import checkpoints, events, lookup
+from worker.records import LogEvent, MetricsEvent, ReportEvent
 from worker.states import ENDED
 
 router = APIRouter(prefix="/v1", tags=["results"], responses=documented(401, 403, 404, 422, 503))
@@ -126,31 +126,8 @@ def download(held: Held, owner: Owner, job_id: str, step: str) -> FileResponse:
 
 
 def model_file(held: Services, job_id: str, step: str) -> tuple[int, Path]:
-    """The step and the file of a job's model, at ``step`` (a number, ``latest`` or ``best``), or of a named one. Raises ProblemError 404."""
-    if not job_id.startswith("job_"):
-        version, copy = named_model(held, job_id)
-        return version.step, copy
-    folder = held.deployment.job(find(held, job_id).id)
-    number = _number(step, checkpoints.listed(folder))
-    path = checkpoints.model_file(folder, number) if number is not None else None
-    if path is None or number is None:
-        raise not_found(f"checkpoint of {job_id} at step", step)
-    return number, path
-
-
-def named_model(held: Services, reference: str) -> tuple[ModelVersion, Path]:
-    """The version and the file that ``NAME``, ``NAME@ALIAS`` or ``NAME@NUMBER`` means. Raises ProblemError 404."""
-    name, _, which = reference.partition("@")
-    model = registry.get(held.redis, name)
-    version = model.version(which) if model else None
-    if version is None:
-        raise not_found("job or model", reference)
-    return version, held.deployment.model(name, version.number)
-
-
-def _number(step: str, known: list[Checkpoint]) -> int | None:
-    if step.isascii() and step.isdecimal() and len(step) < 12:
-        return int(step)
-    if not known:
-        return None
-    return {"latest": known[-1].step, "best": known[-1].best}.get(step)
+    """See :func:`worker.lookup.model_file`. Raises ProblemError 404."""
+    try:
+        return lookup.model_file(held.redis, held.deployment, job_id, step)
+    except lookup.NoSuchModel as error:
+        raise not_found(error.what, error.name) from None
