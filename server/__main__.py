@@ -17,8 +17,10 @@ import uvicorn
 from server.app import create_app
 from worker.deployment import Deployment
 from worker.embedded import Store
+from worker.logs import configure, logger
 from worker.processes import die_with_parent, end, start, started_by
 
+_log = logger("serve")
 RESTART_S = 1.0
 """How long to wait after a worker died, so that one that cannot live does not keep the machine busy."""
 
@@ -55,12 +57,12 @@ class Supervisor(threading.Thread):
         while self.failure is None and not self._closing.wait(pause):
             pause = 0.2
             if self.store is not None and not self.store.alive:
-                click.echo("the embedded store has died; starting it again", err=True)
+                _log.warning("the embedded store has died; starting it again")
                 self.store.start()
             for i, child in enumerate(self._children):
                 if child is None or child.poll() is not None:
                     if child is not None:
-                        click.echo(f"a worker has ended with code {child.returncode}; starting another", err=True)
+                        _log.warning("a worker has ended; starting another", code=child.returncode)
                         pause = RESTART_S
                     self._children[i] = start(self._commands[i], self.deployment.environment())
 
@@ -108,6 +110,7 @@ def _leave(*_: object) -> None:
 )
 def main(redis_url: str | None, workers: int | None, data: Path, host: str, port: int, auth: bool | None) -> None:
     """Serves the REST API and the page."""
+    configure("server")
     parent = started_by()
     if parent is not None:
         die_with_parent(parent)
@@ -137,9 +140,8 @@ def main(redis_url: str | None, workers: int | None, data: Path, host: str, port
         address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         (data / "address").write_text(address)
         click.echo(f"Epochline is serving at {address}  (data in {data.resolve()})")
-        config = uvicorn.Config(
-            create_app(deployment, not _is_loopback(host) if auth is None else auth), log_level="warning", timeout_graceful_shutdown=3
-        )
+        app = create_app(deployment, not _is_loopback(host) if auth is None else auth)
+        config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3)
         uvicorn.Server(config).run(sockets=[listener])
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from None

@@ -46,7 +46,8 @@ class AccessLog:
             await self.app(scope, receive, logged)
         finally:
             key = _owner(scope)
-            _log.info(
+            line = _log.info if scope["path"].startswith("/v1/") else _log.debug  # probes and parts of the page would drown the rest
+            line(
                 "request", method=scope["method"], path=scope["path"], status=status, duration_ms=round((time.monotonic() - began) * 1000, 1),
                 **({"key": key} if key else {}),
             )  # fmt: skip

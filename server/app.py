@@ -12,7 +12,7 @@ from fastapi.staticfiles import StaticFiles
 import engine
 from server import docs, openapi, problems
 from server.access import AccessLog
-from server.dependencies import Services, known_query
+from server.dependencies import Services, api_key_owner, known_query
 from server.hub import Hubs
 from server.origin import SameMachine
 from server.predictions import Predictors
@@ -41,15 +41,18 @@ def create_app(deployment: Deployment, auth: bool = False) -> FastAPI:
     app = FastAPI(
         title="Epochline", version=engine.__version__, lifespan=lifespan, summary="Train neural networks somewhere else.",
         description="POST a spec, upload a dataset, watch the loss. Errors are RFC 9457 problems with a JSON pointer to each fault.",
-        docs_url=None, redoc_url=None, dependencies=[Depends(known_query)],
+        docs_url=None, redoc_url=None, openapi_tags=openapi.TAGS,
     )  # fmt: skip
     problems.install(app)
-    openapi.install(app)
+    openapi.install(app, auth)
     if not auth:
         app.add_middleware(SameMachine)
     app.add_middleware(docs.SecurityHeaders)
     app.add_middleware(AccessLog)
-    for module in (docs, system, datasets, jobs, events, results, predict, models, session):
-        app.include_router(module.router)
+    app.include_router(docs.router)
+    for module in (system, session):
+        app.include_router(module.router, dependencies=[Depends(known_query)])
+    for module in (datasets, jobs, events, results, predict, models):
+        app.include_router(module.router, dependencies=[Depends(api_key_owner), Depends(known_query)])
     app.mount("/page", StaticFiles(directory=docs.PAGE), name="page")
     return app

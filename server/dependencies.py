@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import structlog
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from server import session
 from server.hub import Hubs
+from server.models import Model, Update
 from server.origin import same_site
 from server.predictions import Predictors
 from server.problems import ProblemError
@@ -24,7 +25,8 @@ from worker import keys
 from worker.deployment import Deployment, Redis
 from worker.records import Labels, Spec
 
-MAX_SPEC_BYTES = 1 << 20
+MAX_JSON_BYTES = 1 << 20
+JSON = "application/json"
 _bearer = HTTPBearer(auto_error=False, description="An API key, made by `epochline keys create NAME`; not needed where keys are off.")
 
 
@@ -87,17 +89,35 @@ def _fault(name: str, code: str, message: str) -> Mapping[str, Any]:
 
 async def json_body(request: Request) -> Any:
     """The request's body as JSON, of at most 1 MiB; a key may stand once in an object."""
+    kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    if kind != JSON and not kind.endswith("+json"):
+        raise ProblemError(415, f"expected a body of JSON, got {kind:.60}: send it with 'Content-Type: {JSON}'")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_SPEC_BYTES:
-            raise ProblemError(413, f"a spec may have at most {MAX_SPEC_BYTES} bytes")
+        if len(body) > MAX_JSON_BYTES:
+            raise ProblemError(413, f"the body may have at most {MAX_JSON_BYTES} bytes")
     try:
         return json.loads(bytes(body), parse_constant=_no_constant, object_pairs_hook=_distinct)
     except json.JSONDecodeError as error:
         raise ProblemError(400, f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise ProblemError(400, f"the body is not JSON that can be read: {error}") from None
+
+
+M = TypeVar("M", bound=Model)
+
+
+def body_of(kind: type[M]) -> Callable[[Any], M]:
+    """What reads the body as a model. FastAPI itself would read one of any size into memory, before it looks at the key."""
+
+    def read(body: Annotated[Any, Depends(json_body)]) -> M:
+        try:
+            return kind.model_validate(body)
+        except ValidationError as error:
+            raise RequestValidationError([{**e, "loc": ("body", *e["loc"])} for e in error.errors()]) from None
+
+    return read
 
 
 def _no_constant(name: str) -> Any:
@@ -124,5 +144,8 @@ def labels(
 
 Held = Annotated[Services, Depends(services)]
 Owner = Annotated[str, Depends(api_key_owner)]
+JobId = Annotated[str, Path(description="A job's id.", examples=["job_0123456789abcdef0123"])]
+DatasetId = Annotated[str, Path(description="A dataset's id.", examples=["ds_0123456789abcdef01234567"])]
 Body = Annotated[Any, Depends(json_body)]
+Change = Annotated[Update, Depends(body_of(Update))]
 WithLabels = Annotated[Labels, Depends(labels)]

@@ -1,8 +1,8 @@
-"""The example in the API's documentation."""
+"""The examples in the API's document. Each fits its model."""
 
-from typing import Any
+from worker.records import JsonObject
 
-SPEC: dict[str, Any] = {
+SPEC: JsonObject = {
     "name": "digits-mlp",
     "seed": 1,
     "epochs": 12,
@@ -12,3 +12,4 @@ SPEC: dict[str, Any] = {
     "optimizer": {"type": "Adam", "lr": 0.003},
     "data": {"dataset": "ds_0123456789abcdef01234567", "batch_size": 64, "validation": 0.2},
 }
+UPDATE: JsonObject = {"name": "digits, wider", "labels": {"project": "digits", "by": "anna"}}

@@ -188,8 +188,8 @@ class EventPage(Model):
     """A part of a job's log."""
 
     data: list[Event]
-    first_seq: int | None
-    last_seq: int | None = Field(description="Give it as ``after`` to read on.")
+    first_seq: int | None = Field(None, description="Left out of a page without events, as `last_seq` is.")
+    last_seq: int | None = Field(None, description="Give it as `after` to read on.")
     has_more: bool
 
 

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.spec import Problem as SpecProblem
 from engine.spec import SpecError
@@ -42,14 +43,17 @@ _WHEN = {
     404: "There is no such thing.",
     409: "The state does not allow it now.",
     413: "The body is too large, or the disk is full.",
-    415: "The body is wrapped in something.",
+    415: "The body is of another kind, or wrapped in something.",
     422: "Something in the request is wrong; `errors` says what and where.",
-    429: "Too many requests; `Retry-After` says when to ask again.",
     503: "Redis is unreachable; nothing was changed.",
 }
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+Responses = dict[int | str, dict[str, Any]]
+"""What a route may answer with, as FastAPI takes it: parts of an OpenAPI document."""
+
+
+def documented(*statuses: int) -> Responses:
     """The problems that a route may answer with, for the API's document."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {s: {"description": _WHEN[s], "content": content} for s in statuses}
@@ -87,8 +91,40 @@ def _json(value: Any) -> Any:
     return [_json(v) for v in value] if isinstance(value, list | tuple) else _plain(value)
 
 
+def _not_allowed(request: Request) -> Response:
+    """A path has several routes: each knows its own method alone, the API's document all."""
+    path = request.app.openapi()["paths"].get(getattr(request.scope.get("route"), "path_format", ""), {"get": None})
+    allowed = ", ".join(sorted(method.upper() for method in path))
+    return response(405, f"{request.method:.20} is not possible here: expected {allowed}", headers={"Allow": allowed})
+
+
+class Unforeseen:
+    """Answers with a problem where something fails that nobody foresaw, and logs it once, with the request's id."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = False
+
+        async def noted(message: Message) -> None:
+            nonlocal began
+            began = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted if scope["type"] == "http" else send)
+        except Exception:
+            if scope["type"] != "http":
+                raise
+            _log.exception("a request failed", method=scope["method"], path=scope["path"])
+            if not began:  # else the connection ends without the rest, which tells the client
+                await response(500, "an internal error; the server's log has it")(scope, receive, send)
+
+
 def install(app: FastAPI) -> None:
     """Makes every error of the application a problem."""
+    app.add_middleware(Unforeseen)
 
     @app.exception_handler(ProblemError)
     async def problem(request: Request, error: ProblemError) -> Response:
@@ -104,14 +140,11 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 405:
+            return _not_allowed(request)
         return response(error.status_code, str(error.detail), headers=error.headers)
 
     @app.exception_handler(RedisError)
     async def unreachable(request: Request, error: RedisError) -> Response:
         _log.warning("Redis is unreachable", error=str(error))
         return response(503, "Redis cannot be reached at the moment; nothing was changed", headers={"Retry-After": "2"})
-
-    @app.exception_handler(Exception)
-    async def other(request: Request, error: Exception) -> Response:
-        _log.exception("a request failed", method=request.method, path=request.url.path)
-        return response(500, "an internal error; the server's log has it")

@@ -322,6 +322,12 @@ def _plain_fields(kind: type[Record]) -> Mapping[str, str]:
     return {n: f.alias or n for n, f in kind.model_fields.items() if _is_plain(f.annotation)}
 
 
+@functools.cache
+def _text_fields(kind: type[Record]) -> frozenset[str]:
+    """The stored names of the fields that are a text and never None: an empty one is what it says."""
+    return frozenset(f.alias or n for n, f in kind.model_fields.items() if f.annotation is str)
+
+
 def _is_plain(annotation: Any) -> bool:
     if typing.get_origin(annotation) in (Union, types.UnionType):
         return all(_is_plain(a) for a in typing.get_args(annotation))
@@ -336,7 +342,8 @@ def dump(record: Record) -> dict[str, str | int | float]:
 
 
 def dump_fields(kind: type[Record], values: Mapping[str, Any]) -> dict[str, str | int | float]:
-    """Some fields of a record, by their names in ``kind``, as stored. None becomes an empty text, which :func:`parse` leaves out."""
+    """Some fields of a record, by their names in ``kind``, as stored. None becomes an empty text, which :func:`parse` leaves out
+    where the field may be None."""
     found: dict[str, str | int | float] = {}
     plain = _plain_fields(kind)
     for name, value in values.items():
@@ -357,7 +364,8 @@ def _adapter(kind: type[Record], name: str) -> TypeAdapter[Any]:
 
 def parse(kind: type[R], raw: Mapping[bytes, bytes]) -> R:
     """A record from its hash, brought up to date. Raises pydantic's ValidationError for one that is damaged."""
-    stored = {k.decode(): v.decode() for k, v in raw.items() if v}
+    texts = _text_fields(kind)
+    stored = {n: v.decode() for k, v in raw.items() if (n := k.decode()) in texts or v}
     plain = {n for names in _plain_fields(kind).items() for n in names}
     values = {k: v if k in plain else json.loads(v) for k, v in stored.items()}
     return kind.model_validate(_MIGRATIONS[int(values.get("schema_version", 1))](kind, values))

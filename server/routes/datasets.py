@@ -18,8 +18,10 @@ from starlette.requests import ClientDisconnect
 
 from engine.data import Options, open_source
 from engine.vision.io import to_pil
-from server.dependencies import Held, Owner, Services, WithLabels
-from server.models import DatasetInfo, Page, Update, dataset_info, page
+from server.dependencies import Change, DatasetId, Held, Services, WithLabels
+from server.examples import UPDATE
+from server.models import DatasetInfo, Page, dataset_info, page
+from server.openapi import json_request
 from server.problems import ProblemError, documented, not_found
 from worker import datasets, dispatch, keys, listing
 from worker.jobs import now_ms
@@ -113,7 +115,7 @@ _UPLOAD_BODY = {
     responses={**documented(400, 413, 415), 200: {"model": DatasetInfo, "description": "The same content is here already."}},
 )  # fmt: skip
 async def upload(
-    request: Request, response: Response, held: Held, owner: Owner, label: WithLabels,
+    request: Request, response: Response, held: Held, label: WithLabels,
     name: Annotated[str, Query(max_length=200, examples=["digits.zip"])] = "",
     format: Annotated[Format | None, Query(description="Left out: by the name's ending (.zip, .npz, .csv, .tsv).")] = None,
     target: Annotated[str | None, Query(max_length=1000, description="The column of a table to predict; left out: the one named target, label, class or y if there is just one, else the last.")] = None,
@@ -160,7 +162,7 @@ def find(held: Services, dataset_id: str) -> Dataset:
 
 @router.get("", operation_id="list_datasets", summary="List datasets, newest first")
 def listed(
-    held: Held, owner: Owner, label: WithLabels, state: DatasetState | None = None,
+    held: Held, label: WithLabels, state: DatasetState | None = None,
     name: Annotated[str | None, Query(max_length=200, description="A part of the name; case does not matter.")] = None,
     after: Annotated[str | None, Query(max_length=100, description="The id behind which the page begins.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
@@ -171,7 +173,7 @@ def listed(
 
 
 @router.get("/{dataset_id}", operation_id="get_dataset", responses=documented(404), summary="A dataset's state and report")
-def one(held: Held, owner: Owner, dataset_id: str) -> DatasetInfo:
+def one(held: Held, dataset_id: DatasetId) -> DatasetInfo:
     """A dataset, with the report of its validation."""
     return dataset_info(find(held, dataset_id))
 
@@ -181,7 +183,7 @@ def one(held: Held, owner: Owner, dataset_id: str) -> DatasetInfo:
         **documented(404, 409), 200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}, "application/json": {"schema": {}}}},
     },
 )  # fmt: skip
-def sample(held: Held, owner: Owner, dataset_id: str, index: Annotated[int, PathParameter(ge=0, le=1 << 53)]) -> Response:
+def sample(held: Held, dataset_id: DatasetId, index: Annotated[int, PathParameter(ge=0, le=1 << 53, description="The number of the sample, from 0.")]) -> Response:
     """As it is stored, before transforms; `index` is the `id` that reports give. Of a table: its features as training sees them."""
     dataset = find(held, dataset_id)
     if dataset.state != DatasetState.READY:
@@ -202,8 +204,14 @@ def sample(held: Held, owner: Owner, dataset_id: str, index: Annotated[int, Path
     return Response(out.getvalue(), media_type="image/png")
 
 
-@router.patch("/{dataset_id}", operation_id="update_dataset", responses=documented(404), summary="Rename a dataset, or label it")
-def update(held: Held, owner: Owner, dataset_id: str, change: Update) -> DatasetInfo:
+@router.patch(
+    "/{dataset_id}",
+    operation_id="update_dataset",
+    responses=documented(400, 404, 413, 415),
+    openapi_extra=json_request("Update", UPDATE),
+    summary="Rename a dataset, or label it",
+)
+def update(held: Held, dataset_id: DatasetId, change: Change) -> DatasetInfo:
     """What is left out stays; labels are replaced as a whole."""
     datasets.update(held.redis, find(held, dataset_id), change.name, change.labels)
     return dataset_info(find(held, dataset_id))
@@ -212,6 +220,6 @@ def update(held: Held, owner: Owner, dataset_id: str, change: Update) -> Dataset
 @router.delete(
     "/{dataset_id}", operation_id="delete_dataset", status_code=204, responses=documented(404), summary="Delete a dataset and its files"
 )
-def delete(held: Held, owner: Owner, dataset_id: str) -> None:
+def delete(held: Held, dataset_id: DatasetId) -> None:
     """Jobs that have begun go on without it; jobs that still wait fail, and say why."""
     datasets.delete(held.redis, held.deployment, find(held, dataset_id))

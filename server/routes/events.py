@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from server.dependencies import Held, Owner, Services
+from server.dependencies import Held, JobId, Services
 from server.hub import Hubs, frame
 from server.models import EventPage
-from server.problems import ProblemError, documented, not_found
+from server.problems import ProblemError, Responses, documented, not_found
 from worker import events
 from worker.records import Event, dump_event
 
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1", tags=["events"], responses=documented(401, 403,
 KEEPALIVE_S = 15.0
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _SSE = {"text/event-stream": {"schema": {"type": "string", "description": "Server-sent events; the data of each is an event."}}}
-_OVER: dict[int | str, dict[str, Any]] = {204: {"description": "The log has ended, and the reader has all of it."}}
+_OVER: Responses = {204: {"description": "The log has ended, and the reader has all of it."}}
 
 
 async def _alive(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -66,7 +66,7 @@ def _page(held: Services, job_id: str, after: int, limit: int) -> EventPage:
     responses={200: {"content": _SSE}, **_OVER}, summary="The event log: a page, a long poll, or a stream",
 )  # fmt: skip
 async def log(
-    request: Request, held: Held, owner: Owner, job_id: str, after: Annotated[int, Query(ge=0, le=1 << 53)] = 0,
+    request: Request, held: Held, job_id: JobId, after: Annotated[int, Query(ge=0, le=1 << 53)] = 0,
     limit: Annotated[int, Query(ge=1, le=5000)] = 500,
     wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for an event if there is none yet.")] = 0,
     last_event_id: Annotated[int | None, Header(ge=0, le=1 << 53, description="Where a stream goes on.")] = None,
@@ -100,7 +100,7 @@ async def _wait_for_event(hubs: Hubs, job_id: str, after: int, wait_s: float) ->
     summary="One stream for several jobs",
 )  # fmt: skip
 async def several(
-    held: Held, owner: Owner, jobs: Annotated[str, Query(description="Job ids, separated by commas.")],
+    held: Held, jobs: Annotated[str, Query(description="Job ids, separated by commas.")],
     last_event_id: Annotated[str, Header()] = "",
 ) -> StreamingResponse:  # fmt: skip
     """Every event carries its `job`; the id of an event is the position in every job's log, for Last-Event-ID."""

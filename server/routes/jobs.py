@@ -11,22 +11,18 @@ from fastapi import APIRouter, Header, Query, Response
 
 from engine.check import check_targets, sample_shape
 from engine.data import Report, open_source
-from engine.spec import Problem, SpecError, Summary, check, json_schema, resolve_layers, summarize, variants
-from server.dependencies import Body, Held, Owner, Services, WithLabels
-from server.examples import SPEC
-from server.models import CheckResult, Extension, JobDetail, JobSummary, Page, Update, job_detail, job_summary, page
+from engine.spec import Problem, SpecError, Summary, check, resolve_layers, summarize, variants
+from server.dependencies import Body, Change, Held, JobId, Owner, Services, WithLabels, body_of
+from server.examples import SPEC, UPDATE
+from server.models import CheckResult, Extension, JobDetail, JobSummary, Page, job_detail, job_summary, page
+from server.openapi import json_request
 from server.problems import ProblemError, documented, not_found
 from worker import checkpoints, datasets, dispatch, idempotency, jobs, keys, listing, process, queue
-from worker.records import Dataset, DatasetState, Job, JsonObject, Spec
+from worker.records import Dataset, DatasetState, Job, Spec
 from worker.states import ENDED, JobState, Request, transition
 
 router = APIRouter(prefix="/v1", tags=["jobs"], responses=documented(401, 403, 422, 503))
-_SPEC_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobSpec"}, "example": SPEC}},
-    }
-}
+_SPEC_BODY = json_request("JobSpec", SPEC)
 
 
 def find(held: Services, job_id: str) -> Job:
@@ -77,22 +73,15 @@ def _checked(held: Services, body: Any) -> tuple[Spec, tuple[int, ...], list[Sum
     return spec, shape, check_targets(spec, source, shape), source.report
 
 
-@router.get("/schema", operation_id="get_schema", summary="JSON Schema of the spec")
-def schema() -> JsonObject:
-    """What a spec may have, generated from the engine's signatures."""
-    found: JsonObject = json_schema()
-    return found
-
-
 @router.post(
-    "/jobs/validate", operation_id="check_spec", openapi_extra=_SPEC_BODY, responses=documented(400, 409, 413),
+    "/jobs/validate", operation_id="check_spec", openapi_extra=_SPEC_BODY, responses=documented(400, 409, 413, 415),
     summary="Check a spec without queueing it",
 )  # fmt: skip
 def validate(
-    held: Held, owner: Owner, body: Body,
+    held: Held, body: Body,
     input: Annotated[
         str | None,
-        Query(pattern=r"^\d{1,9}(x\d{1,9}){0,5}$", examples=["1x8x8"], description="The shape of a sample, where the spec names no dataset."),
+        Query(pattern=r"^[1-9]\d{0,8}(x[1-9]\d{0,8}){0,5}$", examples=["1x8x8"], description="The shape of a sample, where the spec names no dataset."),
     ] = None,
 ) -> CheckResult:  # fmt: skip
     """The spec with every default and every size filled in, the per-layer table, what training takes, and what the dataset's report says was converted or is odd."""
@@ -115,12 +104,12 @@ def validate(
     operation_id="create_job",
     status_code=201,
     openapi_extra=_SPEC_BODY,
-    responses=documented(400, 409, 413),
+    responses=documented(400, 409, 413, 415),
     summary="Submit a job",
 )
 def submit(
     held: Held, owner: Owner, body: Body, response: Response, label: WithLabels,
-    idempotency_key: Annotated[str | None, Header(max_length=200, description="The same key within 24 h is the same job.")] = None,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200, description="The same key within 24 h is the same job; with another request it is refused.")] = None,
 ) -> JobDetail:  # fmt: skip
     """Checks the spec against its dataset and queues the job. Everything that is wrong comes back at once, as 422."""
     spec, *_ = _checked(held, body)
@@ -143,7 +132,7 @@ def submit(
 
 @router.get("/jobs", operation_id="list_jobs", summary="List jobs")
 def listed(
-    held: Held, owner: Owner, label: WithLabels, state: JobState | None = None,
+    held: Held, label: WithLabels, state: JobState | None = None,
     dataset: Annotated[str | None, Query(max_length=100, description="The id of the dataset that the job trains on.")] = None,
     name: Annotated[str | None, Query(max_length=200, description="A part of the name; case does not matter.")] = None,
     created_after: Annotated[float | None, Query(description="Seconds since 1970.", allow_inf_nan=False)] = None,
@@ -159,13 +148,19 @@ def listed(
 
 
 @router.get("/jobs/{job_id}", operation_id="get_job", responses=documented(404), summary="A job's state, progress, spec and results")
-def one(held: Held, owner: Owner, job_id: str) -> JobDetail:
+def one(held: Held, job_id: JobId) -> JobDetail:
     """A job as a whole."""
     return detail(held, find(held, job_id))
 
 
-@router.patch("/jobs/{job_id}", operation_id="update_job", responses=documented(404), summary="Rename a job, or label it")
-def update(held: Held, owner: Owner, job_id: str, change: Update) -> JobDetail:
+@router.patch(
+    "/jobs/{job_id}",
+    operation_id="update_job",
+    responses=documented(400, 404, 413, 415),
+    openapi_extra=json_request("Update", UPDATE),
+    summary="Rename a job, or label it",
+)
+def update(held: Held, job_id: JobId, change: Change) -> JobDetail:
     """What is left out stays; labels are replaced as a whole."""
     jobs.update(held.redis, find(held, job_id), change.name, change.labels)
     return detail(held, find(held, job_id))
@@ -174,7 +169,7 @@ def update(held: Held, owner: Owner, job_id: str, change: Update) -> JobDetail:
 @router.delete(
     "/jobs/{job_id}", operation_id="delete_job", status_code=204, responses=documented(404, 409), summary="Delete a job that has ended"
 )
-def delete(held: Held, owner: Owner, job_id: str) -> None:
+def delete(held: Held, job_id: JobId) -> None:
     """Removes the job with its log and its checkpoints. A job that has not ended must be cancelled first."""
     job = find(held, job_id)
     if job.state not in ENDED:
@@ -187,7 +182,7 @@ def _control(request: Request, summary: str) -> None:
     """The route of one request: each has a name of its own in clients."""
 
     @router.post(f"/jobs/{{job_id}}/{request}", operation_id=f"{request}_job", status_code=202, responses=documented(404), summary=summary)
-    def control(held: Held, owner: Owner, job_id: str) -> JobDetail:
+    def control(held: Held, job_id: JobId) -> JobDetail:
         """Repeatable; without effect where it does not fit the job's state."""
         job = dispatch.handle_request(held.redis, find(held, job_id).id, request)
         if job is None:

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
 
-from server.dependencies import Held, Owner, Services
+from server.dependencies import Held, JobId, Services
 from server.models import Checkpoint, Items, LogLines, MetricPoint, Metrics
-from server.problems import documented, not_found
+from server.problems import Responses, documented, not_found
 from server.routes.jobs import find
 from server.thinning import thinned
 from worker import checkpoints, events, lookup
@@ -22,7 +22,7 @@ from worker.records import LogEvent, MetricsEvent, ReportEvent
 from worker.states import ENDED
 
 router = APIRouter(prefix="/v1", tags=["results"], responses=documented(401, 403, 404, 422, 503))
-_CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
+_CSV: Responses = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
 
 
 @router.get(
@@ -30,7 +30,7 @@ _CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema"
     summary="The history of losses and metrics, whole or thinned",
 )  # fmt: skip
 def metrics(
-    held: Held, owner: Owner, job_id: str, name: Annotated[str | None, Query(max_length=200, description="One value, such as loss.")] = None,
+    held: Held, job_id: JobId, name: Annotated[str | None, Query(max_length=200, description="One value, such as loss.")] = None,
     split: Literal["train", "val", "test"] | None = None, max_points: Annotated[int | None, Query(ge=1, le=100_000)] = None,
     format: Literal["json", "csv"] = "json",
 ) -> Metrics | Response:  # fmt: skip
@@ -71,7 +71,7 @@ def _cell(value: Any) -> Any:
 
 @router.get("/jobs/{job_id}/logs", operation_id="get_logs", response_model_exclude_none=True, summary="The output of a job's runs")
 def logs(
-    held: Held, owner: Owner, job_id: str,
+    held: Held, job_id: JobId,
     tail: Annotated[int, Query(ge=1, le=10_000, description="The number of lines, counted from the end.")] = 1000,
     level: Annotated[Literal["debug", "info", "warning", "error"], Query(description="The lowest level to show.")] = "debug",
 ) -> LogLines:  # fmt: skip
@@ -110,7 +110,7 @@ def report(
 
 
 @router.get("/jobs/{job_id}/checkpoints", operation_id="list_checkpoints", summary="The checkpoints of a job")
-def saved(held: Held, owner: Owner, job_id: str) -> Items[Checkpoint]:
+def saved(held: Held, job_id: JobId) -> Items[Checkpoint]:
     """Oldest first."""
     return Items(data=checkpoints.listed(held.deployment.job(find(held, job_id).id)))
 
@@ -119,7 +119,7 @@ def saved(held: Held, owner: Owner, job_id: str) -> Items[Checkpoint]:
     "/jobs/{job_id}/checkpoints/{step}", operation_id="download_checkpoint", response_class=FileResponse, summary="A model as safetensors",
     responses={200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
 )  # fmt: skip
-def download(held: Held, owner: Owner, job_id: str, step: str) -> FileResponse:
+def download(held: Held, job_id: JobId, step: str) -> FileResponse:
     """`step` is a checkpoint's number, or `latest`, or `best`. The keys are those of PyTorch's `state_dict`. For `job_id`, a named model will do."""
     number, path = model_file(held, job_id, step)
     return FileResponse(path, media_type="application/octet-stream", filename=f"{job_id}-{number}.safetensors")

@@ -1,23 +1,35 @@
-"""Workers and health."""
+"""Workers, the schema of specs, and health."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from redis.exceptions import RedisError
 
-from server.dependencies import Held, Owner
+from engine.spec import json_schema
+from server.dependencies import Held, api_key_owner
 from server.models import Health, Items, Worker
 from server.models import worker as shown
 from server.problems import ProblemError, documented
 from worker import process
+from worker.records import JsonObject
 
 router = APIRouter(tags=["system"], responses=documented(403, 422))
 
 
-@router.get("/v1/workers", operation_id="list_workers", responses=documented(401, 503), summary="The live workers")
-def workers(held: Held, owner: Owner) -> Items[Worker]:
+@router.get(
+    "/v1/workers", operation_id="list_workers", responses=documented(401, 503), dependencies=[Depends(api_key_owner)],
+    summary="The live workers",
+)  # fmt: skip
+def workers(held: Held) -> Items[Worker]:
     """Every worker that has been heard of lately."""
     return Items(data=[shown(w) for w in process.live(held.redis)])
+
+
+@router.get("/v1/schema", operation_id="get_schema", summary="JSON Schema of the spec")
+def schema() -> JsonObject:
+    """What a spec may have, generated from the engine's signatures. It is the same for everybody: no key is needed."""
+    found: JsonObject = json_schema()
+    return found
 
 
 @router.get("/healthz", operation_id="get_health", summary="Whether this process is alive")
