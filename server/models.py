@@ -42,6 +42,7 @@ class Model(BaseModel):
 class Page(Model, Generic[T]):
     """A part of a list; the next one follows with ``after=last_id``."""
 
+    model_config = ConfigDict(json_schema_extra={"description": "A part of a list; the next one follows with `after=last_id`."})
     data: list[T]
     first_id: str | None
     last_id: str | None
@@ -51,6 +52,7 @@ class Page(Model, Generic[T]):
 class Items(Model, Generic[T]):
     """A whole list."""
 
+    model_config = ConfigDict(json_schema_extra={"description": "A whole list."})
     data: list[T]
 
 

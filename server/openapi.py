@@ -9,8 +9,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from engine.spec import json_schema
-from server.examples import SPEC
-from server.models import Problem, Update
+from server.examples import EXAMPLES
+from server.models import AliasTarget, Extension, NewVersion, Problem, SignIn, Update
 from server.problems import MEDIA_TYPE
 
 TAGS: list[dict[str, str]] = [
@@ -18,11 +18,15 @@ TAGS: list[dict[str, str]] = [
     {"name": "jobs", "description": "Specs on their way to a model."},
     {"name": "events", "description": "A job's log, as it grows."},
     {"name": "results", "description": "What a job has brought."},
+    {"name": "models", "description": "Models with names, versions and aliases."},
+    {"name": "predictions", "description": "What a model says of samples."},
     {"name": "system", "description": "Workers, the schema of specs, health."},
 ]
 _REF = "#/components/schemas/{model}"
 _NOT_OURS = ("HTTPValidationError", "ValidationError")
 """Schemas of FastAPI's own errors, which this server never answers with."""
+_REQUESTS = (Update, Extension, NewVersion, AliasTarget, SignIn)
+"""The bodies that `json_body` reads, of which FastAPI knows nothing."""
 _DEEP = ("items", "properties", "$ref", "oneOf")
 
 
@@ -50,10 +54,12 @@ def _document(app: FastAPI, auth: bool) -> Any:
     schemas = found["components"]["schemas"]
     for name in _NOT_OURS:
         schemas.pop(name, None)
-    for model, mode in ((Problem, "serialization"), (Update, "validation")):
+    for model, mode in ((Problem, "serialization"), *((m, "validation") for m in _REQUESTS)):
         _, shown = models_json_schema([(model, mode)], ref_template=_REF)  # type: ignore[list-item]  # mypy widens the mode to str
         schemas.update(shown["$defs"])
     schemas["JobSpec"] = _spec()
+    for name, example in EXAMPLES.items():
+        schemas[name]["examples"] = [example]
     if not auth:
         del found["components"]["securitySchemes"]
     for path in found["paths"].values():
@@ -69,7 +75,6 @@ def _spec() -> Any:
         "type": "object", "title": "JobSpec", "required": whole["required"], "additionalProperties": False,
         "description": "What to train, on what, and how. `GET /v1/schema` has all of its JSON Schema.",
         "properties": {name: _shallow(part) for name, part in whole["properties"].items()},
-        "examples": [SPEC],
     }  # fmt: skip
 
 
@@ -77,6 +82,8 @@ def _shallow(schema: Any) -> Any:
     kept = {k: v for k, v in schema.items() if k not in _DEEP}
     if "anyOf" in kept:
         kept["anyOf"] = [_shallow(s) for s in schema["anyOf"]]
+    elif "items" in schema:
+        kept["items"] = _shallow(schema["items"])
     elif "type" not in kept:
         kept["type"] = "object"
     return kept

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from engine.data import Options, open_source
 from engine.vision.io import to_pil
-from server.dependencies import Change, DatasetId, Held, Services, WithLabels
+from server.dependencies import After, Change, DatasetId, Held, Limit, Services, WithLabels
 from server.examples import UPDATE
 from server.models import DatasetInfo, Page, dataset_info, page
 from server.openapi import json_request
@@ -101,11 +101,8 @@ def _refuse_wrapped(request: Request) -> None:
 _UPLOAD_BODY = {
     "requestBody": {
         "required": True,
-        "description": "The file itself, not a form.",
-        "content": {
-            t: {"schema": {"type": "string", "format": "binary"}}
-            for t in ("application/zip", "application/octet-stream", "text/csv", "text/tab-separated-values")
-        },
+        "description": "The file itself, not a form, with whatever Content-Type.",
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
 
@@ -116,7 +113,7 @@ _UPLOAD_BODY = {
 )  # fmt: skip
 async def upload(
     request: Request, response: Response, held: Held, label: WithLabels,
-    name: Annotated[str, Query(max_length=200, examples=["digits.zip"])] = "",
+    name: Annotated[str, Query(max_length=200, examples=["digits.zip"], description="The file's name.")] = "",
     format: Annotated[Format | None, Query(description="Left out: by the name's ending (.zip, .npz, .csv, .tsv).")] = None,
     target: Annotated[str | None, Query(max_length=1000, description="The column of a table to predict; left out: the one named target, label, class or y if there is just one, else the last.")] = None,
     layout: Annotated[Layout | None, Query(description="How an archive of images is laid out; left out: as it is recognised.")] = None,
@@ -162,10 +159,11 @@ def find(held: Services, dataset_id: str) -> Dataset:
 
 @router.get("", operation_id="list_datasets", summary="List datasets, newest first")
 def listed(
-    held: Held, label: WithLabels, state: DatasetState | None = None,
+    held: Held, label: WithLabels,
+    state: Annotated[DatasetState | None, Query(description="Only those in this state.")] = None,
     name: Annotated[str | None, Query(max_length=200, description="A part of the name; case does not matter.")] = None,
-    after: Annotated[str | None, Query(max_length=100, description="The id behind which the page begins.")] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    after: After = None,
+    limit: Limit = 20,
 ) -> Page[DatasetInfo]:  # fmt: skip
     """Newest first."""
     rows = listing.datasets(held.redis, listing.DatasetQuery(state, name, label), after, limit)

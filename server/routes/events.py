@@ -20,6 +20,7 @@ from worker.records import Event, dump_event
 
 router = APIRouter(prefix="/v1", tags=["events"], responses=documented(401, 403, 404, 422, 503))
 KEEPALIVE_S = 15.0
+_POSITIONS = r"^([A-Za-z0-9_]+:[0-9]{1,15}(,[A-Za-z0-9_]+:[0-9]{1,15})*)?$"
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _SSE = {"text/event-stream": {"schema": {"type": "string", "description": "Server-sent events; the data of each is an event."}}}
 _OVER: Responses = {204: {"description": "The log has ended, and the reader has all of it."}}
@@ -66,8 +67,9 @@ def _page(held: Services, job_id: str, after: int, limit: int) -> EventPage:
     responses={200: {"content": _SSE}, **_OVER}, summary="The event log: a page, a long poll, or a stream",
 )  # fmt: skip
 async def log(
-    request: Request, held: Held, job_id: JobId, after: Annotated[int, Query(ge=0, le=1 << 53)] = 0,
-    limit: Annotated[int, Query(ge=1, le=5000)] = 500,
+    request: Request, held: Held, job_id: JobId,
+    after: Annotated[int, Query(ge=0, le=1 << 53, description="The number of the last event that is known; 0 begins at the beginning.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=5000, description="The largest number of events to answer with.")] = 500,
     wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for an event if there is none yet.")] = 0,
     last_event_id: Annotated[int | None, Header(ge=0, le=1 << 53, description="Where a stream goes on.")] = None,
 ) -> EventPage | Response:  # fmt: skip
@@ -101,7 +103,7 @@ async def _wait_for_event(hubs: Hubs, job_id: str, after: int, wait_s: float) ->
 )  # fmt: skip
 async def several(
     held: Held, jobs: Annotated[str, Query(description="Job ids, separated by commas.")],
-    last_event_id: Annotated[str, Header()] = "",
+    last_event_id: Annotated[str, Header(pattern=_POSITIONS, description="Where the stream goes on: the `id` of its last event.")] = "",
 ) -> StreamingResponse:  # fmt: skip
     """Every event carries its `job`; the id of an event is the position in every job's log, for Last-Event-ID."""
     names = list(dict.fromkeys(j for j in jobs.split(",") if j))
@@ -113,7 +115,7 @@ async def several(
     seen = dict.fromkeys(names, 0)
     for part in last_event_id.split(","):
         name, _, seq = part.rpartition(":")
-        if name in seen and seq.isdecimal() and seq.isascii():
+        if name in seen:
             seen[name] = int(seq)
     return _stream(_merged(held.hubs, seen))
 

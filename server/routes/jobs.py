@@ -7,12 +7,12 @@ import json
 import shutil
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Response
 
 from engine.check import check_targets, sample_shape
 from engine.data import Report, open_source
 from engine.spec import Problem, SpecError, Summary, check, resolve_layers, summarize, variants
-from server.dependencies import Body, Change, Held, JobId, Owner, Services, WithLabels, body_of
+from server.dependencies import After, Body, Change, Held, JobId, Limit, Owner, Services, WithLabels, body_of
 from server.examples import SPEC, UPDATE
 from server.models import CheckResult, Extension, JobDetail, JobSummary, Page, job_detail, job_summary, page
 from server.openapi import json_request
@@ -132,14 +132,15 @@ def submit(
 
 @router.get("/jobs", operation_id="list_jobs", summary="List jobs")
 def listed(
-    held: Held, label: WithLabels, state: JobState | None = None,
+    held: Held, label: WithLabels,
+    state: Annotated[JobState | None, Query(description="Only those in this state.")] = None,
     dataset: Annotated[str | None, Query(max_length=100, description="The id of the dataset that the job trains on.")] = None,
     name: Annotated[str | None, Query(max_length=200, description="A part of the name; case does not matter.")] = None,
     created_after: Annotated[float | None, Query(description="Seconds since 1970.", allow_inf_nan=False)] = None,
     created_before: Annotated[float | None, Query(description="Seconds since 1970.", allow_inf_nan=False)] = None,
     sort: Annotated[listing.Sort, Query(description="`finished` lists only jobs that have ended; `-` is newest first.")] = "-created",
-    after: Annotated[str | None, Query(max_length=100, description="The id behind which the page begins.")] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    after: After = None,
+    limit: Limit = 20,
 ) -> Page[JobSummary]:  # fmt: skip
     """Newest first, unless `sort` says otherwise."""
     query = listing.JobQuery(state, dataset, name, label, created_after, created_before, sort)
@@ -200,10 +201,11 @@ _control(Request.RESUME, "Resume a paused job")
     "/jobs/{job_id}/extend",
     operation_id="extend_job",
     status_code=202,
-    responses=documented(400, 404, 409, 413),
+    responses=documented(400, 404, 409, 413, 415),
+    openapi_extra=json_request("Extension", {"epochs": 5}),
     summary="Train a finished job further",
 )
-def extend(held: Held, owner: Owner, job_id: str, extension: Extension) -> JobDetail:
+def extend(held: Held, job_id: JobId, extension: Annotated[Extension, Depends(body_of(Extension))]) -> JobDetail:
     """The job goes on from its last checkpoint, and ends as one would that had these epochs from the start.
 
     Its log goes on too: after the `done` of the epochs before, a second one follows at the end.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
 
-from server.dependencies import Held, Owner
+from server.dependencies import Held, Limit, body_of
+from server.examples import NEW_VERSION
 from server.models import Alias, AliasTarget, ModelInfo, ModelName, NewVersion, Page, model_info, page
+from server.openapi import json_request
 from server.problems import documented, not_found
 from server.routes.results import model_file
 from worker import listing, registry
@@ -18,8 +20,9 @@ Name = Annotated[ModelName, Path(description="The model's name.")]
 AliasName = Annotated[Alias, Path(description="The alias.")]
 
 
-@router.post("", operation_id="create_model_version", status_code=201, responses=documented(400, 404), summary="Give a job's model a name")
-def create(held: Held, owner: Owner, new: NewVersion) -> ModelInfo:
+@router.post("", operation_id="create_model_version", status_code=201, responses=documented(400, 404, 413, 415),
+    openapi_extra=json_request("NewVersion", NEW_VERSION), summary="Give a job's model a name")
+def create(held: Held, new: Annotated[NewVersion, Depends(body_of(NewVersion))]) -> ModelInfo:
     """The next version of the name, a copy that outlives the job. `aliases` name it from now on."""
     step, path = model_file(held, new.job, new.step)
     return model_info(registry.add(held.redis, held.deployment, new.name, new.job, step, path, new.aliases))
@@ -27,8 +30,8 @@ def create(held: Held, owner: Owner, new: NewVersion) -> ModelInfo:
 
 @router.get("", operation_id="list_models", summary="List named models, newest first")
 def listed(
-    held: Held, owner: Owner, after: Annotated[str | None, Query(max_length=100, description="The name behind which the page begins.")] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    held: Held, after: Annotated[str | None, Query(max_length=100, description="The name behind which the page begins.")] = None,
+    limit: Limit = 20,
 ) -> Page[ModelInfo]:  # fmt: skip
     """Newest first."""
     rows = listing.models(held.redis, after, limit)
@@ -36,7 +39,7 @@ def listed(
 
 
 @router.get("/{name}", operation_id="get_model", responses=documented(404), summary="The versions and aliases of a model")
-def one(held: Held, owner: Owner, name: Name) -> ModelInfo:
+def one(held: Held, name: Name) -> ModelInfo:
     """Oldest version first."""
     return _shown(registry.get(held.redis, name), name)
 
@@ -47,8 +50,9 @@ def _shown(model: RegisteredModel | None, what: str) -> ModelInfo:
     return model_info(model)
 
 
-@router.put("/{name}/aliases/{alias}", operation_id="set_alias", responses=documented(400, 404), summary="Have an alias name a version")
-def promote(held: Held, owner: Owner, name: Name, alias: AliasName, target: AliasTarget) -> ModelInfo:
+@router.put("/{name}/aliases/{alias}", operation_id="set_alias", responses=documented(400, 404, 413, 415),
+    openapi_extra=json_request("AliasTarget", {"version": 2}), summary="Have an alias name a version")
+def promote(held: Held, name: Name, alias: AliasName, target: Annotated[AliasTarget, Depends(body_of(AliasTarget))]) -> ModelInfo:
     """What it named before is kept, for rolling back."""
     return _shown(registry.point(held.redis, name, alias, target.version), f"{name}@{target.version}")
 
@@ -59,13 +63,13 @@ def promote(held: Held, owner: Owner, name: Name, alias: AliasName, target: Alia
     responses=documented(404),
     summary="Have an alias name what it named before",
 )
-def roll_back(held: Held, owner: Owner, name: Name, alias: AliasName) -> ModelInfo:
+def roll_back(held: Held, name: Name, alias: AliasName) -> ModelInfo:
     """404 where it named nothing before."""
     return _shown(registry.roll_back(held.redis, name, alias), f"{name}@{alias} of before")
 
 
 @router.delete("/{name}/aliases/{alias}", operation_id="delete_alias", responses=documented(404), summary="Take an alias away")
-def remove_alias(held: Held, owner: Owner, name: Name, alias: AliasName) -> ModelInfo:
+def remove_alias(held: Held, name: Name, alias: AliasName) -> ModelInfo:
     """The versions stay."""
     return _shown(registry.remove_alias(held.redis, name, alias), f"{name}@{alias}")
 
@@ -73,7 +77,7 @@ def remove_alias(held: Held, owner: Owner, name: Name, alias: AliasName) -> Mode
 @router.delete(
     "/{name}", operation_id="delete_model", status_code=204, responses=documented(404), summary="Delete a model with all versions"
 )
-def delete(held: Held, owner: Owner, name: Name) -> None:
+def delete(held: Held, name: Name) -> None:
     """The jobs whose models they were stay."""
     if not registry.delete(held.redis, held.deployment, name):
         raise not_found("model", name)

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
-from server.dependencies import Held, Owner
+from server.dependencies import Held, JobId
 from server.models import Prediction, Predictions
 from server.problems import ProblemError, documented
 from server.routes.results import model_file
@@ -49,7 +49,7 @@ _BODY = {
     response_model_exclude_none=True, summary="What a model says of samples",
 )  # fmt: skip
 async def predict(
-    request: Request, held: Held, owner: Owner, job_id: str,
+    request: Request, held: Held, job_id: JobId,
     step: Annotated[str, Query(max_length=20, description="The checkpoint's number, `latest` or `best`.")] = "best",
     explain: Annotated[Literal["gradients"] | None, Query(description="`gradients`: a heat map beside each answer.")] = None,
 ) -> Predictions:  # fmt: skip

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
+from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse
 
 from server.dependencies import Held, JobId, Services
@@ -31,8 +32,9 @@ _CSV: Responses = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}
 )  # fmt: skip
 def metrics(
     held: Held, job_id: JobId, name: Annotated[str | None, Query(max_length=200, description="One value, such as loss.")] = None,
-    split: Literal["train", "val", "test"] | None = None, max_points: Annotated[int | None, Query(ge=1, le=100_000)] = None,
-    format: Literal["json", "csv"] = "json",
+    split: Annotated[Literal["train", "val", "test"] | None, Query(description="Only points of this split.")] = None,
+    max_points: Annotated[int | None, Query(ge=1, le=100_000, description="The largest number of points of each curve (variant and split).")] = None,
+    format: Annotated[Literal["json", "csv"], Query(description="`csv` is a table with a column for each value.")] = "json",
 ) -> Metrics | Response:  # fmt: skip
     """Thinned, a curve keeps the lowest and the highest value of every stretch, and its last point."""
     job = find(held, job_id)
@@ -90,9 +92,10 @@ def logs(
     summary="How good the model is, and where it fails",
 )
 def report(
-    held: Held, owner: Owner, job_id: str,
+    held: Held, job_id: JobId,
     epoch: Annotated[int | None, Query(ge=1, le=1 << 53, description="Left out: the last one that has a report.")] = None,
-    split: Literal["val", "test"] | None = None, variant: Annotated[str | None, Query(max_length=200)] = None,
+    split: Annotated[Literal["val", "test"] | None, Query(description="Only a report of this split.")] = None,
+    variant: Annotated[str | None, Query(max_length=200, description="Only a report of this variant.")] = None,
 ) -> ReportEvent:  # fmt: skip
     """Confusion, precision, recall and F1 of each class, calibration and the most wrong samples; residuals and the worst rows; IoU; perplexity."""
     found = None
@@ -119,8 +122,10 @@ def saved(held: Held, job_id: JobId) -> Items[Checkpoint]:
     "/jobs/{job_id}/checkpoints/{step}", operation_id="download_checkpoint", response_class=FileResponse, summary="A model as safetensors",
     responses={200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
 )  # fmt: skip
-def download(held: Held, job_id: JobId, step: str) -> FileResponse:
-    """`step` is a checkpoint's number, or `latest`, or `best`. The keys are those of PyTorch's `state_dict`. For `job_id`, a named model will do."""
+def download(
+    held: Held, job_id: JobId, step: Annotated[str, PathParameter(description="A checkpoint's number, or `latest`, or `best`.", examples=["best"])]
+) -> FileResponse:
+    """The keys are those of PyTorch's `state_dict`. For `job_id`, a named model will do."""
     number, path = model_file(held, job_id, step)
     return FileResponse(path, media_type="application/octet-stream", filename=f"{job_id}-{number}.safetensors")
 

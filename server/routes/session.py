@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Cookie, Request, Response
+from fastapi import APIRouter, Cookie, Depends, Request, Response
 
 from server import session
-from server.dependencies import Held, Owner
+from server.dependencies import Held, Owner, body_of
 from server.models import SessionInfo, SignIn
+from server.openapi import json_request
 from server.problems import ProblemError, documented
 from worker import keys
 
 router = APIRouter(prefix="/v1/session", tags=["system"], responses=documented(403, 422, 503))
 
 
-@router.post("", operation_id="sign_in", status_code=204, responses=documented(400, 401), summary="Sign in with an API key")
-def sign_in(request: Request, response: Response, held: Held, sign_in: SignIn) -> None:
+@router.post("", operation_id="sign_in", status_code=204, responses=documented(400, 401, 413, 415),
+    openapi_extra=json_request("SignIn", {"key": "ek_.."}), summary="Sign in with an API key")
+def sign_in(request: Request, response: Response, held: Held, sign_in: Annotated[SignIn, Depends(body_of(SignIn))]) -> None:
     """Sets a cookie that stands for the key for a week, or until it is revoked; for browsers. Programs send the key itself."""
     digest = keys.digest(sign_in.key.strip())
     if held.auth and session.owner_of_key(held.redis, digest) is None:

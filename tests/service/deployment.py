@@ -66,6 +66,14 @@ class Deployment:
     def redis(self) -> Any:
         return Redis(unix_socket_path=str(self.data.resolve() / "store" / "store.sock"))
 
+    def authenticate(self) -> "Deployment":
+        """Makes an API key, and sends it from now on."""
+        made = subprocess.run(
+            [sys.executable, "-m", "server.keys", "--data", str(self.data), "create", "tests"], check=True, capture_output=True, text=True
+        )
+        self.http.headers["Authorization"] = f"Bearer {made.stdout.strip()}"
+        return self
+
     def store_pid(self) -> int:
         return int(self.redis.info("server")["process_id"])
 
