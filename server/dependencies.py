@@ -27,7 +27,7 @@ from worker.records import Labels, Spec
 
 MAX_JSON_BYTES = 1 << 20
 JSON = "application/json"
-_bearer = HTTPBearer(auto_error=False, description="An API key, made by `epochline keys create NAME`; not needed where keys are off.")
+_bearer = HTTPBearer(auto_error=False, description="An API key, made by `epochline keys create NAME`.")
 
 
 @dataclass

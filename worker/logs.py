@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import structlog
+from structlog.typing import EventDict
 
 FORMAT = "EPOCHLINE_LOG_FORMAT"
 
@@ -19,8 +20,12 @@ def logger(name: str) -> Any:
 
 def configure(process: str, level: int = logging.INFO) -> None:
     """Sends log lines to standard error; called once by each process, which names itself."""
+
+    def named(_: object, __: str, line: EventDict) -> EventDict:
+        return {"process": process, **line}
+
     shared: list[Any] = [
-        structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name,
+        named, structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True), structlog.processors.StackInfoRenderer(),
     ]  # fmt: skip
     structlog.configure(
@@ -42,4 +47,3 @@ def configure(process: str, level: int = logging.INFO) -> None:
     root.handlers = [handler]
     root.setLevel(logging.WARNING)  # of libraries
     logging.getLogger("epochline").setLevel(level)
-    structlog.contextvars.bind_contextvars(process=process)

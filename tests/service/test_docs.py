@@ -39,7 +39,7 @@ def test_swagger_ui_shows_every_operation_and_sends_the_key(browser: Browser, tm
         browser.wait_for("!!document.querySelector('#operations-system-list_workers .execute')")
         browser.evaluate("document.querySelector('#operations-system-list_workers .execute').click()")
         answer = browser.wait_for(
-            "document.querySelector('#operations-system-list_workers .live-responses-table .response-col_status')?.innerText"
+            "document.querySelector('#operations-system-list_workers .live-responses-table tbody .response-col_status')?.innerText"
         )
         assert answer.split()[0] == "200"
         assert browser.complaints == []

@@ -57,3 +57,40 @@ def test_what_had_not_ended_goes_on(opened: tuple[Deployment, dict[str, Any]]) -
         crc = zlib.crc32(canonical(point), crc)
     assert events[-1]["type"] == "done" and (events[-1]["points"], events[-1]["checksum"]) == (len(points), f"{crc:08x}")
     assert [p["step"] for p in points if p["split"] == "train"] == list(range(1, 4 * 40 + 1))
+
+
+def test_lists_find_and_sort_old_jobs(opened: tuple[Deployment, dict[str, Any]]) -> None:
+    """The indexes that came later have them."""
+    d, expected = opened
+    jobs = [d.job(e["id"]) for e in expected.values() if "events" in e]
+    ended = [j for j in jobs if j["finished"]]
+    assert len(ended) == len(jobs)  # the tests before have brought the last two to an end
+
+    def found(**filters: Any) -> list[str]:
+        return [j["id"] for j in d.get("/v1/jobs", limit=100, **filters)["data"]]
+
+    assert found(sort="created") == [j["id"] for j in sorted(jobs, key=lambda j: float(j["created"]))]
+    assert found(sort="-finished") == [j["id"] for j in sorted(ended, key=lambda j: (float(j["finished"]), j["id"]), reverse=True)]
+    for state in {j["state"] for j in jobs}:
+        assert set(found(state=state)) == {j["id"] for j in jobs if j["state"] == state}
+    for dataset in {j["dataset"] for j in jobs}:
+        assert set(found(dataset=dataset)) == {j["id"] for j in jobs if j["dataset"] == dataset}
+    assert all(j["history"][0]["state"] == "queued" and j["attempts"] and j["labels"] == {} for j in jobs)
+
+
+def test_labels_stay_and_nothing_is_migrated_again(opened: tuple[Deployment, dict[str, Any]]) -> None:
+    d, expected = opened
+    job = expected["done"]["id"]
+    dataset = d.job(job)["dataset"]
+    for path in (f"/v1/jobs/{job}", f"/v1/datasets/{dataset}"):
+        assert d.http.patch(path, json={"name": "old", "labels": {"from": "0.1.0"}}).status_code == 200
+    before = {**d.job(job), "eta_s": None}
+    index = f"jobs:dataset:{dataset}"
+    d.redis.zrem(index, job)  # a second migration would put it back
+    d.stop()
+    d.start()
+    assert d.redis.get("schema_version") == b"2" and d.redis.zscore(index, job) is None
+    assert d.job(job) == before and before["name"] == "old"
+    for kind, name in (("jobs", job), ("datasets", dataset)):
+        assert [r["id"] for r in d.get(f"/v1/{kind}", label="from=0.1.0")["data"]] == [name]
+    assert d.events(job) == expected["done"]["events"]
