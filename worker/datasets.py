@@ -33,7 +33,8 @@ def get(redis: Redis, dataset_id: str) -> Dataset | None:
 
 def files_locked(redis: Redis, dataset_id: str) -> Lock:
     """Held while the record and the files of a dataset appear or go together: the same content may be uploaded and deleted at once."""
-    return redis.lock(keys.dataset_lock(dataset_id), timeout=60)
+    lock: Lock = redis.lock(keys.dataset_lock(dataset_id), timeout=60)
+    return lock
 
 
 def add(pipe: Any, dataset: Dataset) -> None:

@@ -112,9 +112,9 @@ def _position_after(redis: Redis, index: str, member: str, score: float, newest_
     rank = redis.zrevrank(index, member) if newest_first else redis.zrank(index, member)
     if rank is not None:
         return int(rank) + 1
-    before = redis.zcount(index, f"({score}", "+inf") if newest_first else redis.zcount(index, "-inf", f"({score}")
-    tied = (m.decode() for m in redis.zrangebyscore(index, score, score))  # of one millisecond: in the order of their ids
-    return int(before) + sum(m > member if newest_first else m < member for m in tied)
+    before: int = redis.zcount(index, f"({score}", "+inf") if newest_first else redis.zcount(index, "-inf", f"({score}")
+    tied: list[str] = [m.decode() for m in redis.zrangebyscore(index, score, score)]  # of one millisecond: in the order of their ids
+    return before + sum(m > member if newest_first else m < member for m in tied)
 
 
 def _read(redis: Redis, kind: type[R], key: Callable[[str], str], index: str, start: int, newest_first: bool) -> Iterator[R]:

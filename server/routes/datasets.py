@@ -181,7 +181,11 @@ def one(held: Held, dataset_id: DatasetId) -> DatasetInfo:
         **documented(404, 409), 200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}, "application/json": {"schema": {}}}},
     },
 )  # fmt: skip
-def sample(held: Held, dataset_id: DatasetId, index: Annotated[int, PathParameter(ge=0, le=1 << 53, description="The number of the sample, from 0.")]) -> Response:
+def sample(
+    held: Held,
+    dataset_id: DatasetId,
+    index: Annotated[int, PathParameter(ge=0, le=1 << 53, description="The number of the sample, from 0.")],
+) -> Response:
     """As it is stored, before transforms; `index` is the `id` that reports give. Of a table: its features as training sees them."""
     dataset = find(held, dataset_id)
     if dataset.state != DatasetState.READY:

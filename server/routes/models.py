@@ -20,8 +20,14 @@ Name = Annotated[ModelName, Path(description="The model's name.")]
 AliasName = Annotated[Alias, Path(description="The alias.")]
 
 
-@router.post("", operation_id="create_model_version", status_code=201, responses=documented(400, 404, 413, 415),
-    openapi_extra=json_request("NewVersion", NEW_VERSION), summary="Give a job's model a name")
+@router.post(
+    "",
+    operation_id="create_model_version",
+    status_code=201,
+    responses=documented(400, 404, 413, 415),
+    openapi_extra=json_request("NewVersion", NEW_VERSION),
+    summary="Give a job's model a name",
+)
 def create(held: Held, new: Annotated[NewVersion, Depends(body_of(NewVersion))]) -> ModelInfo:
     """The next version of the name, a copy that outlives the job. `aliases` name it from now on."""
     step, path = model_file(held, new.job, new.step)
@@ -50,8 +56,13 @@ def _shown(model: RegisteredModel | None, what: str) -> ModelInfo:
     return model_info(model)
 
 
-@router.put("/{name}/aliases/{alias}", operation_id="set_alias", responses=documented(400, 404, 413, 415),
-    openapi_extra=json_request("AliasTarget", {"version": 2}), summary="Have an alias name a version")
+@router.put(
+    "/{name}/aliases/{alias}",
+    operation_id="set_alias",
+    responses=documented(400, 404, 413, 415),
+    openapi_extra=json_request("AliasTarget", {"version": 2}),
+    summary="Have an alias name a version",
+)
 def promote(held: Held, name: Name, alias: AliasName, target: Annotated[AliasTarget, Depends(body_of(AliasTarget))]) -> ModelInfo:
     """What it named before is kept, for rolling back."""
     return _shown(registry.point(held.redis, name, alias, target.version), f"{name}@{target.version}")

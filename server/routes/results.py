@@ -123,7 +123,9 @@ def saved(held: Held, job_id: JobId) -> Items[Checkpoint]:
     responses={200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
 )  # fmt: skip
 def download(
-    held: Held, job_id: JobId, step: Annotated[str, PathParameter(description="A checkpoint's number, or `latest`, or `best`.", examples=["best"])]
+    held: Held,
+    job_id: JobId,
+    step: Annotated[str, PathParameter(description="A checkpoint's number, or `latest`, or `best`.", examples=["best"])],
 ) -> FileResponse:
     """The keys are those of PyTorch's `state_dict`. For `job_id`, a named model will do."""
     number, path = model_file(held, job_id, step)

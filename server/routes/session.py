@@ -16,8 +16,14 @@ from worker import keys
 router = APIRouter(prefix="/v1/session", tags=["system"], responses=documented(403, 422, 503))
 
 
-@router.post("", operation_id="sign_in", status_code=204, responses=documented(400, 401, 413, 415),
-    openapi_extra=json_request("SignIn", {"key": "ek_.."}), summary="Sign in with an API key")
+@router.post(
+    "",
+    operation_id="sign_in",
+    status_code=204,
+    responses=documented(400, 401, 413, 415),
+    openapi_extra=json_request("SignIn", {"key": "ek_.."}),
+    summary="Sign in with an API key",
+)
 def sign_in(request: Request, response: Response, held: Held, sign_in: Annotated[SignIn, Depends(body_of(SignIn))]) -> None:
     """Sets a cookie that stands for the key for a week, or until it is revoked; for browsers. Programs send the key itself."""
     digest = keys.digest(sign_in.key.strip())

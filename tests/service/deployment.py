@@ -84,7 +84,10 @@ class Deployment:
 
     def worker(self, queue: str = "cpu") -> dict[str, Any]:
         """The live worker of a queue."""
-        return wait_for(lambda: next((w for w in self.get("/v1/workers")["data"] if w["queue"] == queue), None), what=f"a {queue} worker")
+        found: dict[str, Any] = wait_for(
+            lambda: next((w for w in self.get("/v1/workers")["data"] if w["queue"] == queue), None), what=f"a {queue} worker"
+        )
+        return found
 
     # -- requests
 
@@ -110,13 +113,14 @@ class Deployment:
     def submit(self, spec: dict[str, Any]) -> dict[str, Any]:
         answer = self.http.post("/v1/jobs", json=spec)
         assert answer.status_code == 201, answer.text
-        return answer.json()
+        return dict(answer.json())
 
     def job(self, job_id: str) -> dict[str, Any]:
-        return self.get(f"/v1/jobs/{job_id}")
+        return dict(self.get(f"/v1/jobs/{job_id}"))
 
     def wait_state(self, job_id: str, *states: str, timeout_s: float = 60.0) -> dict[str, Any]:
-        return wait_for(lambda: (j := self.job(job_id))["state"] in states and j, timeout_s, f"{job_id} in {states}")
+        job: dict[str, Any] = wait_for(lambda: (j := self.job(job_id))["state"] in states and j, timeout_s, f"{job_id} in {states}")
+        return job
 
     def wait_checkpoint(self, job_id: str) -> None:
         """Until the job has a checkpoint to go on from: it then is within a later epoch."""

@@ -204,7 +204,7 @@ def test_broken_images_among_good_ones_are_left_out_and_named(service: Deploymen
 def test_the_layout_can_be_given(service: Deployment) -> None:
     content = zipped({f"{s}/{c}/1.png": png(seed=i) for i, (s, c) in enumerate((s, c) for s in ("train", "val") for c in "ab")})
     ids = set()
-    cases: list[tuple[dict[str, str], list[str]]] = [
+    cases: list[tuple[dict[str, Any], list[str]]] = [
         ({}, ["a", "b"]), ({"layout": "split_folders"}, ["a", "b"]), ({"layout": "class_folders"}, ["train", "val"])
     ]  # fmt: skip
     for options, classes in cases:

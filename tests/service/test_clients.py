@@ -175,9 +175,6 @@ def test_the_page_lists_jobs_and_draws_the_loss(service: Deployment, digits: str
     wait_for(picture.exists)
     time.sleep(0.2)
     with Image.open(picture) as image:
-        blue = sum(
-            n
-            for n, colour in image.convert("RGB").getcolors(1 << 22) or []
-            if abs(colour[0] - 0x1F) < 30 and abs(colour[1] - 0x6F) < 30 and colour[2] > 200
-        )
+        colours: Any = image.convert("RGB").getcolors(1 << 22) or []
+        blue = sum(n for n, colour in colours if abs(colour[0] - 0x1F) < 30 and abs(colour[1] - 0x6F) < 30 and colour[2] > 200)
     assert blue > 200  # the training curve is there

@@ -51,7 +51,9 @@ def test_what_had_not_ended_goes_on(opened: tuple[Deployment, dict[str, Any]]) -
     assert d.wait_state(paused["id"], "succeeded", "failed")["state"] == "succeeded"
     events = d.events(paused["id"])
     assert events[: len(paused["events"])] == paused["events"]
-    points = [{k: e[k] for k in ("step", "epoch", "split", "values", "variant") if k in e} for e in events if e["type"] == "metrics"]
+    points: list[dict[str, Any]] = [
+        {k: e[k] for k in ("step", "epoch", "split", "values", "variant") if k in e} for e in events if e["type"] == "metrics"
+    ]
     crc = 0
     for point in points:
         crc = zlib.crc32(canonical(point), crc)

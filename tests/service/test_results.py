@@ -38,7 +38,7 @@ def finished(service: Deployment, **changes: Any) -> dict[str, Any]:
 
 
 def saved(service: Deployment, job: dict[str, Any]) -> list[dict[str, Any]]:
-    return service.get(f"/v1/jobs/{job['id']}/checkpoints")["data"]
+    return list(service.get(f"/v1/jobs/{job['id']}/checkpoints")["data"])
 
 
 def test_the_best_of_each_variant_and_the_last_are_kept(service: Deployment) -> None:

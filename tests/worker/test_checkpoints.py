@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import safe_open
@@ -15,7 +16,7 @@ CARD = {"classes": ["ant", "zebra"], "input": [1, 8, 8], "transform": [{"type": 
 
 
 def save(job: Path, step: int, variant: str | None = None, value: float = 1.0, best: int | None = None) -> None:
-    facts = {"step": step, "epoch": step, "points": step, "best": best, "values": {}, "variant": variant}
+    facts: dict[str, Any] = {"step": step, "epoch": step, "points": step, "best": best, "values": {}, "variant": variant}
     checkpoints.save(job, step, State({}, {"progress": {"weight": 1.0, "step": step}}, {"w": tensor([value, float(step)])}), facts, CARD)
 
 
@@ -60,7 +61,7 @@ def test_a_state_of_version_0_1_0_is_migrated(tmp_path: Path) -> None:
     """The second variant had its best accuracy, 0.75, in step 40 of all, 30 being the first's."""
     progress = {"epoch": 2, "batch": 1, "step": 15, "total": 9.0, "best": -0.75, "stale": 1, "stopped": False}
     plain = {"progress": progress, "final": {"val_accuracy": 0.5}, "done_steps": 45, "variant_index": 1}
-    facts = {"step": 45, "epoch": 2, "points": 50, "best": 40, "values": {}, "variant": "b"}
+    facts: dict[str, Any] = {"step": 45, "epoch": 2, "points": 50, "best": 40, "values": {}, "variant": "b"}
     checkpoints.save(tmp_path, 45, State({}, plain, {"w": tensor([1.0])}), facts, CARD)
     found = checkpoints.latest(tmp_path)
     assert found is not None

@@ -42,9 +42,9 @@ class Service:
     def apply(self, what: tuple[Any, ...]) -> None:
         if what[0] == "add":
             spec = {"name": what[1], "data": {"dataset": what[3]}, "epochs": 1}
-            job = jobs.new(f"job_{len(self.ids)}", spec, "cpu", labels=what[2])
-            dispatch.submit(self.redis, job.model_copy(update={"created_ms": next(self._clock) // 3}))
-            self.ids.append(job.id)
+            new = jobs.new(f"job_{len(self.ids)}", spec, "cpu", labels=what[2])
+            dispatch.submit(self.redis, new.model_copy(update={"created_ms": next(self._clock) // 3}))
+            self.ids.append(new.id)
             return
         job = jobs.get(self.redis, f"job_{what[1]}")
         if job is None:
