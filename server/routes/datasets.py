@@ -176,9 +176,15 @@ def one(held: Held, dataset_id: DatasetId) -> DatasetInfo:
     return dataset_info(find(held, dataset_id))
 
 
+_SAMPLE = {
+    "type": "object", "required": ["index", "x", "y"],
+    "properties": {"index": {"type": "integer"}, "x": {"description": "Numbers, nested as the array is."}, "y": {"description": "The target."}},
+}  # fmt: skip
+
+
 @router.get(
     "/{dataset_id}/samples/{index}", operation_id="get_sample", summary="A sample: an image as PNG, another as JSON", responses={
-        **documented(404, 409), 200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}, "application/json": {"schema": {}}}},
+        **documented(404, 409), 200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}, "application/json": {"schema": _SAMPLE}}},
     },
 )  # fmt: skip
 def sample(

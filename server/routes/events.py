@@ -22,7 +22,11 @@ router = APIRouter(prefix="/v1", tags=["events"], responses=documented(401, 403,
 KEEPALIVE_S = 15.0
 _POSITIONS = r"^([A-Za-z0-9_]+:[0-9]{1,15}(,[A-Za-z0-9_]+:[0-9]{1,15})*)?$"
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-_SSE = {"text/event-stream": {"schema": {"type": "string", "description": "Server-sent events; the data of each is an event."}}}
+_SSE = {
+    "text/event-stream": {
+        "schema": {"description": "Server-sent events: of each the `data` is an event as JSON, the `event` its type, the `id` its place."}
+    }
+}
 _OVER: Responses = {204: {"description": "The log has ended, and the reader has all of it."}}
 
 

@@ -36,7 +36,7 @@ _BODY = {
             "text/csv": {"schema": {"type": "string"}},
             "multipart/form-data": {"schema": {"type": "object", "additionalProperties": {"type": "string", "format": "binary"}}},
             "application/json": {
-                "schema": {"type": "object", "required": ["inputs"], "properties": {"inputs": {"type": "array", "minItems": 1, "maxItems": MAX_SAMPLES}}},
+                "schema": {"type": "object", "required": ["inputs"], "properties": {"inputs": {"type": "array", "items": {}, "minItems": 1, "maxItems": MAX_SAMPLES}}},
                 "example": {"inputs": [{"sepal length": 5.1, "petal length": 1.4}]},
             },
         },

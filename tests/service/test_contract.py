@@ -103,10 +103,23 @@ def test_a_generated_client_submits_and_watches_a_job(deployment: Deployment, tm
     """With the classes and functions that openapi-python-client makes of the document, and nothing else."""
     (tmp_path / "openapi.json").write_text(json.dumps(deployment.get("/openapi.json")))
     (tmp_path / "config.yaml").write_text("post_hooks: []\npackage_name_override: generated\n")
-    subprocess.run(
-        [script("openapi-python-client"), "generate", "--path", "openapi.json", "--config", "config.yaml", "--meta", "none", "--output-path", "generated", "--fail-on-warning"],
-        cwd=tmp_path, check=True,
-    )  # fmt: skip
+    command: list[str | Path] = [
+        script("openapi-python-client"),
+        "generate",
+        "--path",
+        "openapi.json",
+        "--config",
+        "config.yaml",
+        "--meta",
+        "none",
+        "--output-path",
+        "generated",
+    ]
+    said = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert "will not be generated" not in said and "Unable to process" not in said
+    assert set(re.findall(r"WARNING parsing (\S+ \S+)", said)) <= {
+        "POST /v1/jobs/{job_id}/predict"
+    }  # the generator does not know image/png and text/csv
     monkeypatch.syspath_prepend(tmp_path)
     for name in [n for n in sys.modules if n.partition(".")[0] == "generated"]:
         monkeypatch.delitem(sys.modules, name)
