@@ -24,12 +24,13 @@ from worker.records import (
     RegisteredModel,
     Spec,
     StateChange,
+    Weights,
     WorkerInfo,
 )
 from worker.states import JobState, Request, requests
 
 T = TypeVar("T")
-Row = TypeVar("Row", "JobSummary", "DatasetInfo", "ModelInfo")
+Row = TypeVar("Row", "JobSummary", "DatasetInfo", "ModelInfo", "WeightsInfo")
 Seconds = Annotated[float, Field(description="Seconds since 1970.")]
 
 
@@ -253,6 +254,17 @@ class ModelInfo(Model):
     aliases: dict[str, int]
 
 
+class WeightsInfo(Model):
+    """A safetensors file that was uploaded; a spec's `init_from: {"weights": ID}` starts from it."""
+
+    id: str
+    name: str
+    size_bytes: int
+    created: Seconds
+    arrays: int = Field(description="The number of arrays in the file.")
+    parameters: int = Field(description="The number of elements of all arrays.")
+
+
 class Prediction(Model):
     """The answer for one sample; what the task does not have is left out."""
 
@@ -348,6 +360,14 @@ def _eta_s(job: Job) -> float | None:
 def model_info(model: RegisteredModel) -> ModelInfo:
     """A named model as the API shows it."""
     return ModelInfo(id=model.name, created=model.created_ms / 1000, versions=list(model.versions), aliases=model.aliases)
+
+
+def weights_info(weights: Weights) -> WeightsInfo:
+    """Uploaded weights as the API shows them."""
+    return WeightsInfo(
+        id=weights.id, name=weights.name, size_bytes=weights.size_bytes, created=weights.created_ms / 1000, arrays=weights.arrays,
+        parameters=weights.parameters,
+    )  # fmt: skip
 
 
 def dataset_info(dataset: Dataset) -> DatasetInfo:

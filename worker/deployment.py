@@ -51,6 +51,10 @@ class Deployment:
         """The file of a version of a named model."""
         return self.data / "models" / name / f"{version}.safetensors"
 
+    def weights(self, weights_id: str) -> Path:
+        """The file of uploaded weights."""
+        return self.data / "weights" / weights_id / "model.safetensors"
+
     def dataset(self, dataset_id: str) -> Path:
         """The folder of an upload and what was made of it."""
         return self.data / "datasets" / dataset_id

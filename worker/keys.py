@@ -9,6 +9,7 @@ LEASES = "jobs:leases"  # sorted set: job id by the time at which its lease ends
 DATASETS = "datasets:all"  # sorted set: dataset id by time of creation (ms)
 WORKERS = "workers:all"  # set: worker names
 RECONCILER = "reconciler:lock"
+WEIGHTS = "weights:all"  # sorted set: id of uploaded weights by time of creation (ms)
 MODELS = "models:all"  # sorted set: model name by time of creation (ms)
 API_KEYS = "apikeys"  # hash: SHA-256 of a key -> {"name", "created"}
 SCHEMA_VERSION = "schema_version"  # string: the version of the indexes
@@ -78,6 +79,11 @@ def model(name: str) -> str:
 def model_lock(name: str) -> str:
     """String: held by the process that adds a version to a named model."""
     return f"lock:model:{name}"
+
+
+def weights(weights_id: str) -> str:
+    """Hash: the record of uploaded weights."""
+    return f"weights:{weights_id}"
 
 
 def worker(name: str) -> str:

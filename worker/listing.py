@@ -8,11 +8,11 @@ from typing import Generic, Literal, TypeVar
 
 from worker import keys
 from worker.deployment import Redis
-from worker.records import Dataset, DatasetState, Job, Labels, RegisteredModel, parse
+from worker.records import Dataset, DatasetState, Job, Labels, RegisteredModel, Weights, parse
 from worker.states import JobState
 
 Sort = Literal["-created", "created", "-finished", "finished"]
-R = TypeVar("R", Job, Dataset, RegisteredModel)
+R = TypeVar("R", Job, Dataset, RegisteredModel, Weights)
 _CHUNK = 200
 
 
@@ -86,6 +86,11 @@ def models(redis: Redis, after: str | None, limit: int) -> Rows[RegisteredModel]
     return _page(redis, RegisteredModel, keys.model, keys.MODELS, [keys.MODELS], lambda _: True, True, after, limit)
 
 
+def weights(redis: Redis, after: str | None, limit: int) -> Rows[Weights]:
+    """A page of uploaded weights, newest first, after those of id ``after``."""
+    return _page(redis, Weights, keys.weights, keys.WEIGHTS, [keys.WEIGHTS], lambda _: True, True, after, limit)
+
+
 def _page(
     redis: Redis, kind: type[R], key: Callable[[str], str], order: str, indexes: list[str], matches: Callable[[R], bool], newest_first: bool,
     after: str | None, limit: int,
@@ -131,4 +136,4 @@ def _within(created_ms: int, after: float | None, before: float | None) -> bool:
     return (after is None or created_ms > after * 1000) and (before is None or created_ms < before * 1000)
 
 
-__all__ = ["DatasetQuery", "JobQuery", "Rows", "Sort", "datasets", "jobs", "models"]
+__all__ = ["DatasetQuery", "JobQuery", "Rows", "Sort", "datasets", "jobs", "models", "weights"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from worker import checkpoints, jobs, keys, registry
+from worker import checkpoints, jobs, keys, registry, weights
 from worker.deployment import Deployment, Redis
 from worker.records import Checkpoint
 
@@ -19,6 +19,8 @@ class NoSuchModel(LookupError):
 
 def model_file(redis: Redis, deployment: Deployment, reference: str, step: str = "best") -> tuple[int, Path]:
     """The step and the file of a job's model, at ``step`` (a number, ``latest`` or ``best``), or of a named one. Raises NoSuchModel."""
+    if reference.startswith("wt_"):
+        return 0, _uploaded(redis, deployment, reference)
     if not reference.startswith("job_"):
         return _named(redis, deployment, reference)
     if not keys.is_id(reference) or jobs.get(redis, reference) is None:
@@ -37,6 +39,12 @@ def _number(step: str, known: list[Checkpoint]) -> int | None:
     if not known:
         return None
     return {"latest": known[-1].step, "best": known[-1].best}.get(step)
+
+
+def _uploaded(redis: Redis, deployment: Deployment, reference: str) -> Path:
+    if not keys.is_id(reference) or weights.get(redis, reference) is None:
+        raise NoSuchModel("file of weights", reference)
+    return deployment.weights(reference)
 
 
 def _named(redis: Redis, deployment: Deployment, reference: str) -> tuple[int, Path]:

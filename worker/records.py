@@ -209,6 +209,17 @@ class ModelVersion(_Part):
     created: float = Field(description="Seconds since 1970.")
 
 
+class Weights(Record):
+    """A safetensors file that was uploaded, for models to start from."""
+
+    id: str
+    name: str
+    size_bytes: int
+    created_ms: int = Field(alias="created")
+    arrays: int
+    parameters: int
+
+
 class RegisteredModel(Record):
     """The versions of a named model, oldest first, and its aliases; of each alias the versions it named before, newest last."""
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 import shutil
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -16,6 +14,7 @@ from worker import keys
 from worker.deployment import Deployment, Redis
 from worker.jobs import now_ms
 from worker.records import ModelVersion, RegisteredModel, dump, parse
+from worker.weights import copy
 
 MAX_EARLIER = 50
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
@@ -34,7 +33,7 @@ def add(redis: Redis, deployment: Deployment, name: str, job_id: str, step: int,
 
     def change(model: RegisteredModel) -> RegisteredModel:
         number = model.versions[-1].number + 1 if model.versions else 1
-        _copy(file, deployment.model(name, number))
+        copy(file, deployment.model(name, number))
         version = ModelVersion(number=number, job=job_id, step=step, created=created / 1000)
         changed = model.model_copy(update={"versions": (*model.versions, version)})
         for alias in aliases:
@@ -46,17 +45,6 @@ def add(redis: Redis, deployment: Deployment, name: str, job_id: str, step: int,
     assert found is not None
     redis.zadd(keys.MODELS, {name: found.created_ms})
     return found
-
-
-def _copy(source: Path, target: Path) -> None:
-    """A hard link where the file system has them; complete or not there."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_suffix(f".{secrets.token_hex(4)}.part")
-    try:
-        os.link(source, part)
-    except OSError:
-        shutil.copyfile(source, part)
-    part.rename(target)
 
 
 def _pointed(model: RegisteredModel, alias: str, number: int) -> RegisteredModel:

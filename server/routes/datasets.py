@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import re
-import secrets
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -14,7 +13,6 @@ from typing import Annotated, Literal, get_args
 from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as PathParameter
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
 
 from engine.data import Options, open_source
 from engine.vision.io import to_pil
@@ -23,6 +21,7 @@ from server.examples import UPDATE
 from server.models import DatasetInfo, Page, dataset_info, page
 from server.openapi import json_request
 from server.problems import ProblemError, documented, not_found
+from server.uploads import Upload, refuse_wrapped
 from worker import datasets, dispatch, keys, listing
 from worker.jobs import now_ms
 from worker.records import Dataset, DatasetState
@@ -31,71 +30,12 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"], responses=documente
 Format = Literal["imagefolder", "npz", "csv"]
 Layout = Literal["class_folders", "split_folders", "labels_file", "index_file"]
 _BY_SUFFIX: dict[str, Format] = {".zip": "imagefolder", ".npz": "npz", ".csv": "csv", ".tsv": "csv"}
-_CHUNK = 1 << 20
-MAX_UPLOAD_BYTES = 64 << 30
 
 
 def _dataset_id(form: str, content: str, options: Options) -> str:
     """The name of a content (its SHA-256) read in this way."""
     chosen = "".join(f":{k}={v}" for k, v in asdict(options).items() if v is not None)
     return f"ds_{hashlib.sha256(f'{form}:{content}{chosen}'.encode()).hexdigest()[:24]}"
-
-
-class _Upload:
-    """A body on its way to disk: hashed while it is written, a mebibyte at a time, gone if it does not end well."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / f"{secrets.token_hex(8)}.part"
-        self._file = self.path.open("wb")
-        self._hash = hashlib.sha256()
-        self._buffer = bytearray()
-        self.size = 0
-
-    def _drain(self) -> None:
-        self._hash.update(self._buffer)
-        self._file.write(self._buffer)
-        self._buffer.clear()
-
-    async def receive(self, request: Request) -> str:
-        """Writes the whole body; its SHA-256. Raises ProblemError for one that is too large or cut off."""
-        try:
-            async for chunk in request.stream():
-                self._buffer += chunk
-                self.size += len(chunk)
-                if self.size > MAX_UPLOAD_BYTES:
-                    raise ProblemError(413, f"an upload may have at most {MAX_UPLOAD_BYTES} bytes")
-                if len(self._buffer) >= _CHUNK:
-                    await run_in_threadpool(self._drain)
-            await run_in_threadpool(self._drain)
-            self._file.close()
-        except ClientDisconnect:
-            self.discard()
-            raise ProblemError(400, f"the upload was cut off after {self.size} bytes; nothing was kept") from None
-        except OSError as error:
-            self.discard()
-            raise ProblemError(413, f"the upload could not be stored: {error.strerror}") from None
-        except BaseException:
-            self.discard()
-            raise
-        return self._hash.hexdigest()
-
-    def discard(self) -> None:
-        self._file.close()
-        self.path.unlink(missing_ok=True)
-
-
-def _refuse_wrapped(request: Request) -> None:
-    """A form or a compressed body would be stored with its wrapping. Raises ProblemError for one."""
-    kind, coding = request.headers.get("content-type", ""), request.headers.get("content-encoding", "identity")
-    if kind.lower().startswith("multipart/"):
-        raise ProblemError(
-            415, f"the body is a form ({kind:.60}): send the file itself as the body, with curl --data-binary @FILE instead of -F"
-        )
-    if coding.strip().lower() not in ("", "identity"):
-        raise ProblemError(
-            415, f"the body has Content-Encoding {coding:.40}: send the file as it is, without", headers={"Accept-Encoding": "identity"}
-        )
 
 
 _UPLOAD_BODY = {
@@ -122,7 +62,7 @@ async def upload(
 
     Answers at once, while the state is still `validating`; it becomes `ready` or `rejected`, with a report either way.
     """
-    _refuse_wrapped(request)
+    refuse_wrapped(request)
     form = format or _BY_SUFFIX.get(Path(name).suffix.lower())
     if form is None:
         raise ProblemError(
@@ -133,7 +73,7 @@ async def upload(
         raise ProblemError(
             422, f"layout={layout} is for archives of images, but the format is {form}: leave it out, or give format=imagefolder"
         )
-    body = _Upload(held.deployment.data / "uploads")
+    body = Upload(held.deployment.data / "uploads")
     content = await body.receive(request)
     if body.size == 0:
         body.discard()
