@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from benchmarks import agreement
+from benchmarks import agreement, reports
 from benchmarks import data as loading
 from benchmarks import memory as memories
 from benchmarks import predict as predictions
@@ -48,8 +48,11 @@ def main() -> None:
 @click.option("--rounds", default=6, help="Into how many turns that time is split.")
 @_json
 def step(peers: list[str], threads: list[str], only: list[str], seconds: float, rounds: int, path: Path | None) -> None:
-    """Training steps."""
+    """Training steps; with --only report, the part of a job's time that its reports take."""
     machine = describe()
+    if only == ["report"]:
+        _keep(path, reports.run(), machine)
+        return
     rows = steps.run(peers, [int(n) for n in threads], only, seconds, rounds, machine)
     Console(width=120).print(steps.table(rows))
     _keep(path, rows, machine)

@@ -20,18 +20,25 @@ class Reports:
     def __init__(self) -> None:
         self._latest: dict[str | None, dict[str, Any]] = {}
         self._best: dict[str | None, dict[str, Any]] = {}
+        self._best_epoch: dict[str | None, int] = {}
         self._test: list[dict[str, Any]] = []
 
     def add(self, report: Report) -> None:
+        found = report.as_dict()
         if report.split == "test":
-            self._test.append(report.as_dict())
+            self._test.append(found)
+        elif report.epoch == self._best_epoch.get(report.variant):
+            self._best[report.variant] = found
         else:
-            self._latest[report.variant] = report.as_dict()
+            self._latest[report.variant] = found
 
     def end(self, epoch: EpochEnd) -> None:
-        """Which epoch is the best is known at its end."""
-        if epoch.best and epoch.variant in self._latest:
-            self._best[epoch.variant] = self._latest[epoch.variant]
+        """Which epoch is the best is known at its end; its report may come later."""
+        if epoch.best:
+            self._best_epoch[epoch.variant] = epoch.epoch
+            self._best.pop(epoch.variant, None)
+            if self._latest.get(epoch.variant, {}).get("epoch") == epoch.epoch:
+                self._best[epoch.variant] = self._latest[epoch.variant]
 
     def all(self) -> list[dict[str, Any]]:
         """The reports to be written, the best first."""

@@ -201,4 +201,4 @@ class Run:
         values = {k: v for k, v in job.evaluation(self._test_indices).items() if k != "loss" or math.isfinite(v)}
         self.finals[index] |= {f"test_{k}": v for k, v in values.items()}
         yield Metrics(step, epoch, "test", values, job.name)
-        yield from job.reports("test", epoch, step)
+        yield from job.reporting.test(job.evaluation.collected, epoch, step)

@@ -24,6 +24,7 @@ from engine.train.batches import Array, Batch, Batches, steps_an_epoch
 from engine.train.evaluation import Evaluation
 from engine.train.monitor import Monitor
 from engine.train.records import Diverged, EpochEnd, Metrics, Progress, Report, State
+from engine.train.reporting import Reporting
 from engine.train.scale import Scale
 from engine.train.step import Step
 
@@ -69,6 +70,7 @@ class Variant:
         self.train_step: Callable[..., tuple[Tensor, ...]] = compile(self.step, plan=setting.plan)
         classes = setting.source.report.classes
         self.evaluation = Evaluation(spec, self.step, self.batches, self.scale, setting.plan, classes, summary.activation_bytes)
+        self.reporting = Reporting(name)
         self.progress = Progress()
         self.final: dict[str, Any] = {"epochs": 0, "steps": 0}
         self._dtype, self._steps = dtype, steps_an_epoch(len(self.train_indices), spec)
@@ -148,16 +150,11 @@ class Variant:
         best = self.monitor.judge(named, p)
         self._schedule(named.get(self.monitor.name))
         self.final = {"epochs": p.epoch, "steps": p.step, **named}
+        last = p.stopped or p.epoch == self.spec["epochs"]
         if values:
             yield Metrics(p.step, p.epoch, "val", values, self.name, samples_per_s)
-            yield from self.reports("val", p.epoch, p.step)
-        yield EpochEnd(p.epoch, p.step, self.name, best, last=p.stopped or p.epoch == self.spec["epochs"])
-
-    def reports(self, split: str, epoch: int, step: int) -> Iterator[Report]:
-        """The report of what was evaluated last, if there is anything to be said."""
-        found = self.evaluation.collected.report()
-        if found is not None:
-            yield Report(step, epoch, split, found, self.name)
+            yield from self.reporting.epoch(self.evaluation.collected, p.epoch, p.step, best, last)
+        yield EpochEnd(p.epoch, p.step, self.name, best, last=last)
 
     def _schedule(self, monitored: float | None) -> None:
         if self.scheduler is None:
