@@ -1,7 +1,5 @@
 """Schedules, hooks, samplers, clipping and other small parts beside PyTorch."""
 
-import pickle
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -164,10 +162,3 @@ def test_shapes_changed_in_place() -> None:
         (x * lib.tensor([[1.0, 10.0, 100.0]])).sum().backward()
         results.append([list(x.shape), w.grad.tolist(), x.new(2).shape[0], x.new([1, 2]).tolist(), x.ndimension(), x.get_device()])
     assert results[0] == results[1]
-
-
-def test_a_file_of_pytorchs_is_refused_by_its_name(tmp_path: Path) -> None:
-    for zipped in (True, False):
-        torch.save({"a": torch.ones(2)}, tmp_path / "a.pt", _use_new_zipfile_serialization=zipped)
-        with pytest.raises(pickle.UnpicklingError, match="safetensors"):
-            engine.load(tmp_path / "a.pt", weights_only=False)

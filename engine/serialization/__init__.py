@@ -14,6 +14,7 @@ from engine.backend import resolve
 from engine.backend.device import device
 from engine.dtypes import BY_NAME
 from engine.nn.parameter import Parameter
+from engine.serialization.pytorch import LEGACY, ZIP, from_pytorch, to_pytorch
 from engine.tensor import Size, Tensor, _rebuild
 
 _HARMLESS: dict[tuple[str, str], Any] = {
@@ -28,10 +29,6 @@ _HARMLESS: dict[tuple[str, str], Any] = {
         for f in (np.ndarray, np.dtype, np.ones(1).__reduce_ex__(5)[0], np.ones(1).__reduce__()[0], np.float32(1).__reduce__()[0])
     },
 }
-
-
-_PYTORCH = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
-"""How PyTorch's files began before they were zips: a number of its own, pickled."""
 
 
 class _Unpickler(pickle.Unpickler):
@@ -56,13 +53,12 @@ def save(obj: Any, f: str | Path | IO[bytes]) -> None:
 
 
 def load(f: str | Path | IO[bytes], map_location: Any = None, *, weights_only: bool = True) -> Any:
-    """What ``save`` wrote, on the CPU or on ``map_location``. Raises UnpicklingError for anything that could run code, unless told otherwise."""
+    """What ``save`` wrote, or PyTorch did, on the CPU or on ``map_location``; of PyTorch's files only tensors, containers, numbers and text. Raises UnpicklingError for anything that could run code, unless told otherwise."""
     data = Path(f).read_bytes() if isinstance(f, str | Path) else f.read()
-    if data.startswith((b"PK\x03\x04", _PYTORCH)):
-        raise pickle.UnpicklingError(
-            "the file is PyTorch's, whose format is not read; let PyTorch write safetensors, which engine.state reads"
-        )
-    loaded = (_Unpickler if weights_only else pickle.Unpickler)(io.BytesIO(data)).load()
+    if data.startswith((ZIP, LEGACY)):
+        loaded = from_pytorch(data)
+    else:
+        loaded = (_Unpickler if weights_only else pickle.Unpickler)(io.BytesIO(data)).load()
     return loaded if map_location is None else _moved(loaded, resolve(map_location))
 
 
@@ -72,3 +68,6 @@ def _moved(x: Any, where: device) -> Any:
     if isinstance(x, dict):
         return type(x)((k, _moved(v, where)) for k, v in x.items())
     return type(x)(_moved(v, where) for v in x) if type(x) in (list, tuple) else x
+
+
+__all__ = ["from_pytorch", "load", "save", "to_pytorch"]
