@@ -22,26 +22,29 @@ def portable(plan: dict[str, int]) -> dict[str, int]:
 
 
 _ROWS = 32
-"""A multiple of the rows that a BLAS takes together: the last few are computed otherwise."""
+"""The size of batches where BLAS computes, which goes by it."""
 
 
 class Outputs:
     """The outputs ``(N, ..)`` of a model in evaluation for samples ``(N, ..)``, captured and replayed. ``half`` is the device type where products are in bfloat16.
 
     On the CPU a sample has the same bits in every batch, and in every process that has the same ``plan``, which is added to. (Compiled kernels, which are
-    for float32, see to that; where BLAS computes, batches are filled up.)
+    for float32, see to that; where BLAS computes, all batches have one size.)
     """
 
     def __init__(self, model: Module, half: str | None, plan: dict[str, int]) -> None:
         self.model, self._half = model, half
-        self._fills = half is not None or native() is None or any(p.dtype is not float32 for p in model.parameters())
+        parameters = list(model.parameters())
+        by_blas = half is not None or native() is None or any(p.dtype is not float32 for p in parameters)
+        self._in_parts = by_blas and all(p.device.type == "cpu" for p in parameters)
         self._replayed: Callable[[Tensor], Tensor] = compile(self.eager, plan=AnySize(plan))
 
     def __call__(self, x: Tensor) -> Tensor:
-        n = x.shape[0]
-        if not self._fills or not n % _ROWS:
+        if not self._in_parts:
             return self._replayed(x)
-        return self._replayed(cat([x, x.new_zeros((-n % _ROWS, *x.shape[1:]))], 0))[:n]
+        n = x.shape[0]
+        whole = cat([x, x.new_zeros((-n % _ROWS, *x.shape[1:]))], 0)
+        return cat([self._replayed(whole[i : i + _ROWS]) for i in range(0, n, _ROWS)], 0)[:n]
 
     def precision(self) -> contextlib.AbstractContextManager[Any]:
         """Inside, products are in half precision if the spec says so."""
