@@ -16,7 +16,7 @@ RULES: dict[str, Callable[[Graph, Call], list[str]]] = {
     "conv_data": layers.conv_data, "max_pool": layers.max_pool, "avg_pool": layers.avg_pool, "resize": layers.resize, "cumsum": layers.cumsum,
     "softmax": layers.softmax, "log_softmax": layers.softmax, "standardize": layers.standardize, "embedding_bag": layers.embedding_bag,
     "rnn": recurrent.recurrent, "gru": recurrent.recurrent, "lstm": recurrent.recurrent,
-    **dict.fromkeys(("sum", "mean", "amax", "amin", "prod"), layers.reduction), **dict.fromkeys(("argmax", "argmin"), layers.extreme),
+    **dict.fromkeys(("sum", "mean", "amax", "amin", "prod"), layers.reduction), **dict.fromkeys(("any", "all"), layers.logical), **dict.fromkeys(("argmax", "argmin"), layers.extreme),
 }  # fmt: skip
 """By the op's name; ops with a rule need none, and ``cat`` has an op for each number of tensors."""
 

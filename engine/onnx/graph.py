@@ -44,12 +44,20 @@ class Graph:
     def name(self, value: Value) -> str:
         """The name of a value; a constant becomes an initializer, in every row of the batch where it has one."""
         if id(value) not in self._names:
+            if value.size is not None or value.counts:
+                self._names[id(value)] = self._of_batch(value)
+                return self._names[id(value)]
             if value.array is None:
                 raise NotExportable("a result that ONNX does not give is needed: places of maxima, or the cells of an LSTM at every step")
             own = self.constant(value.array)
             dynamic = any(isinstance(n, Batch) for n in value.shape)
             self._names[id(value)] = self.node("Expand", own, self.shape(value.shape)) if dynamic else own
         return self._names[id(value)]
+
+    def _of_batch(self, value: Value) -> str:
+        size = self.node("Squeeze", self._size(value.size.times if value.size else 1))
+        number = self.node("Range", self.constant(0, np.int64), size, self.constant(1, np.int64)) if value.counts else size
+        return number if value.dtype == np.int64 else self.node("Cast", number, to=element_type(value.dtype))
 
     # -- what a graph is made of
 

@@ -96,6 +96,12 @@ def reduction(g: Graph, call: Call) -> list[str]:
     return [g.node(_REDUCTIONS[call.op.name], g.name(call.ins[0]), dims, keepdims=int(call.attrs["keepdim"]), noop_with_empty_axes=1)]
 
 
+def logical(g: Graph, call: Call) -> list[str]:
+    kind, dims = {"any": "ReduceMax", "all": "ReduceMin"}[call.op.name], g.ints(list(call.attrs["dims"]))
+    numbers = g.node("Cast", g.node("Cast", g.name(call.ins[0]), to=element_type(np.bool_)), to=element_type(np.int32))
+    return [g.node("Cast", g.node(kind, numbers, dims, keepdims=int(call.attrs["keepdim"])), to=element_type(np.bool_))]
+
+
 def extreme(g: Graph, call: Call) -> list[str]:
     kind = {"argmax": "ArgMax", "argmin": "ArgMin"}[call.op.name]
     return [g.node(kind, g.name(call.ins[0]), axis=call.attrs["dim"], keepdims=int(call.attrs["keepdim"]))]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from engine.onnx.graph import Graph, element_type
-from engine.onnx.trace import Batch, Call, Dim, NotExportable
+from engine.onnx.trace import Batch, Call, Dim, NotExportable, Slot
 
 Array = np.ndarray[Any, Any]
 _END = np.iinfo(np.int64).max
@@ -100,10 +100,21 @@ def _gathered(shape: tuple[Dim, ...], index: Any) -> tuple[int, int, Array]:
 
 def index(g: Graph, call: Call) -> list[str]:
     name, shape = g.name(call.ins[0]), call.ins[0].shape
+    if len(call.ins) > 1:
+        return [_looked_up(g, call)]
     first, last, positions = _gathered(shape, call.attrs["index"])
     if last - first > 1:
         name = reshaped(g, name, (*shape[:first], int(np.prod([n for n in shape[first:last] if isinstance(n, int)])), *shape[last:]))
     return [g.node("Gather", name, g.constant(positions), axis=first)]
+
+
+def _looked_up(g: Graph, call: Call) -> str:
+    """Elements by computed numbers along one axis."""
+    entries = _entries(call.attrs["index"], len(call.ins[0].shape))
+    at = [i for i, e in enumerate(entries) if not (isinstance(e, slice) and e == slice(None))]
+    if len(at) != 1 or not isinstance(entries[at[0]], Slot):
+        raise NotExportable("an index of several arrays, of which one is computed")
+    return g.node("Gather", g.name(call.ins[0]), g.name(call.ins[entries[at[0]].at]), axis=at[0])
 
 
 def index_put(g: Graph, call: Call) -> list[str]:

@@ -17,6 +17,7 @@ from engine.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
 _SIZES = 2, 3
+_INDEX = "elements as an index"
 
 
 class NotExportable(ValueError):
@@ -33,13 +34,22 @@ class Batch:
 Dim = int | Batch
 
 
+@dataclass(frozen=True)
+class Slot:
+    """In an index, the place of a computed array: the op's input of this number."""
+
+    at: int
+
+
 @dataclass(eq=False)
 class Value:
-    """An array of the program: ``array`` if it is a constant."""
+    """An array of the program: ``array`` if it is a constant; ``size`` if it is a number that depends on the batch; ``counts`` if it numbers the samples."""
 
     shape: tuple[Dim, ...]
     dtype: Any
     array: Array | None = None
+    size: Batch | None = None
+    counts: bool = False
 
 
 @dataclass(eq=False)
@@ -75,6 +85,8 @@ class _Run:
 
     def see(self, op: Op, outs: list[Array], ins: Sequence[Any], attrs: dict[str, Any]) -> None:
         """Takes note of a launch, which may write its result over what it took."""
+        if op.name == "index":
+            ins, attrs = self._with_slots(ins, attrs)
         if any(id(x) in self.stale for x in ins):
             raise NotExportable(f"{op.name} takes a view of something that was written over")
         if not any(id(x) in self.alive for x in ins):
@@ -87,8 +99,25 @@ class _Run:
         self.launches.append((op, outs, list(ins), dict(attrs)))
         self.alive.update({id(out): out for out in outs})
 
+    def _with_slots(self, ins: Sequence[Any], attrs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """The op ``index`` with computed arrays in the index as inputs of its own."""
+        taken = list(ins)
+
+        def entry(e: Any) -> Any:
+            if id(e) not in self.alive:
+                return e
+            if e.dtype == np.bool_:
+                raise NotExportable("it needs elements by a mask, whose number depends on them")
+            taken.append(e)
+            return Slot(len(taken) - 1)
+
+        index = attrs["index"]
+        return taken, {"index": tuple(map(entry, index)) if isinstance(index, tuple) else entry(index)}
+
     def refuse(self, what: str, array: Array) -> None:
-        """Whatever Python looks at or changes beside the ops is in no program."""
+        """Whatever Python looks at or changes beside the ops is in no program; an index is the op's."""
+        if what == _INDEX:
+            return
         if array is None or id(array) in self.alive:
             raise NotExportable(f"it needs {what}")
 
@@ -153,6 +182,11 @@ class _Merger:
         if found is not None:
             return found
         one, other = np.asarray(x), np.asarray(y)
+        special = _of_batch(one, other)
+        if special is not None:
+            self._alive.append(x)
+            self._values[id(x)] = special
+            return special
         shape: tuple[Dim, ...] = one.shape
         if one.shape != other.shape and one.ndim == other.ndim:  # alike for every sample: one row stands for all
             shape = _symbol(one.shape, other.shape, op.name)
@@ -181,6 +215,19 @@ def _bags(ins: list[Any], ins_b: list[Any], attrs: dict[str, Any], attrs_b: dict
         if not np.array_equal(starts, np.arange(len(starts)) * length) or len(index) != len(starts) * length:
             raise NotExportable("bags of different lengths have no form in ONNX")
     return ins[:2], {**attrs, "length": length}, {**attrs_b, "length": length}
+
+
+def _of_batch(x: Array, y: Array) -> Value | None:
+    """The size of the batch, so many times, or the numbers of its samples from 0 on; None for another constant."""
+    if x.dtype.kind in "iu" and not x.ndim and not y.ndim and x != y and int(x) * _SIZES[1] == int(y) * _SIZES[0]:
+        return Value((), x.dtype, size=Batch(int(x) // _SIZES[0]))
+    if (
+        x.dtype.kind in "iu"
+        and (x.shape, y.shape) == ((_SIZES[0],), (_SIZES[1],))
+        and all(np.array_equal(a, np.arange(len(a))) for a in (x, y))
+    ):
+        return Value((Batch(1),), x.dtype, counts=True)
+    return None
 
 
 def _row(x: Array, shape: tuple[Dim, ...]) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from engine.spec import registry
+
 MAP, LINE, ROW, VOLUME = (4, 6, 6), (4, 8), (8,), (4, 4, 5, 6)
 
 LAYERS: dict[str, tuple[int, ...]] = {
@@ -40,6 +42,40 @@ LAYERS: dict[str, tuple[int, ...]] = {
     # sequences
     "TransformerEncoderLayer(8, 2, 16, batch_first=True)": LINE, "TransformerEncoderLayer(8, 4, 16, activation='gelu', batch_first=True, norm_first=True)": LINE,
 }  # fmt: skip
+
+SEQUENCE = (6, 8)
+_SEQUENCES = [
+    "SequencePool('last', True)", "SequencePool('mean', True)", "SequencePool('max')", "Permute([0, 2, 1])", "PositionalEncoding(8, 10)", "PositionalEmbedding(8, 10)",
+    "TransformerEncoder(8, 2, 2, 16)", "TransformerEncoder(8, 2, 1, 16, causal=True, final_norm=True)",
+    *(f"{kind}(8, 5, pool='{pool}'{options})" for kind in ("RNN", "LSTM", "GRU") for pool in ("last", "mean", "max", "none") for options in ("", ", bidirectional=True", ", zero_padded=True")),
+]  # fmt: skip
+_SEVERAL = {
+    "Bilinear(8, 4, 3)": (ROW, (4,)), "CosineSimilarity()": (ROW, ROW), "PairwiseDistance()": (ROW, ROW), "MultiheadAttention(8, 2)": (SEQUENCE,) * 3,
+    "TransformerDecoderLayer(8, 2, 16)": (SEQUENCE, (5, 8)), "TransformerDecoder(8, 2, 2, 16)": (SEQUENCE, (5, 8)), "SequencePool('last')": (SEQUENCE,),
+}  # fmt: skip
+_TOKENS = [
+    "Embedding(10, 4)", "Embedding(10, 4, padding_idx=0)", "EmbeddingBag(10, 4)", "EmbeddingBag(10, 4, mode='sum', padding_idx=2)", "SequenceLengths()", "gpt(10, 8, 16, 2, 2)",
+    "textcnn(10, 3, 8, 6)", "lstm_classifier(10, 3, 8, 6)",
+]  # fmt: skip
+ALIKE = ("resnet34", "resnet50", "mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0", "convnext_tiny")
+"""Large networks of blocks and layers that the others have too."""
+_IMAGES = [
+    "resnet18(4)", "mobilenet_v3_small(4)",
+    "unet(3, width=4, depth=2)", "vit_b_16(4, image_size=32, patch_size=8, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32)",
+]  # fmt: skip
+
+
+def _in_specs(text: str) -> bool:
+    return text.split("(")[0] in registry.layers()
+
+
+INPUTS: dict[str, tuple[tuple[int, ...], ...]] = {
+    **{text: (shape,) for text, shape in LAYERS.items()}, **{text: (SEQUENCE,) for text in _SEQUENCES if _in_specs(text)},
+    **{text: shapes for text, shapes in _SEVERAL.items() if _in_specs(text)}, **{text: ((3, 32, 32),) for text in _IMAGES if _in_specs(text)},
+}  # fmt: skip
+"""The shapes of what a layer takes, of those that specs have."""
+TOKENS = [text for text in _TOKENS if _in_specs(text)]
+"""Layers of whole numbers below 10, six for a sample."""
 
 RECURRENT = [
     f"{kind}(8, 5, {options}batch_first=True)"

@@ -11,42 +11,59 @@ import pytest
 import engine
 from engine import Tensor, nn
 from engine.spec import registry
-from tests.onnx.samples import LAYERS, RECURRENT
+from tests.onnx.samples import ALIKE, INPUTS, RECURRENT, TOKENS
 
 pytest.importorskip("onnx", reason="onnx is not installed; the extra onnx brings it")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed; scripts/test --peers brings it")
 from engine.onnx import NotExportable, export
 from engine.onnx.verify import TOLERANCE, session
 
+MAKERS = {name: kind.make for name, kind in registry.layers().items()}
 
-def check(module: nn.Module, draw: Callable[[int], Tensor]) -> None:
+
+def check(module: nn.Module, draw: Callable[[int], Any]) -> None:
     """The module with drawn parameters and statistics, and its ONNX form, on batches of several sizes."""
     with engine.no_grad():
         for p in module.parameters():
-            nn.init.normal_(p, std=0.5)
+            nn.init.normal_(p, std=max(4, p.numel() / max(1, len(p))) ** -0.5)  # so that numbers stay of one size
         for _, b in module.named_buffers():
             if b.is_floating_point():
                 b.copy_(engine.rand_like(b) + 0.5)
     runner = session(export(module, draw(2)))
     module.eval()
     for n in (1, 5):
-        x = draw(n)
-        given = x.numpy().copy()
+        drawn = draw(n)
+        several = drawn if isinstance(drawn, tuple) else (drawn,)
+        given = {i.name: x.numpy().copy() for i, x in zip(runner.get_inputs(), several, strict=True)}
         with engine.no_grad():
-            expected = module(x).numpy()
-        found = runner.run(None, {"input": given})[0]
+            expected = module(*several).numpy()
+        found = runner.run(None, given)[0]
         assert found.shape == expected.shape and found.dtype == expected.dtype
         assert np.abs(found - expected).max() <= TOLERANCE * max(1, np.abs(expected).max())
 
 
-@pytest.mark.parametrize("text", LAYERS)
+def _drawn(n: int, shape: tuple[int, ...]) -> Tensor:
+    """Sequences end with zero vectors, one earlier than the other: for layers that look for it."""
+    x = engine.randn(n, *shape)
+    if len(shape) == 2:
+        for i in range(n):
+            x[i, shape[0] - i % 3 :] = 0
+    return x
+
+
+@pytest.mark.parametrize("text", INPUTS)
 def test_a_layer(text: str) -> None:
-    check(eval(f"nn.{text}"), lambda n: engine.randn(n, *LAYERS[text]))
+    check(eval(text, MAKERS), lambda n: tuple(_drawn(n, shape) for shape in INPUTS[text]))
+
+
+@pytest.mark.parametrize("text", TOKENS)
+def test_a_layer_of_tokens(text: str) -> None:
+    check(eval(text, MAKERS), lambda n: engine.randint(0, 10, (n, 6)))
 
 
 def test_every_layer_of_a_spec_has_a_sample() -> None:
     """A new layer exports, or its sample shows with NotExportable what it says."""
-    assert not set(registry.layers()) - {text.split("(")[0] for text in LAYERS}
+    assert not set(registry.layers()) - {text.split("(")[0] for text in (*INPUTS, *TOKENS, *ALIKE)}
 
 
 class First(nn.Module):
@@ -115,6 +132,19 @@ def test_attention(make: Callable[[], nn.Module]) -> None:
     check(make(), lambda n: engine.randn(n, 6, 8))
 
 
+class LastOfEach(nn.Module):
+    """The last element of each sequence that is no zero, found by computed numbers along the batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        lengths = ((x != 0).any(-1) * engine.arange(1, x.shape[1] + 1)).amax(1)
+        at = (lengths.clamp(1, x.shape[1]) - 1) * len(x) + engine.arange(len(x))
+        return x.transpose(0, 1).reshape(-1, x.shape[-1])[at]
+
+
+def test_elements_by_computed_numbers() -> None:
+    check(LastOfEach(), lambda n: _drawn(n, (6, 8)))
+
+
 @pytest.mark.parametrize(
     "text", ["Embedding(10, 4)", "EmbeddingBag(10, 4)", "EmbeddingBag(10, 4, mode='sum')", "EmbeddingBag(10, 4, padding_idx=2)"]
 )
@@ -143,7 +173,8 @@ def _assigned(x: Tensor) -> Tensor:
         (lambda x: x @ engine.linalg.inv(x.mT @ x), "inv has no form in ONNX"),
         (lambda x: x * float(x.sum()), "it needs"),
         (lambda x: x * Tensor._wrap(x.numpy().sum(keepdims=True)), "it needs|computed beside the engine's ops"),
-        (lambda x: x + engine.arange(len(x))[:, None], "depends on the batch"),
+        (lambda x: x + engine.arange(len(x))[:, None] ** 2, "depends on the batch"),
+        (lambda x: x[x > 0], "by a mask"),
         (lambda x: x.sum() if len(x) > 2 else x * 2, "other things for batches of other sizes"),
         (lambda x: engine.zeros(2), "depend on the input"),
         (lambda x: x.sort(1).values, "has no form in ONNX"),
