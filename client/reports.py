@@ -18,32 +18,32 @@ class Reports:
     """Takes the reports of a run as they come."""
 
     def __init__(self) -> None:
-        self._latest: dict[str | None, dict[str, Any]] = {}
-        self._best: dict[str | None, dict[str, Any]] = {}
+        self._latest: dict[str | None, Report] = {}
+        self._best: dict[str | None, Report] = {}
         self._best_epoch: dict[str | None, int] = {}
-        self._test: list[dict[str, Any]] = []
+        self._test: list[Report] = []
 
     def add(self, report: Report) -> None:
-        found = report.as_dict()
         if report.split == "test":
-            self._test.append(found)
-        elif report.epoch == self._best_epoch.get(report.variant):
-            self._best[report.variant] = found
+            self._test.append(report)
+        elif report.epoch == self._best_epoch.get(report.variant):  # it comes late
+            self._best[report.variant] = report
         else:
-            self._latest[report.variant] = found
+            self._latest[report.variant] = report
 
     def end(self, epoch: EpochEnd) -> None:
-        """Which epoch is the best is known at its end; its report may come later."""
+        """Which epoch is the best is known at its end."""
         if epoch.best:
             self._best_epoch[epoch.variant] = epoch.epoch
             self._best.pop(epoch.variant, None)
-            if self._latest.get(epoch.variant, {}).get("epoch") == epoch.epoch:
-                self._best[epoch.variant] = self._latest[epoch.variant]
+            latest = self._latest.get(epoch.variant)
+            if latest is not None and latest.epoch == epoch.epoch:
+                self._best[epoch.variant] = latest
 
     def all(self) -> list[dict[str, Any]]:
         """The reports to be written, the best first."""
         last = [r for variant, r in self._latest.items() if r is not self._best.get(variant)]
-        return [*self._test, *self._best.values(), *last]
+        return [r.as_dict() for r in (*self._test, *self._best.values(), *last)]
 
     def write(self, out: Path, title: str, source: Source) -> None:
         """Writes both files; nothing where there is no report."""

@@ -62,7 +62,7 @@ class Training:
         self.releasing = threading.Event()
         self.saved_step = -1
         self.training: Run | None = None
-        self._report: Report | None = None
+        self._reports: list[Report] = []
 
     def run(self) -> int:
         """Trains to an end; the exit code."""
@@ -136,15 +136,15 @@ class Training:
                 self.reporter.log(f"{item.variant} ends: {item.error}", level="error", variant=item.variant)
                 continue  # its state is of no use
             if isinstance(item, Report):
-                self._report = item
+                self._reports.append(item)
                 if item.split == "test":
-                    self._send_report(True)
+                    self._send_reports(True, item.epoch)
                 continue  # of an epoch: when it is known whether that was the best
             if isinstance(item, Metrics):
                 self.reporter.metrics(item.as_event(), run.done_steps, item.epoch)
             else:
                 self.reporter.total(run.total_steps)
-                self._send_report(item.best or item.last or item.epoch % -(-spec["epochs"] // MAX_REPORTS) == 0)
+                self._send_reports(item.best or item.last or item.epoch % -(-spec["epochs"] // MAX_REPORTS) == 0, item.epoch)
             if isinstance(item, Metrics) and item.split != "train":
                 continue  # no state between a validation and the end of its epoch
             self._maybe_save(run, item, spec)
@@ -158,11 +158,12 @@ class Training:
         points, reports = (extended.points, extended.reports) if extended else (facts["points"], facts.get("reports", 0))
         self.reporter.resume(points, reports, facts["step"])
 
-    def _send_report(self, wanted: bool) -> None:
-        """Sends the report of an evaluation, if it is ``wanted``: of many epochs, some and the best ones are."""
-        held, self._report = self._report, None
-        if held is not None and wanted:
-            self.reporter.report(held.step, held.epoch, held.split, held.variant, held.values)
+    def _send_reports(self, wanted: bool, epoch: int) -> None:
+        """Sends the report of an epoch's evaluation, if it is ``wanted``: of many epochs, some and the best ones are. One of an earlier epoch, the best, comes late."""
+        held, self._reports = self._reports, []
+        for report in held:
+            if wanted or report.epoch != epoch:
+                self.reporter.report(report.step, report.epoch, report.split, report.variant, report.values)
 
     def _heed_requests(self, run: Run, item: Metrics | EpochEnd, spec: Spec) -> None:
         """Raises _Interrupted once the run is to end early, with its state saved if it is to go on."""

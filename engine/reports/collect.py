@@ -119,11 +119,17 @@ class Collector:
 
     # -- the report
 
+    @property
+    def has_report(self) -> bool:
+        """Whether anything was held out, and the loss has a reading of it."""
+        return self.samples > 0 and self._reading.kind != "none"
+
     def report(self) -> dict[str, Any] | None:
         """The report, as JSON has it; None where nothing was held out, or a loss has no reading."""
-        self._count()
-        if self._task is None or self._reading.kind == "none":
+        if not self.has_report:
             return None
+        self._count()
+        assert self._task is not None
         made = {
             "classes": self._of_classes,
             "labels": self._of_labels,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.reports import Collector
 from engine.tensor import Tensor
 
 
@@ -37,13 +39,23 @@ class Metrics:
 
 @dataclass
 class Report:
-    """How good the model was on the samples held out at the end of an epoch, and where it failed (``engine.reports``): ``values``, as JSON has them."""
+    """How good the model was on the samples held out at the end of an epoch, and where it failed (``engine.reports``).
+
+    ``values``, as JSON has them, are computed when they are asked for first: an epoch of milliseconds would take longer for them, and who takes the records may
+    want those of some epochs only.
+    """
 
     step: int
     epoch: int
     split: str
-    values: dict[str, Any]
+    collected: Collector
     variant: str | None = None
+
+    @functools.cached_property
+    def values(self) -> dict[str, Any]:
+        found = self.collected.report()
+        assert found is not None  # there is no such record
+        return found
 
     def as_dict(self) -> dict[str, Any]:
         """The report with its place."""
@@ -88,6 +100,7 @@ class Progress:
     bar: float | None = None  # what a value has to beat, for patience
     stale: int = 0
     stopped: bool = False
+    report_budget: float = 0.02  # seconds that reports may take by now, of the two seconds that a job takes to begin
 
 
 @dataclass

@@ -16,6 +16,7 @@ from engine.creation import from_numpy
 from engine.data.balance import class_weights
 from engine.data.source import Source
 from engine.data.split import partition
+from engine.dispatch import count
 from engine.ops.random import get_rng_state, manual_seed, set_rng_state
 from engine.spec import Summary, build_loss, build_model, build_optimizer, build_scheduler
 from engine.spec.build import parameter_dtype
@@ -24,7 +25,7 @@ from engine.train.batches import Array, Batch, Batches, steps_an_epoch
 from engine.train.evaluation import Evaluation
 from engine.train.monitor import Monitor
 from engine.train.records import Diverged, EpochEnd, Metrics, Progress, Report, State
-from engine.train.reporting import Reporting
+from engine.train.reporting import Costs, Reporting
 from engine.train.scale import Scale
 from engine.train.step import Step
 
@@ -70,8 +71,9 @@ class Variant:
         self.train_step: Callable[..., tuple[Tensor, ...]] = compile(self.step, plan=setting.plan)
         classes = setting.source.report.classes
         self.evaluation = Evaluation(spec, self.step, self.batches, self.scale, setting.plan, classes, summary.activation_bytes)
-        self.reporting = Reporting(name)
         self.progress = Progress()
+        trained, outputs = len(self.train_indices), count(summary.output)
+        self.reporting = Reporting(name, Costs.of(steps_an_epoch(trained, spec), trained, summary.flops, len(self.val_indices), outputs))
         self.final: dict[str, Any] = {"epochs": 0, "steps": 0}
         self._dtype, self._steps = dtype, steps_an_epoch(len(self.train_indices), spec)
 
@@ -153,7 +155,7 @@ class Variant:
         last = p.stopped or p.epoch == self.spec["epochs"]
         if values:
             yield Metrics(p.step, p.epoch, "val", values, self.name, samples_per_s)
-            yield from self.reporting.epoch(self.evaluation.collected, p.epoch, p.step, best, last)
+            yield from self.reporting.epoch(self.evaluation.collected, p, best, last)
         yield EpochEnd(p.epoch, p.step, self.name, best, last=last)
 
     def _schedule(self, monitored: float | None) -> None:

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from client import local
+from engine.reports import Collector
 from engine.train import EpochEnd, Metrics, Report
-from engine.train.reporting import Reporting
+from engine.train.records import Progress
+from engine.train.reporting import Costs, Reporting
 from tests.data.prepared import prepared
 from tests.inference.test_models import EXAMPLES
 from tests.train.jobs import job
@@ -35,37 +37,53 @@ def test_reports_agree_with_metrics_and_name_samples_of_the_dataset(tmp_path: Pa
     json.dumps(report.as_dict(), allow_nan=False)
 
 
+def test_reports_cost_nothing_until_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    plain = Collector.report
+    monkeypatch.setattr(Collector, "report", lambda self: made.append(1) or plain(self))
+    monkeypatch.setattr("engine.train.reporting.SHARE", 1e9)
+    reports = [r for r in job(_source(tmp_path), epochs=4) if isinstance(r, Report)]
+    assert [r.epoch for r in reports] == [1, 2, 3, 4] and not made
+    assert reports[1].values is reports[1].values and len(made) == 1
+    assert sum(map(sum, reports[0].values["confusion_matrix"])) == 30  # outputs were kept, not overwritten
+
+
 def test_the_last_and_the_best_epoch_have_a_report(tmp_path: Path) -> None:
-    records = list(job(_source(tmp_path), epochs=12, optimizer={"type": "SGD", "lr": 3.0}))
+    records = list(job(_source(tmp_path), epochs=30, optimizer={"type": "SGD", "lr": 3.0}))
     best = [r.epoch for r in records if isinstance(r, EpochEnd) and r.best][-1]
     epochs = [r.epoch for r in records if isinstance(r, Report)]
-    assert {best, 12} <= set(epochs) and len(epochs) == len(set(epochs))
+    assert {best, 30} <= set(epochs) and len(epochs) == len(set(epochs)) < 30
+
+
+def _due(best: set[int], epochs: int, p: Progress, since: int = 0) -> list[int]:
+    """Which epochs have a report, of a second's worth where one has a second."""
+    collector, reporting, found = Collector({"type": "MSELoss"}, None), Reporting(None, Costs(1.0, 1.0)), []
+    collector.add(np.zeros((1, 1)), np.zeros((1, 1)), np.zeros(1, int))
+    p.report_budget = p.report_budget if since else 0.0
+    for epoch in range(since + 1, epochs + 1):
+        p.epoch = epoch
+        found += [r.epoch for r in reporting.epoch(collector, p, epoch in best, epoch == 400)]
+    return found
+
+
+def test_reports_are_as_many_as_a_share_of_the_time_allows() -> None:
+    assert _due(set(), 400, Progress()) == [125, 250, 375, 400]
+    assert _due({3, 4, 5}, 400, Progress()) == [3, 250, 375, 5, 400]  # the first best one borrows, the last is made up for
+    assert len(_due(set(range(1, 401)), 400, Progress())) == 5
+
+
+def test_short_jobs_report_each_epoch(tmp_path: Path) -> None:
+    assert [r.epoch for r in job(_source(tmp_path), epochs=3) if isinstance(r, Report)] == [1, 2, 3]
+
+
+def test_a_run_that_goes_on_has_the_same_reports() -> None:
+    whole, p = _due({3, 270}, 400, Progress()), Progress()
+    assert _due({3, 270}, 260, p) + _due({3, 270}, 400, p, 260) == whole
 
 
 def test_the_test_split_has_a_report(tmp_path: Path) -> None:
     run = job(_source(tmp_path, ["train"] * 80 + ["val"] * 20 + ["test"] * 20), epochs=2)
     assert [r.values["samples"] for r in run if isinstance(r, Report) and r.split == "test"] == [20]
-
-
-class _Costly:
-    """Takes a second for a report of an epoch that took none."""
-
-    def __init__(self, clock: list[float]) -> None:
-        self.clock = clock
-
-    def report(self) -> dict[str, Any]:
-        self.clock[0] += 1.0
-        return {"samples": 1}
-
-
-def test_epochs_whose_report_would_take_more_than_half_a_percent_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [0.0]
-    monkeypatch.setattr("engine.train.reporting.time.perf_counter", lambda: clock[0])
-    reporting, found = Reporting(None), []
-    for epoch in range(1, 301):
-        clock[0] += 1.0
-        found += [r.epoch for r in reporting.epoch(_Costly(clock), epoch, epoch, epoch == 150, epoch == 300)]  # type: ignore[arg-type]
-    assert found == [1, 201, 300, 150]
 
 
 def test_a_local_run_writes_its_reports(tmp_path: Path) -> None:
