@@ -127,7 +127,7 @@ def test_a_test_split_is_evaluated_once_with_the_best_model(tmp_path: Path) -> N
         if isinstance(r, EpochEnd):
             kept[r.epoch] = {k: x.clone() for k, x in run.model.state_dict().items()}
             states.append(run.state())
-        elif r.split == "test":  # type: ignore[union-attr]  # the other records were met above
+        elif isinstance(r, Metrics) and r.split == "test":
             found.append(r)
     [point] = found
     best = run.best
