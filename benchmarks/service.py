@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from client.api import Client
+from client import Client
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 REACH_S = 0.2
@@ -46,16 +46,15 @@ def first_point(rounds: int) -> dict[str, Any]:
     spec = json.loads((EXAMPLES / "digits-cnn.json").read_text())
     taken = []
     with server() as client:
-        dataset = client.wait_ready(client.upload(EXAMPLES / "digits.zip")["id"])["id"]
+        dataset = client.datasets.wait_ready(client.datasets.upload(EXAMPLES / "digits.zip").id).id
         for i in range(rounds):
             time.sleep(_IDLE_S)
             began = time.perf_counter()
-            job = client.submit({**spec, "seed": i}, dataset)["id"]
-            next(e for e in client.events(job) if e["type"] == "metrics")
+            job = client.jobs.create({**spec, "seed": i}, dataset)
+            next(e for e in job.stream() if e.type == "metrics")
             taken.append(time.perf_counter() - began)
-            client.control(job, "cancel")
-            for _ in client.events(job):  # until it is done
-                pass
+            job.cancel()
+            job.wait()
     return {
         "id": "first-point", "title": "submit to first point", "rounds": rounds, "reach_s": REACH_S,
         "median_s": round(median(taken), 3), "min_s": round(min(taken), 3), "max_s": round(max(taken), 3),

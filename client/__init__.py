@@ -1,5 +1,15 @@
-"""The Python client of the service, and the ``epochline`` command."""
+"""The Python client of the service, and the ``epochline`` command.
 
-from client.api import ApiError, Client
+``Client(server, key)`` for ordinary code, ``AsyncClient`` for asyncio; both are made from one source. See docs/client.md.
+"""
 
-__all__ = ["ApiError", "Client"]
+from client.aio.client import AsyncClient
+from client.aio.job import AsyncJob
+from client.errors import ApiError, DatasetRejected, EpochlineError, HistoryMismatch, Unreachable
+from client.history import History
+from client.sync.client import Client
+from client.sync.job import Job
+
+__all__ = [
+    "ApiError", "AsyncClient", "AsyncJob", "Client", "DatasetRejected", "EpochlineError", "History", "HistoryMismatch", "Job", "Unreachable",
+]  # fmt: skip

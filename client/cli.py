@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import click
-import httpx
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
@@ -17,12 +15,15 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from client import local
-from client.api import ApiError, Client
 from client.draw import picture, screen
+from client.errors import EpochlineError
+from client.sync.client import Client
+from client.sync.job import Job
 from client.terminal import printable, replace_unencodable
 from engine.data import Options, Rejected
 from engine.spec import SpecError, Summary
 from engine.train import Diverged
+from server.models import JobState
 
 PATH = click.Path(path_type=Path)
 
@@ -45,10 +46,8 @@ class _Commands(click.Group):
             )
         except Rejected as error:
             _complain(f"The dataset was rejected: {error}", *(f"  {r['file']}: {r['reason']}" for r in error.report.refused[:20]))
-        except (ApiError, Diverged, TimeoutError, ValueError) as error:
+        except (EpochlineError, Diverged, TimeoutError, ValueError) as error:
             _complain(*f"Error: {error}".splitlines())
-        except httpx.TransportError as error:
-            _complain(f"Error: the server at {ctx.params.get('server')} cannot be reached: {error}")
         except KeyboardInterrupt:
             sys.exit(130)
         sys.exit(1)
@@ -163,28 +162,24 @@ def submit(ctx: click.Context, spec: Path, target: str | None, data: Path | None
         data = spec.parent / named
     with ctx.obj() as client:
         dataset_id = _upload(client, data, target) if data is not None else None
-        job = client.submit(body, dataset_id)
-        click.echo(f"job {job['id']} is {job['state']}")
+        job = client.jobs.create(body, dataset_id)
+        click.echo(f"job {job.id} is {job.state}")
         if watching:
-            _watch(client, job["id"], png)
+            _watch(job, png)
 
 
 def _upload(client: Client, path: Path, target: str | None) -> str:
-    if path.is_dir():
-        with tempfile.TemporaryDirectory() as folder:
-            return _upload(client, local.pack(path, Path(folder) / f"{path.resolve().name}.zip"), target)
-    if not path.is_file():
-        raise ValueError(f"{path} is not a file")
     columns = (TextColumn("uploading {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, transient=True, disable=not sys.stdout.isatty()) as progress:
-        task = progress.add_task(escape(printable(path.name)), total=path.stat().st_size)
-        record = client.upload(path, progress=lambda n: progress.advance(task, n), target=target)
-    record = client.wait_ready(record["id"])
-    report = record["report"]
-    refused = f", {report['refused_count']} files refused" if report["refused_count"] else ""
-    click.echo(f"dataset {record['id']}: {report['samples']:,} samples, {len(report['classes'] or [])} classes{refused}")
-    _complain(*(f"  note: {warning}" for warning in report["warnings"]))
-    return str(record["id"])
+        task = progress.add_task(escape(printable(path.name)), total=None)
+        sent = client.datasets.upload(path, target=target, progress=lambda n, total: progress.update(task, completed=n, total=total))
+    dataset = client.datasets.wait_ready(sent.id)
+    report = dataset.report
+    assert report is not None
+    refused = f", {report.refused_count} files refused" if report.refused_count else ""
+    click.echo(f"dataset {dataset.id}: {report.samples:,} samples, {len(report.classes or [])} classes{refused}")
+    _complain(*(f"  note: {warning}" for warning in report.warnings))
+    return dataset.id
 
 
 @main.command()
@@ -194,31 +189,31 @@ def _upload(client: Client, path: Path, target: str | None) -> str:
 def watch(ctx: click.Context, job_id: str, png: Path | None) -> None:
     """Draws the loss of a job until it is done."""
     with ctx.obj() as client:
-        _watch(client, job_id, png)
+        _watch(client.jobs.get(job_id), png)
 
 
-def _watch(client: Client, job_id: str, png: Path | None) -> None:
-    job = client.job(job_id)
-    title = printable(job["name"] or job_id)
+def _watch(job: Job, png: Path | None) -> None:
+    title = printable(job.info.name or job.id)
     with screen(title) as s:
-        for event in client.events(job_id):
-            if event["type"] == "metrics":
-                s.point(event)
-            elif event["type"] == "state":
-                s.state = event["state"]
-                s.say(f"{event['state']}" + (f": {event['reason']}" if event.get("reason") else ""))
+        for event in job.stream():
+            if event.type == "metrics":
+                s.point(event.model_dump(exclude_none=True))
+            elif event.type == "state":
+                s.state = event.state
+                s.say(f"{event.state}" + (f": {event.reason}" if event.reason else ""))
     if png is not None and s.history.curves:
         picture(s.history, title, png)
-    job = client.job(job_id)
-    if job["state"] == "failed":
-        error = job["error"] or {}
+    info = job.refresh()
+    if info.state == JobState.FAILED:
+        error = info.error
         raise ValueError(
-            f"the job failed: {error.get('message') or job['reason']}" + (f" (at {error['pointer']})" if error.get("pointer") else "")
+            f"the job failed: {error.message if error else info.reason}" + (f" (at {error.pointer})" if error and error.pointer else "")
         )
-    for final in (job["results"] or {}).get("variants", []):
+    variants: Any = (info.results or {}).get("variants", [])
+    for final in variants:
         values = "  ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in final.items() if isinstance(v, int | float))
-        error = f"  {final['error']['message']}" if "error" in final else ""
-        click.echo(f"{printable(final['variant'] or 'final')}: {values}{printable(error)}")
+        said = f"  {final['error']['message']}" if "error" in final else ""
+        click.echo(f"{printable(final['variant'] or 'final')}: {values}{printable(said)}")
 
 
 @main.command()
@@ -228,12 +223,12 @@ def _watch(client: Client, job_id: str, png: Path | None) -> None:
 def jobs(ctx: click.Context, state: str | None, limit: int) -> None:
     """Lists jobs, newest first."""
     with ctx.obj() as client:
-        rows = client.get("/v1/jobs", state=state, limit=limit)["data"]
+        rows = list(client.jobs.list(state=state, limit=limit))
     table = Table(
         Column("id", no_wrap=True), Column("name", overflow="ellipsis", no_wrap=True), "state", Column("progress", justify="right")
     )
     for r in rows:
-        table.add_row(r["id"], Text(printable(r["name"] or "")), r["state"], f"{r['progress']['fraction']:.0%}" if r["progress"] else "")
+        table.add_row(r.id, Text(printable(r.name)), r.state, f"{r.progress.fraction:.0%}" if r.progress else "")
     Console().print(table)
 
 
@@ -243,7 +238,7 @@ def jobs(ctx: click.Context, state: str | None, limit: int) -> None:
 def cancel(ctx: click.Context, job_id: str) -> None:
     """Cancels a job."""
     with ctx.obj() as client:
-        click.echo(f"job {job_id} is {client.control(job_id, 'cancel')['state']}")
+        click.echo(f"job {job_id} is {client.jobs.get(job_id).cancel().state}")
 
 
 @main.command()
@@ -255,7 +250,7 @@ def pull(ctx: click.Context, job_id: str, step: str, out: Path | None) -> None:
     """Downloads a trained model as safetensors."""
     target = out or Path(f"{job_id}.safetensors")
     with ctx.obj() as client:
-        client.download(job_id, step, target)
+        client.jobs.get(job_id).download(step, target)
     click.echo(f"saved {target}")
 
 

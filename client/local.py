@@ -7,17 +7,15 @@ import json
 import re
 import shutil
 import tempfile
-import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from client.api import FORMATS
+from client.content import FORMATS
 from client.draw import Screen, picture, screen
+from client.pack import pack
 from client.reports import Reports
 from engine.check import check_targets, sample_shape
 from engine.data import Options, Rejected, Source, ingest, open_source
-from engine.data.images.names import is_clutter
 from engine.spec import Problem, SpecError, check
 from engine.state import metadata, save_file
 from engine.train import Metrics, Report, Run, VariantEnd
@@ -43,24 +41,6 @@ def find_data(spec: dict[str, Any], spec_path: Path, data: Path | None) -> Path:
     if not found.exists():
         raise SpecError([Problem("/data/dataset", "not_found", f"{found} does not exist", "a path", str(found))])
     return found
-
-
-def pack(folder: Path, target: Path) -> Path:
-    """Zips what is in a folder, also behind links, with its empty folders, which may be classes; without what systems left there."""
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
-        for path in _inside(folder, frozenset({folder.resolve()})):
-            archive.write(path, path.relative_to(folder))
-    return target
-
-
-def _inside(folder: Path, around: frozenset[Path]) -> Iterator[Path]:
-    """The files and folders in a folder, sorted; a link to a folder that is ``around`` it is not followed."""
-    for path in sorted(p for p in folder.iterdir() if not is_clutter(p.name)):
-        if path.is_file():
-            yield path
-        elif path.is_dir() and (real := path.resolve()) not in around:
-            yield path
-            yield from _inside(path, around | {real})
 
 
 def prepare(path: Path, folder: Path, options: Options = Options()) -> Source:

@@ -13,21 +13,27 @@ from worker.records import (
     Checkpoint,
     Dataset,
     DatasetState,
+    DoneEvent,
     Event,
     Fault,
     Job,
     JobError,
     JsonObject,
     Labels,
+    LogEvent,
+    MetricsEvent,
     ModelVersion,
     Progress,
     RegisteredModel,
     Spec,
     StateChange,
+    StateEvent,
     Weights,
     WorkerInfo,
+    checksum,
+    event_adapter,
 )
-from worker.states import JobState, Request, requests
+from worker.states import ENDED, JobState, Request, requests
 
 T = TypeVar("T")
 Row = TypeVar("Row", "JobSummary", "DatasetInfo", "ModelInfo", "WeightsInfo")
@@ -290,7 +296,7 @@ class Predictions(Model):
 class LogLines(Model):
     """The output of a run."""
 
-    data: list[Event]
+    data: list[LogEvent]
 
 
 class SignIn(Model):
@@ -383,4 +389,7 @@ def worker(info: WorkerInfo) -> Worker:
     return Worker(**info.model_dump(exclude={"schema_version", "seen_ms"}), seen=info.seen_ms / 1000)
 
 
-__all__ = ["Attempt", "Checkpoint", "Event", "Fault", "JobState", "Request"]
+__all__ = [
+    "ENDED", "Attempt", "Checkpoint", "DatasetState", "DoneEvent", "Event", "Fault", "JobState", "JsonObject", "Labels", "LogEvent",
+    "MetricsEvent", "Request", "Spec", "StateEvent", "checksum", "event_adapter",
+]  # fmt: skip

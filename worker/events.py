@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-
-from pydantic import JsonValue
 
 from worker import keys
 from worker.deployment import Deployment, Redis
@@ -67,18 +63,3 @@ def archive(redis: Redis, deployment: Deployment, job_id: str) -> None:
     part.rename(path)
     redis.hset(keys.job(job_id), "archived", 1)
     redis.delete(keys.events(job_id))
-
-
-_POINT = ("epoch", "split", "step", "values", "variant")
-
-
-def canonical(point: Mapping[str, JsonValue]) -> bytes:
-    """The bytes of a metric point that the checksum of a history is made of, in the order of the log."""
-    return json.dumps({k: point[k] for k in _POINT if k in point}, sort_keys=True, separators=(",", ":")).encode()
-
-
-def checksum(points: Iterable[Mapping[str, JsonValue]], crc: int = 0) -> int:
-    """CRC-32 over the canonical bytes of metric points."""
-    for point in points:
-        crc = zlib.crc32(canonical(point), crc)
-    return crc

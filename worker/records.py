@@ -10,7 +10,8 @@ import functools
 import json
 import types
 import typing
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from itertools import groupby
 from typing import Annotated, Any, Literal, TypeVar, Union
@@ -320,6 +321,21 @@ event_adapter: TypeAdapter[Event] = TypeAdapter(Event)
 def dump_event(event: Event) -> bytes:
     """An event as JSON; without its number where it has none yet."""
     return event_adapter.dump_json(event, exclude_none=True, exclude=None if event.seq else {"seq"})
+
+
+_POINT = ("epoch", "split", "step", "values", "variant")
+
+
+def canonical(point: Mapping[str, JsonValue]) -> bytes:
+    """The bytes of a metric point that the checksum of a history is made of, in the order of the log."""
+    return json.dumps({k: point[k] for k in _POINT if k in point}, sort_keys=True, separators=(",", ":")).encode()
+
+
+def checksum(points: Iterable[Mapping[str, JsonValue]], crc: int = 0) -> int:
+    """CRC-32 over the canonical bytes of metric points; ``crc`` is that of the points before them."""
+    for point in points:
+        crc = zlib.crc32(canonical(point), crc)
+    return crc
 
 
 # -- the codec

@@ -11,11 +11,11 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from worker import events, fence, jobs, keys
+from worker import fence, jobs, keys
 from worker.deployment import Redis
 from worker.fence import Write
 from worker.logs import logger
-from worker.records import Event, Job, JobError, JsonObject, LogEvent, MetricsEvent, Progress, ReportEvent
+from worker.records import Event, Job, JobError, JsonObject, LogEvent, MetricsEvent, Progress, ReportEvent, canonical
 from worker.states import ACTIVE, JobState, Step, Trigger
 
 LEASE_MS = 10_000
@@ -113,7 +113,7 @@ class Reporter:
             self._advance(step=step, epoch=epoch)
             if self.produced <= self._logged:
                 return
-            self._crc = zlib.crc32(events.canonical(point), self._crc)
+            self._crc = zlib.crc32(canonical(point), self._crc)
             self._add(MetricsEvent(time=_now(), attempt=self.attempt, **point))
             if len(self._pending) >= BATCH_POINTS or time.monotonic() - self._last_flush > BATCH_S:
                 self.flush()

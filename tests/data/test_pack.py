@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from client.local import pack, prepare
+from client.local import prepare
+from client.pack import pack
 from engine.data import Rejected
 from tests.data.archives import picture
 

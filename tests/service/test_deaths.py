@@ -12,7 +12,7 @@ from engine.data import ingest, open_source
 from engine.spec import check
 from engine.train import Metrics, Run
 from tests.service.deployment import EXAMPLES, Deployment, example, kill, wait_for
-from worker.events import checksum
+from worker.records import checksum
 
 EPOCHS = 60
 

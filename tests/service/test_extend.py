@@ -11,7 +11,7 @@ from safetensors.numpy import load
 
 from tests.service.deployment import Deployment, example, kill, wait_for
 from worker import deployment
-from worker.events import canonical
+from worker.records import canonical
 from worker.reconciler import archive_ended
 
 

@@ -12,7 +12,7 @@ from engine.spec import check
 from engine.state import load
 from engine.train import Metrics, Run
 from tests.service.deployment import EXAMPLES, Deployment, example, wait_for
-from worker.events import checksum
+from worker.records import checksum
 
 
 def finished(service: Deployment, spec: dict[str, Any]) -> dict[str, Any]:

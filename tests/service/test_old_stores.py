@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.service.deployment import Deployment
-from worker.events import canonical
+from worker.records import canonical
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "store-0.1.0.zip"
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from client.api import Client
+from client import Client
 from client.cli import main
 from tests.data.tables import made, number
 from tests.data.test_arrays import npz
@@ -27,15 +27,16 @@ def linear(dataset: str, outputs: int, loss: str, **changes: Any) -> dict[str, A
 def test_the_owner_names_the_target(service: Deployment, tmp_path: Path) -> None:
     (tmp_path / "houses.tsv").write_text(HOUSES)
     with Client(str(service.http.base_url)) as client:
-        sold = client.wait_ready(client.upload(tmp_path / "houses.tsv")["id"])
-        price = client.wait_ready(client.upload(tmp_path / "houses.tsv", target="price")["id"])
-    assert [r["report"]["target"]["name"] for r in (sold, price)] == ["sold", "price"] and sold["id"] != price["id"]
-    assert sold["report"]["shape"] == [5]  # area, three for the colour, price
+        sold = client.datasets.wait_ready(client.datasets.upload(tmp_path / "houses.tsv").id)
+        price = client.datasets.wait_ready(client.datasets.upload(tmp_path / "houses.tsv", target="price").id)
+    assert sold.report and sold.report.target and price.report and price.report.target and sold.id != price.id
+    assert [r.target["name"] for r in (sold.report, price.report)] == ["sold", "price"]
+    assert sold.report.shape == [5]  # area, three for the colour, price
     for dataset, outputs, loss in (
-        (sold["id"], 2, "CrossEntropyLoss"),
-        (sold["id"], 1, "BCEWithLogitsLoss"),
-        (sold["id"], 1, "MSELoss"),
-        (price["id"], 1, "L1Loss"),
+        (sold.id, 2, "CrossEntropyLoss"),
+        (sold.id, 1, "BCEWithLogitsLoss"),
+        (sold.id, 1, "MSELoss"),
+        (price.id, 1, "L1Loss"),
     ):
         job = service.submit(linear(dataset, outputs, loss))["id"]
         assert service.wait_state(job, "succeeded", "failed")["state"] == "succeeded", loss

@@ -12,7 +12,7 @@ from worker import dispatch, events, fence, jobs, keys, queue, reconciler
 from worker.deployment import Deployment
 from worker.embedded import Store
 from worker.fence import Write
-from worker.records import Job, LogEvent, MetricsEvent, StateChange
+from worker.records import Job, LogEvent, MetricsEvent, StateChange, checksum
 from worker.reporter import LostLease, Reporter
 from worker.states import ACTIVE, JobState, Request
 
@@ -208,8 +208,8 @@ def test_the_log_moves_to_a_file_when_a_job_is_over(redis: Any, tmp_path: Path) 
 def test_checksums_do_not_depend_on_the_order_of_keys() -> None:
     a: dict[str, Any] = {"step": 1, "epoch": 1, "split": "train", "values": {"loss": 0.1}}
     b = json.loads(json.dumps({"values": {"loss": 0.1}, "split": "train", "epoch": 1, "step": 1, "seq": 9}))
-    assert events.checksum([a]) == events.checksum([b]) != events.checksum([{**a, "step": 2}])
-    assert events.checksum([MetricsEvent(time=1, attempt=1, **a).model_dump(exclude_none=True)]) == events.checksum([a])
+    assert checksum([a]) == checksum([b]) != checksum([{**a, "step": 2}])
+    assert checksum([MetricsEvent(time=1, attempt=1, **a).model_dump(exclude_none=True)]) == checksum([a])
 
 
 def test_a_store_that_is_killed_has_every_answered_write(tmp_path: Path) -> None:
