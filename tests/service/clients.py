@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Sequence
@@ -35,7 +36,7 @@ class Blocking:
             return self._converted(self._portal.call(_awaited, found))
         if isinstance(found, AsyncIterator):
             return self._iterated(cast(AsyncGenerator[Any, None], found))
-        if callable(found):
+        if inspect.ismethod(found):
             return lambda *args, **kwargs: self._converted(found(*args, **kwargs))
         return Blocking(found, self._portal) if type(found).__name__.startswith("Async") else found
 
@@ -168,7 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    do_GET = do_POST = do_PATCH = do_DELETE = _pass_on
+    do_GET = do_POST = do_PATCH = do_DELETE = _pass_on  # noqa: N815  # http.server's names
 
     def _stream(self, answer: httpx.Response, harms: Sequence[Harm], never: frozenset[int]) -> None:
         events = [json.loads(line[6:]) for line in answer.text.split("\n") if line.startswith("data: ")]

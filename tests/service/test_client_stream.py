@@ -111,5 +111,5 @@ def test_an_answer_that_was_lost_makes_no_second_job(client: Client, between: Pr
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_server_that_is_gone_is_unreachable(kind: str) -> None:
-    with connected(kind, "http://127.0.0.1:9", patience_s=0.2) as client, pytest.raises(Unreachable, match="127.0.0.1:9"):
+    with connected(kind, "http://127.0.0.1:9", patience_s=0.2) as client, pytest.raises(Unreachable, match=r"127\.0\.0\.1:9"):
         list(client.jobs.list())
