@@ -12,12 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import client
 from client import HistoryMismatch
 from client.call import retry_after
 from client.curves import Curves, svg
 from client.log import Log
 from client.patience import Patience
 from client.sse import Decoder
+from client.sync.datasets import Datasets
+from client.sync.jobs import Jobs
+from client.sync.workers import Workers
 from scripts.build_sync import outdated, synchronous
 from server.models import DoneEvent, Event, JobState, MetricPoint, MetricsEvent, checksum
 
@@ -87,9 +91,30 @@ def test_the_sync_client_is_made_from_the_async_one() -> None:
     assert made.split("\n", 1)[1] == "with Client() as c:\n    x = c.read()  # awaiting\n"
 
 
-def test_importing_the_client_imports_neither_the_server_nor_what_draws() -> None:
-    code = "import sys, client; print(*{m.split('.')[0] for m in sys.modules}, *(m for m in sys.modules if m.startswith(('server', 'worker'))))"
-    loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
-    assert not loaded & {"fastapi", "starlette", "uvicorn", "redis", "rq", "structlog", "matplotlib", "plotext", "pandas", "IPython"}
+def loaded(code: str) -> set[str]:
+    """The modules that a program has after ``code``."""
+    code = f"import sys\n{code}\nprint(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_importing_the_package_costs_nothing() -> None:
+    assert not loaded("import client") & {"engine", "numpy", "pydantic", "httpx", "server"}
+
+
+def test_the_client_imports_the_models_and_no_more_of_the_server() -> None:
+    modules = loaded("from client import *")
+    tops = {m.split(".")[0] for m in modules}
+    assert not tops & {"fastapi", "starlette", "uvicorn", "redis", "rq", "structlog", "matplotlib", "plotext", "pandas", "IPython"}
     models = {"server.models", "worker.records", "worker.states"}
-    assert {m for m in loaded if m.startswith(("server.", "worker."))} == models
+    assert {m for m in modules if m.startswith(("server.", "worker."))} == models
+
+
+def test_every_public_name_is_there_and_documented() -> None:
+    assert sorted(n for names in client._MODULES.values() for n in names) == client.__all__
+    for name in client.__all__:
+        assert getattr(client, name).__doc__, name
+    for kind in (client.Client, client.AsyncClient, client.Job, Datasets, Jobs, Workers):
+        public = [n for n, member in vars(kind).items() if not n.startswith("_") and (callable(member) or isinstance(member, property))]
+        assert public and all(getattr(kind, n).__doc__ for n in public), kind
+    with pytest.raises(AttributeError, match="no attribute 'Klient'"):
+        client.Klient  # noqa: B018
