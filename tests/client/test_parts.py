@@ -29,13 +29,28 @@ POINTS = [MetricsEvent(seq=i, time=0.0, attempt=1, step=i, epoch=1, split="train
 WHOLE: list[Event] = [
     *POINTS, DoneEvent(seq=7, time=0.0, attempt=1, state=JobState.SUCCEEDED, points=6, checksum=f"{checksum(POINTS):08x}"),
 ]  # fmt: skip
-EVENTS = st.sampled_from([*WHOLE, POINTS[2].model_copy(update={"values": {"loss": 0.5}})])
+PLACE = st.integers(0, len(WHOLE) - 1)
+HARMS = st.lists(st.tuples(st.sampled_from(["drop", "repeat", "move", "alter"]), PLACE, PLACE), max_size=4)
 
 
-@given(st.lists(EVENTS, max_size=30))
+def harmed(events: list[Event], kind: str, at: int, to: int) -> list[Event]:
+    events = list(events)
+    event = events[at % len(events)]
+    if kind in ("drop", "move"):
+        events.remove(event)
+    if kind in ("repeat", "move"):
+        events.insert(to, event)
+    if kind == "alter" and isinstance(event, MetricsEvent):
+        events[events.index(event)] = event.model_copy(update={"values": {"loss": 0.9}})
+    return events
+
+
+@given(HARMS)
 @settings(deadline=None)
-def test_whatever_arrives_a_log_takes_what_is_next_or_complains(arrived: list[Event]) -> None:
-    log, taken = Log("job_1"), []
+def test_whatever_arrives_a_log_takes_what_is_next_or_complains(harms: list[tuple[str, int, int]]) -> None:
+    log, taken, arrived = Log("job_1"), list[Event](), WHOLE
+    for harm in harms:
+        arrived = harmed(arrived, *harm)
     try:
         taken = [e for e in arrived if log.take(e)]
     except HistoryMismatch:

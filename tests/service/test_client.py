@@ -20,6 +20,7 @@ from server.models import DatasetInfo
 from tests.service.clients import KINDS, connected
 from tests.service.deployment import EXAMPLES, Deployment, example, png, zipped
 
+ROOT = EXAMPLES.parent
 X = np.arange(40 * 6, dtype=np.float32).reshape(40, 6) % 7
 Y = np.arange(40) % 3
 LINEAR: dict[str, Any] = {
@@ -221,6 +222,19 @@ def test_a_job_shows_itself(client: Client, job: Job, monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "IPython.display", display)
     job.watch()
     assert len(shown) >= 2 and "<polyline" in shown[-1]._repr_html_() and "succeeded" in shown[-1]._repr_html_()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/client.md"])
+def test_the_documented_example_works_as_pasted(
+    page: str, service: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = next(c for c in (ROOT / page).read_text().split("```python\n")[1:] if "import Client" in c).split("```")[0]
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("EPOCHLINE_SERVER", str(service.http.base_url))
+    names: dict[str, Any] = {}
+    exec(code.replace('"http://127.0.0.1:8000"', ""), names)
+    assert len(capsys.readouterr().out.splitlines()) > 12
+    assert len(names["model"](engine.zeros(1, 1, 8, 8))[0]) == 10
 
 
 def test_a_server_that_is_none_of_ours(client: Client) -> None:

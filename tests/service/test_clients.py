@@ -79,7 +79,7 @@ def test_the_readmes_curl_flow_works_as_pasted(service: Deployment, tmp_path: Pa
 
 
 def test_the_readmes_library_example_learns() -> None:
-    code = (ROOT / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    code = (ROOT / "README.md").read_text().split("or as a library:")[1].split("```python\n")[1].split("```")[0]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert float(done.stdout) < 0.05
 
