@@ -20,7 +20,10 @@ KINDS = ("sync", "async")
 
 
 class Blocking:
-    """An object of the asyncio client, used like its counterpart: what it awaits is waited for."""
+    """An object of the asyncio client, used like its counterpart: what it awaits is waited for.
+
+    Its iterators are to be exhausted or closed: the garbage collector may run in the event loop's thread, which cannot wait for itself.
+    """
 
     def __init__(self, target: Any, portal: BlockingPortal) -> None:
         self._target, self._portal = target, portal

@@ -131,8 +131,8 @@ def test_specs_are_checked(client: Client, arrays: DatasetInfo) -> None:
 
 
 def test_jobs_are_found_changed_and_deleted(client: Client, arrays: DatasetInfo, job: Job) -> None:
-    found = client.jobs.list(dataset=arrays, labels={"team": "a"}, state="succeeded", name="LIN", sort="-finished")
-    assert next(iter(found)).id == job.id and len([*client.jobs.list(limit=1)]) == 1
+    found = [j.id for j in client.jobs.list(dataset=arrays, labels={"team": "a"}, state="succeeded", name="LIN", sort="-finished")]
+    assert found[0] == job.id and len([*client.jobs.list(limit=1)]) == 1
     assert not list(client.jobs.list(created_after=job.info.created + 1e5))
     sent = client.datasets.upload({"x": X + 100, "y": Y})  # is not validated yet
     first, again = (client.jobs.create(LINEAR, sent, idempotency_key=f"{id(client)}") for _ in range(2))
