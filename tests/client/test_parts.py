@@ -25,9 +25,11 @@ from client.sync.workers import Workers
 from scripts.build_sync import outdated, synchronous
 from server.models import DoneEvent, Event, JobState, MetricPoint, MetricsEvent, checksum
 
-POINTS = [MetricsEvent(seq=i, time=0.0, attempt=1, step=i, epoch=1, split="train", values={"loss": 1 / i}) for i in range(1, 7)]
+POINTS = [
+    MetricsEvent(seq=i, time=0.0, attempt=1, step=i, epoch=1, split="train", values={"loss": 1 / i}, variant="a") for i in range(1, 7)
+]
 WHOLE: list[Event] = [
-    *POINTS, DoneEvent(seq=7, time=0.0, attempt=1, state=JobState.SUCCEEDED, points=6, checksum=f"{checksum(POINTS):08x}"),
+    *POINTS, DoneEvent(seq=7, time=0.0, attempt=1, state=JobState.SUCCEEDED, points=6, checksum=f"{checksum(p.model_dump() for p in POINTS):08x}"),
 ]  # fmt: skip
 PLACE = st.integers(0, len(WHOLE) - 1)
 HARMS = st.lists(st.tuples(st.sampled_from(["drop", "repeat", "move", "alter"]), PLACE, PLACE), max_size=4)

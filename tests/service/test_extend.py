@@ -11,8 +11,8 @@ from safetensors.numpy import load
 
 from tests.service.deployment import Deployment, example, kill, wait_for
 from worker import deployment
-from worker.records import canonical
 from worker.reconciler import archive_ended
+from worker.records import canonical
 
 
 def points(d: Deployment, job_id: str) -> list[dict[str, Any]]:
