@@ -36,7 +36,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class Call:
-    """A request. Each may be sent again: what it does twice is what it does once. Parameters that are None are left out."""
+    """A request. Parameters that are None are left out. ``repeatable``: what it does twice is what it does once."""
 
     method: str
     path: str
@@ -44,6 +44,7 @@ class Call:
     json: Spec | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     upload: Upload | None = None
+    repeatable: bool = True
 
     @property
     def query(self) -> dict[str, str | int | float | list[str]]:

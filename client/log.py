@@ -10,7 +10,8 @@ class Log:
     """The reader's side of the proof that a log is whole.
 
     Sequence numbers have no gap, so that an event tells by its number whether it is the next one, a repeat, or whether others are missing
-    before it. The last event, ``done``, has the number of metric points and their checksum, which are counted and summed here too.
+    before it. The last event, ``done``, has the number of metric points and their checksum, which are counted and summed here too; the log of
+    a job that was extended goes on behind it, to another one.
     """
 
     def __init__(self, job_id: str) -> None:
@@ -18,6 +19,7 @@ class Log:
         self.seen = 0
         """The sequence number of the last event taken."""
         self.done = False
+        """Whether that event was a ``done``."""
         self._points = self._crc = 0
 
     def follows_gap(self, event: Event) -> bool:
@@ -35,8 +37,7 @@ class Log:
             self._points, self._crc = self._points + 1, checksum([event.model_dump(exclude_none=True)], self._crc)
         elif isinstance(event, DoneEvent):
             verify(self.job_id, (event.points, event.checksum), self._points, self._crc)
-            self.done = True
-        self.seen = event.seq
+        self.seen, self.done = event.seq, isinstance(event, DoneEvent)
         return True
 
 

@@ -97,6 +97,13 @@ class AsyncJob:
     async def _request(self, request: Request) -> JobDetail:
         return await self._take(Call("POST", f"{self._path}/{request}"))
 
+    async def extend(self, epochs: int) -> JobDetail:
+        """Has a job that has ended train ``epochs`` more, from its last checkpoint. Raises ApiError 409 for one that cannot.
+
+        Unlike other requests it is not sent again if its answer is lost, which raises Unreachable: see :meth:`refresh` for what became of it.
+        """
+        return await self._take(Call("POST", f"{self._path}/extend", json={"epochs": epochs}, repeatable=False))
+
     async def update(self, name: str | None = None, labels: Labels | None = None) -> JobDetail:
         """Renames the job, or replaces its labels; what is None stays."""
         return await self._take(Call("PATCH", self._path, json=Update(name=name, labels=labels).model_dump(exclude_none=True)))

@@ -29,8 +29,7 @@ async def follow(transport: AsyncTransport, job_id: str, after: int) -> Stream[E
     Events up to ``after`` are read too, for the checksum, and not yielded.
     """
     log, pause = Log(job_id), Patience(float("inf"))
-    sources = (_paged, _live) if after else (_live, _paged)
-    ended = False
+    ended, sources = False, (_paged,) if after else (_live, _paged)
     while True:
         before = log.seen
         for source in sources:
@@ -38,8 +37,9 @@ async def follow(transport: AsyncTransport, job_id: str, after: int) -> Stream[E
                 async for event in events:
                     if event.seq > after:
                         yield event
-            if log.done:
-                return
+        if log.done:  # and no page follows
+            return
+        sources = (_live, _paged)
         if log.seen > before:
             pause, ended = Patience(float("inf")), False
             continue
@@ -67,6 +67,8 @@ async def _live(transport: AsyncTransport, log: Log) -> Stream[Event]:
                         return
                     if log.take(event):
                         yield event
+                    if log.done:
+                        return
     except (httpx.TransportError, ValidationError):
         return
 
@@ -74,10 +76,10 @@ async def _live(transport: AsyncTransport, log: Log) -> Stream[Event]:
 async def _paged(transport: AsyncTransport, log: Log) -> Stream[Event]:
     """The events behind those taken that there are, by page."""
     more = True
-    while more and not log.done:
+    while more:
         before = log.seen
         call = Call("GET", f"/v1/jobs/{log.job_id}/events", {"after": before, "limit": _PAGE})
-        page = await transport.call(EventPage, call, PATIENCE_S)
+        page = await transport.call(EventPage, call, None if log.done else PATIENCE_S)
         for event in page.data:
             if log.take(event):
                 yield event

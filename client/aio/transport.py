@@ -21,7 +21,8 @@ _OWN_FAULTS = (httpx.LocalProtocolError, httpx.UnsupportedProtocol)
 
 
 class AsyncTransport:
-    """A connection to a server. Every request is safe to send twice, so each is sent again until it is answered, for ``patience_s`` seconds."""
+    """A connection to a server. A request is sent again until it is answered, for ``patience_s`` seconds; one that is not safe to send twice
+    only where it did not arrive."""
 
     def __init__(
         self, server: str | None, key: str | None, timeout_s: float, patience_s: float, transport: httpx.AsyncBaseTransport | None
@@ -44,7 +45,8 @@ class AsyncTransport:
             try:
                 answer = await self.http.send(self._request(call))
             except httpx.TransportError as error:
-                pause = None if isinstance(error, _OWN_FAULTS) else patience.pause()
+                arrived = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+                pause = None if isinstance(error, _OWN_FAULTS) or (arrived and not call.repeatable) else patience.pause()
                 if pause is None:
                     raise Unreachable(self.server, error) from error
             else:

@@ -21,7 +21,7 @@ class Client:
         patience_s: How long a request is sent again while the server cannot be reached (of a server that has never answered, 2 s).
         transport: Of httpx, in place of the network.
 
-    Every request is safe to repeat. Errors: :class:`ApiError`, :class:`Unreachable`.
+    Requests may get lost and be sent again: they do once what they do. Errors: :class:`ApiError`, :class:`Unreachable`.
 
     Example::
 

@@ -30,8 +30,7 @@ def follow(transport: Transport, job_id: str, after: int) -> Stream[Event]:
     Events up to ``after`` are read too, for the checksum, and not yielded.
     """
     log, pause = Log(job_id), Patience(float("inf"))
-    sources = (_paged, _live) if after else (_live, _paged)
-    ended = False
+    ended, sources = False, (_paged,) if after else (_live, _paged)
     while True:
         before = log.seen
         for source in sources:
@@ -39,8 +38,9 @@ def follow(transport: Transport, job_id: str, after: int) -> Stream[Event]:
                 for event in events:
                     if event.seq > after:
                         yield event
-            if log.done:
-                return
+        if log.done:  # and no page follows
+            return
+        sources = (_live, _paged)
         if log.seen > before:
             pause, ended = Patience(float("inf")), False
             continue
@@ -68,6 +68,8 @@ def _live(transport: Transport, log: Log) -> Stream[Event]:
                         return
                     if log.take(event):
                         yield event
+                    if log.done:
+                        return
     except (httpx.TransportError, ValidationError):
         return
 
@@ -75,10 +77,10 @@ def _live(transport: Transport, log: Log) -> Stream[Event]:
 def _paged(transport: Transport, log: Log) -> Stream[Event]:
     """The events behind those taken that there are, by page."""
     more = True
-    while more and not log.done:
+    while more:
         before = log.seen
         call = Call("GET", f"/v1/jobs/{log.job_id}/events", {"after": before, "limit": _PAGE})
-        page = transport.call(EventPage, call, PATIENCE_S)
+        page = transport.call(EventPage, call, None if log.done else PATIENCE_S)
         for event in page.data:
             if log.take(event):
                 yield event

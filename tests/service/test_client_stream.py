@@ -81,6 +81,20 @@ def test_a_log_that_cannot_be_had_is_an_error(harm: Harm, client: Client, betwee
     assert read(client, finished) == log
 
 
+def test_the_log_of_an_extended_job_goes_on_behind_its_first_end(client: Client, between: Proxy, service: Deployment, digits: str) -> None:
+    between.plan = Plan()
+    job = client.jobs.create(example("digits-mlp", digits, epochs=1), wait=True)
+    ended = service.events(job.id)
+    job.extend(1)
+    assert [e["type"] for e in read(client, job.id)].count("done") == 2 and job.wait().state == "succeeded"
+    between.plan = Plan([[Harm("drop", len(ended) - 1)], [Harm("cut", 50)]])
+    assert read(client, job.id) == service.events(job.id)
+    between.plan = Plan(lost=1)
+    with pytest.raises(Unreachable):
+        job.extend(1)
+    job.cancel()
+
+
 def test_a_log_whose_end_is_withheld_is_an_error(client: Client, between: Proxy, finished: str, log: list[dict[str, Any]]) -> None:
     last = Harm("drop", -1)
     between.plan = Plan([[last]] * 9, [[last]] * 9)
