@@ -6,9 +6,8 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
@@ -207,7 +206,7 @@ class AsyncJob:
         await self._transport.save(Call("GET", f"{self._path}/checkpoints/{step}"), target, progress)
         return target
 
-    async def state_dict(self, step: int | str = "best") -> dict[str, NDArray[np.generic]]:
+    async def state_dict(self, step: int | str = "best") -> dict[str, NDArray[Any]]:
         """The parameters and buffers of a checkpoint by their names, as NumPy arrays. Arguments and errors as of :meth:`download`."""
         with tempfile.TemporaryDirectory(prefix="epochline-") as folder:
             return load_file(await self.download(step, Path(folder) / "model.safetensors"))

@@ -66,11 +66,11 @@ def connected(kind: str, server: str, **options: Any) -> Iterator[Client]:
             yield client
         return
     with start_blocking_portal() as portal:
-        client = portal.call(lambda: _made(server, options))
+        made = portal.call(lambda: _made(server, options))
         try:
-            yield cast(Client, Blocking(client, portal))
+            yield cast(Client, Blocking(made, portal))
         finally:
-            portal.call(client.close)
+            portal.call(made.close)
 
 
 async def _made(server: str, options: dict[str, Any]) -> AsyncClient:

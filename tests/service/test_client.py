@@ -214,7 +214,7 @@ def test_the_model_of_a_variant(client: Client, arrays: DatasetInfo) -> None:
 def test_a_job_shows_itself(client: Client, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[Any] = []
     handle = types.SimpleNamespace(update=shown.append)
-    display = types.SimpleNamespace(display=lambda thing, display_id: [shown.append(thing), handle][1])
+    display = types.SimpleNamespace(display=lambda thing, display_id: shown.append(thing) or handle)  # type: ignore[func-returns-value]
     ipython = types.SimpleNamespace(get_ipython=lambda: types.SimpleNamespace(kernel=1), display=display)
     job.update(name="<script>")
     assert "&lt;script&gt;" in job._repr_html_() and "<script>" not in job._repr_html_() and "succeeded" in repr(job)
@@ -250,7 +250,7 @@ def test_the_server_and_the_key_of_the_environment(monkeypatch: pytest.MonkeyPat
     seen: list[httpx.Request] = []
     monkeypatch.setenv("EPOCHLINE_SERVER", "http://there:9/")
     monkeypatch.setenv("EPOCHLINE_KEY", "secret\n")
-    with Client(transport=httpx.MockTransport(lambda r: seen.append(r) or httpx.Response(200, json={"data": []}))) as client:
+    with Client(transport=httpx.MockTransport(lambda r: seen.append(r) or httpx.Response(200, json={"data": []}))) as client:  # type: ignore[func-returns-value]
         client.workers.list()
     assert str(seen[0].url) == "http://there:9/v1/workers" and seen[0].headers["authorization"] == "Bearer secret"
     with pytest.raises(ValueError, match="expected the server's address"):
