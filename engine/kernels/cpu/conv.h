@@ -236,117 +236,117 @@ static void data_columns(const Shape& s, const float* g, const float* w, float* 
     });
 }
 
-// n floats, of which it is known that there are mostly `whole`.
-static inline void copy_some(float* to, const float* from, i64 n, i64 whole) { n == whole ? memcpy(to, from, whole * 4) : memcpy(to, from, n * 4); }
+// A panel: n floats of each pixel, `WIDE` apart; from(p) is where they are. It may write VL floats more than there are.
+template <int WIDE, class F>
+static inline void copy_panel(float* to, i64 pixels, i64 n, const F& from) {
+    for (i64 p = 0; n == WIDE && p < pixels; p++) memcpy(to + p * WIDE, from(p), WIDE * 4);
+    for (i64 p = 0; n != WIDE && p < pixels; p++)
+        for (i64 j = 0; j < n; j += VL) store(to + p * WIDE + j, load_some(from(p) + j, (int)least(VL, n - j)));
+}
 
-static bool is_pointwise(const Shape& s) { return s.taps() == 1 && s.groups == 1 && !s.pd && !s.ph && !s.pw; }
-
-// The gradient of a weight that looks at one pixel: a product (o, pixels) (pixels, c). Pixels lie far apart, and a power of two
-// mostly, so that they would meet in few sets of the inner cache: some of them at a time, both sides are copied to panels.
-static void pointwise_weight(const Shape& s, const float* x, const float* g, float* gw) {
-    using namespace gemm;
-    constexpr i64 PIXELS = 128, WIDE = 2 * MR;
-    i64 pixels = s.n * s.od * s.oh * s.ow, panels = up(s.c, NR), rows = up(s.o, WIDE), wanted = threads::pool.wanted;
-    // threads share the panels, and the rows too where there are few panels; the cut changes no bits
-    i64 wide = wanted == 1 ? panels : up(panels, 4 * wanted), across = up(panels, wide), parts = wanted == 1 ? 1 : least(rows, up(2 * wanted, across));
-    threads::each(across * parts, (double)pixels * s.o * s.c / (VL * 2.5), [&](i64 task) {
-        i64 left = task / parts * wide, right = least(panels, left + wide), part = task % parts;
-        i64 top = rows * part / parts * WIDE, bottom = least(s.o, rows * (part + 1) / parts * WIDE);
-        float *a = scratch(2, rows * WIDE * PIXELS), *b = scratch(3, PIXELS * NR);
-        for (i64 low = 0; low < pixels; low += PIXELS) {
-            i64 count = least(PIXELS, pixels - low);
-            const float* at[PIXELS];
-            for (i64 p = 0; p < count; p++) {
-                i64 q = low + p, n = q / (s.od * s.oh * s.ow), e = q / (s.oh * s.ow) % s.od, i = q / s.ow % s.oh, j = q % s.ow;
-                at[p] = x + (((n * s.d + e * s.sd) * s.h + i * s.sh) * s.w + j * s.sw) * s.c;
-            }
-            for (i64 o = top; o < bottom; o += WIDE) {
-                i64 width = least(WIDE, s.o - o);
-                for (i64 p = 0; p < count; p++) copy_some(a + o * PIXELS + p * WIDE, g + (low + p) * s.o + o, width, WIDE);
-            }
-            for (i64 panel = left; panel < right; panel++) {
-                int columns = (int)least(NR, s.c - panel * NR);
-                for (i64 p = 0; p < count; p++) copy_some(b + p * NR, at[p] + panel * NR, columns, NR);
-                for (i64 o = top; o < bottom; o += MR) {
-                    int m = (int)least(MR, bottom - o);
-                    Segment q;
-                    float* to[MR];
-                    for (int i = 0; i < m; i++) q.a[i] = a + o / WIDE * WIDE * PIXELS + o % WIDE + i, to[i] = gw + (o + i) * s.c;
-                    q.b = b, q.n = count;
-                    Finish f;
-                    f.accumulate = low > 0;
-                    product(m, &q, 1, WIDE, NR, to, panel * NR, columns, f);
-                }
-            }
-        }
+// From sums (group, tap, o, c), or (group, tap, c, o) where they are turned, to gw (o, c, tap).
+static void arrange(const Shape& s, const float* sums, bool turned, float* gw) {
+    i64 taps = s.taps(), from = s.from(), to = s.to();
+    threads::ranges(s.o, 16, (double)s.o * from * taps, [&](i64 low, i64 high) {
+        for (i64 c = 0; c < from; c++)
+            for (i64 t = 0; t < taps; t++)
+                for (i64 o = low; o < high; o++) gw[(o * from + c) * taps + t] = sums[(o / to * taps + t) * to * from + (turned ? c * to + o % to : o % to * from + c)];
     });
 }
 
-// The gradient of the weight: for each tap a product over pixels. Its rows are the channels of the input and its columns
-// those of the output, or the other way round where the output has fewer than a register tile is wide.
-static void weight(const Shape& s, const float* x, const float* g, float* gw, float* work) {
+// The gradient of the weight where few channels are merged to runs: a product over pixels (taps * channels, pixels) (pixels, o). Those
+// of the input are read where they lie, next to each other; o of the output's gradient lie far apart, and are copied for all rows.
+static void merged_weight(const Shape& s, const float* x, const float* g, float* gw, float* work) {
     using namespace gemm;
-    if (is_pointwise(s)) return pointwise_weight(s, x, g, gw);
     View v = view(s, x, work);
-    float* total = work + padded(s);  // (group, tap, rows, columns)
-    i64 to_group = s.to(), from_group = s.from();
-    bool turned = to_group < NR && v.run > to_group && v.run % VL == 0;
-    i64 height = turned ? to_group : v.run, width = turned ? v.run : to_group;
-    i64 blocks = up(height, MR), panels = up(width, NR), tiles = s.groups * v.taps * blocks * panels, lines = s.n * s.od * s.oh;
-    // lines whose pixels stay in the outer cache, and a panel of them in the inner one
-    i64 together = most(1, least(lines, least(256, (1 << 17) / (s.c + s.o)) / s.ow));
-    i64 tasks = least(tiles, 16), xstep = v.sv * v.pixel, ystep = !turned && s.o > NR ? NR : s.o;
-    // columns of the output's gradient that lie far apart meet in few sets of the inner cache: copied for all blocks and taps
-    bool copies = !turned && s.o > NR;
-    threads::each(tasks, (double)lines * s.ow * s.o * v.taps * v.run / (VL * 2.5), [&](i64 task) {
-        i64 first = task * tiles / tasks, last = (task + 1) * tiles / tasks;
+    v.measure();
+    float* total = work + padded(s);
+    i64 height = v.taps * v.run, blocks = up(height, MR), tiles = blocks * up(s.o, NR), lines = s.n * s.od * s.oh, wanted = threads::pool.wanted;
+    i64 together = most(1, least(lines, 256 / s.ow)), tasks = wanted == 1 ? 1 : least(tiles, 2 * wanted);
+    threads::each(tasks, (double)lines * s.ow * s.o * height / (VL * 2.5), [&](i64 task) {
         Segment* segment = (Segment*)scratch(2, together * sizeof(Segment) / 4);
-        float* copy = copies ? scratch(3, together * s.ow * NR) : nullptr;
+        float* copy = scratch(3, together * s.ow * NR + VL);
         for (i64 low = 0; low < lines; low += together) {
-            i64 high = least(lines, low + together), copied = -1;
-            for (i64 tile = first; tile < last; tile++) {
-                i64 block = tile % blocks, t = tile / blocks % v.taps, column = tile / blocks / v.taps, panel = column % panels, group = column / panels;
-                i64 top = block * height / blocks;
-                int columns = (int)least(NR, width - panel * NR), m = (int)((block + 1) * height / blocks - top);
-                if (copies && copied != column) {
-                    const float* from = g + low * s.ow * s.o + group * to_group + panel * NR;
-                    for (i64 p = 0; p < (high - low) * s.ow; p++) memcpy(copy + p * NR, from + p * s.o, columns * sizeof(float));
-                    copied = column;
-                }
-                i64 count = 0;
-                // the columns of output pixels whose window column lies in the input
-                i64 j0 = v.column[t] >= 0 ? 0 : up(-v.column[t], v.sv), j1 = least(s.ow, (v.w - 1 - v.column[t]) / v.sv + 1);
-                for (i64 l = low; l < high && j0 < j1 && v.w > v.column[t]; l++) {
-                    i64 y = l % s.oh * v.su + v.row[t], z = l / s.oh % s.od * v.st + v.slice[t];
-                    if (y < 0 || y >= v.h || z < 0 || z >= v.d) continue;
-                    Segment& q = segment[count++];
-                    const float* a = v.x + l / s.oh / s.od * v.image + z * v.plane + y * v.line + (j0 * v.sv + v.column[t]) * v.pixel + group * from_group;
-                    const float* b = copies ? copy + ((l - low) * s.ow + j0) * NR : g + (l * s.ow + j0) * s.o + group * to_group;
-                    for (int i = 0; i < m; i++) q.a[i] = (turned ? b : a) + top + i;
-                    q.b = copies ? b : (turned ? a : b) + panel * NR;
-                    q.n = j1 - j0;
-                }
+            i64 count = least(together, lines - low), copied = -1;
+            for (i64 tile = task * tiles / tasks; tile < (task + 1) * tiles / tasks; tile++) {
+                i64 panel = tile / blocks, block = tile % blocks, top = block * height / blocks;
+                int m = (int)((block + 1) * height / blocks - top), columns = (int)least(NR, s.o - panel * NR);
+                if (copied != panel) copy_panel<NR>(copy, count * s.ow, columns, [&](i64 p) { return g + (low * s.ow + p) * s.o + panel * NR; });
+                copied = panel;
+                i64 place[MR];
                 float* to[MR];
-                for (int i = 0; i < m; i++) to[i] = total + ((group * v.taps + t) * height + top + i) * width;
+                for (int i = 0; i < m; i++) place[i] = v.offset[(top + i) / v.run] + (top + i) % v.run, to[i] = total + (top + i) * s.o;
+                for (i64 l = 0; l < count; l++) {
+                    i64 line = low + l, n = line / s.oh / s.od, z = line / s.oh % s.od * v.st, y = line % s.oh * v.su;
+                    const float* from = v.x + n * v.image + z * v.plane + y * v.line;
+                    for (int i = 0; i < m; i++) segment[l].a[i] = from + place[i];
+                    segment[l].b = copy + l * s.ow * NR, segment[l].n = s.ow;
+                }
                 Finish f;
                 f.accumulate = low > 0;
-                product(m, segment, count, turned ? ystep : xstep, turned ? xstep : ystep, to, panel * NR, columns, f);
+                product(m, segment, count, v.sv * v.pixel, NR, to, panel * NR, columns, f);
             }
         }
     });
-    // (group, tap, c, o), or (group, tap, o, run), to (o, c, tap)
-    i64 taps = s.taps(), within = v.run / from_group;  // taps in a run
-    threads::ranges(s.o, 16, (double)s.o * from_group * taps, [&](i64 low, i64 high) {
-        for (i64 c = 0; c < from_group; c++)
-            for (i64 t = 0; t < taps; t++) {
-                i64 place = t % within * from_group + c;  // in the run
-                for (i64 o = low; o < high;) {
-                    i64 group = o / to_group, first = group * to_group, end = least(high, first + to_group);
-                    const float* from = total + (group * v.taps + t / within) * height * width + (turned ? place : place * width);
-                    for (; o < end; o++) gw[(o * from_group + c) * taps + t] = from[turned ? (o - first) * width : o - first];
+    arrange(s, total, true, gw);
+}
+
+// The gradient of the weight: for each tap a product (o, pixels) (pixels, c), or turned round where that leaves fewer lanes without
+// work. Pixels lie far apart, and a power of two mostly, so that they would meet in few sets of the inner cache: some of them at a
+// time, both sides are copied to panels, the output's gradient once for all taps.
+static void weight(const Shape& s, const float* x, const float* g, float* gw, float* work) {
+    using namespace gemm;
+    if (is_merged(s)) return merged_weight(s, x, g, gw, work);
+    constexpr i64 PIXELS = 128, WIDE = 2 * MR;
+    View v = view(s, x, work);
+    v.measure();
+    auto lanes = [](i64 rows, i64 columns) { return up(rows, MR) * MR * up(columns, NR) * NR; };
+    i64 from = s.from(), to = s.to(), pixels = s.n * s.od * s.oh * s.ow, wanted = threads::pool.wanted;
+    bool turned = lanes(from, to) < lanes(to, from);
+    float *zeros = work, *total = v.taps == 1 && !turned ? gw : work + (from + 15) / 16 * 16;  // (group, tap, rows, columns)
+    memset(zeros, 0, from * 4);
+    i64 height = turned ? from : to, width = turned ? to : from, xwide = turned ? WIDE : NR, gwide = turned ? NR : WIDE;
+    auto copy = [](bool columns, float* to, i64 pixels, i64 n, auto from) { columns ? copy_panel<NR>(to, pixels, n, from) : copy_panel<WIDE>(to, pixels, n, from); };
+    // threads share the panels of x, one for each tap, and those of g where there are few; the cut changes no bits
+    i64 xpanels = up(from, xwide), gpanels = up(to, gwide), panels = s.groups * v.taps * xpanels;
+    i64 wide = wanted == 1 ? panels : up(panels, 4 * wanted), across = up(panels, wide), parts = wanted == 1 ? 1 : least(gpanels, up(2 * wanted, across));
+    threads::each(across * parts, (double)pixels * v.taps * from * s.o / (VL * 2.5), [&](i64 task) {
+        i64 left = task / parts * wide, right = least(panels, left + wide), first = gpanels * (task % parts) / parts, last = gpanels * (task % parts + 1) / parts;
+        float *gs = scratch(2, gpanels * gwide * PIXELS + VL), *xs = scratch(3, xwide * PIXELS + VL);
+        for (i64 low = 0; low < pixels; low += PIXELS) {
+            i64 count = least(PIXELS, pixels - low), z[PIXELS], y[PIXELS], u[PIXELS];
+            const float *center[PIXELS], *at[PIXELS];
+            for (i64 p = 0; p < count; p++) {
+                i64 q = low + p;
+                z[p] = q / (s.oh * s.ow) % s.od * v.st, y[p] = q / s.ow % s.oh * v.su, u[p] = q % s.ow * v.sv;
+                center[p] = x + q / (s.od * s.oh * s.ow) * v.image + z[p] * v.plane + y[p] * v.line + u[p] * v.pixel;
+            }
+            for (i64 panel = left; panel < right; panel++) {
+                i64 c = panel % xpanels * xwide, tap = panel / xpanels % v.taps, group = panel / xpanels / v.taps;
+                if (panel == left || (c == 0 && tap == 0))
+                    for (i64 o = first * gwide; o < least(to, last * gwide); o += gwide)
+                        copy(turned, gs + o / gwide * PIXELS * gwide, count, least(gwide, to - o), [&](i64 p) { return g + (low + p) * s.o + group * to + o; });
+                if (panel == left || c == 0)
+                    for (i64 p = 0; p < count; p++) at[p] = v.is_inside(z[p], y[p], u[p], tap) ? center[p] + v.offset[tap] + group * from : zeros;
+                copy(!turned, xs, count, least(xwide, from - c), [&](i64 p) { return at[p] + c; });
+                for (i64 part = first; part < last; part++) {
+                    i64 o = part * gwide, top = turned ? c : o, bottom = least(height, top + WIDE), column = turned ? o : c, half = up(bottom - top, up(bottom - top, MR));
+                    const float *rows = turned ? xs : gs + part * PIXELS * gwide, *columns = turned ? gs + part * PIXELS * gwide : xs;
+                    for (i64 row = top; row < bottom; row += half) {
+                        Segment q;
+                        float* sums[MR];
+                        int m = (int)least(half, bottom - row);
+                        for (int i = 0; i < m; i++) q.a[i] = rows + row - top + i, sums[i] = total + ((group * v.taps + tap) * height + row + i) * width;
+                        q.b = columns, q.n = count;
+                        Finish f;
+                        f.accumulate = low > 0;
+                        product(m, &q, 1, WIDE, NR, sums, column, (int)least(NR, width - column), f);
+                    }
                 }
             }
+        }
     });
+    if (total != gw) arrange(s, total, turned, gw);
 }
 
 }  // namespace conv
