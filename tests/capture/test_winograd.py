@@ -13,11 +13,12 @@ import engine as torch
 from engine.capture.rules.convolution import DIRECT, WINOGRAD
 from engine.kernels.native import address, native
 from engine.nn import functional as F
+from tests.capture.test_alone import agree as agree_with_numpy
 from tests.capture.test_kernels import agree, examples, normal
 
 pytestmark = pytest.mark.skipif(native() is None, reason="no compiled kernels on this machine, or EPOCHLINE_KERNELS=numpy")
 KINDS = {"forward": "xwy", "data": "ywx", "weight": "xyw"}
-"""What each kernel reads, and last what it writes: inputs and outputs with channels last, weights (O, C, 3, 3)."""
+"""What each kernel reads, and last what it writes: inputs and outputs with channels last, weights (O, C, 3, 3) or (O, C, KD, 3, 3)."""
 BEYOND = 64
 """Floats behind the working memory, which no kernel may write to."""
 
@@ -35,6 +36,29 @@ def test_small_shapes(n: int, c: int, o: int, h: int, w: int, padding: int) -> N
         for kind in ("forward", "data", "weight")
     }
     agree(lambda x, k: F.conv2d(x, k, None, 1, padding), normal(n, c, h, w), normal(o, c, 3, 3, seed=1), plan=plan, tolerance=5e-5)
+    agree_with_numpy(
+        lambda x, k: F.conv2d(x, k, None, 1, padding), (n, c, h, w), (o, c, 3, 3)
+    )  # Winograd's is the first choice of eager steps
+
+
+@examples
+@given(
+    st.integers(1, 2),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.integers(1, 9),
+    st.integers(1, 9),
+    st.integers(1, 7),
+    st.integers(1, 5),
+    st.data(),
+)
+def test_small_volumes(n: int, c: int, o: int, h: int, w: int, d: int, kd: int, data: st.DataObject) -> None:
+    padding = data.draw(st.tuples(st.integers(0, kd - 1), st.integers(0, 2), st.integers(0, 2)))
+    if any(size + 2 * p < k for size, p, k in zip((d, h, w), padding, (kd, 3, 3), strict=True)):
+        return
+    vector = native().vector  # type: ignore[union-attr]  # the module is skipped without it
+    c, o = c * vector, o * vector
+    agree_with_numpy(lambda x, k: F.conv3d(x, k, None, 1, padding), (n, c, d, h, w), (o, c, kd, 3, 3))
 
 
 def run(kind: str, algorithm: int, shape: list[int], arrays: dict[str, np.ndarray[Any, Any]], threads: int) -> np.ndarray[Any, Any]:
@@ -70,8 +94,28 @@ def run(kind: str, algorithm: int, shape: list[int], arrays: dict[str, np.ndarra
     ],
 )
 def test_ways_of_cutting(kind: str, n: int, size: int, c: int, o: int) -> None:
-    shape = [n, size, size, c, size, size, o, 3, 3, 1, 1, 1, 1, 1, 1, 1, *[1] * 4, 0, 1]
-    arrays = {"x": normal(n, size, size, c), "w": normal(o, c, 3, 3, seed=1), "y": normal(n, size, size, o, seed=2)}
+    check(kind, [n, size, size, c, size, size, o, 3, 3, 1, 1, 1, 1, 1, 1, 1, *[1] * 4, 0, 1])
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize(
+    ("n", "d", "size", "c", "o", "kd", "padding"),
+    [
+        (8, 8, 16, 32, 64, 3, 1),  # many groups of places, two chains
+        (3, 2, 8, 128, 256, 3, 1),  # one group, some channels at a time
+        (2, 5, 10, 48, 80, 2, 1),  # more slices than before; half a panel is left over
+        (1, 64, 9, 16, 16, 5, 0),  # more slices than tiles are together
+    ],
+)
+def test_ways_of_cutting_volumes(kind: str, n: int, d: int, size: int, c: int, o: int, kd: int, padding: int) -> None:
+    check(kind, [n, size, size, c, size, size, o, 3, 3, 1, 1, 1, 1, 1, 1, 1, d, d + 2 * padding - kd + 1, kd, 1, padding, 1])
+
+
+def check(kind: str, shape: list[int]) -> None:
+    """Agrees with the direct algorithm, with the same bits on any number of threads."""
+    n, h, w, c, oh, ow, o = shape[:7]
+    d, od, kd = shape[16:19]
+    arrays = {"x": normal(n, d, h, w, c), "w": normal(o, c, kd, 3, 3, seed=1), "y": normal(n, od, oh, ow, o, seed=2)}
     expected = run(kind, DIRECT, shape, arrays, 1)
     found = run(kind, WINOGRAD, shape, arrays, 1)
     np.testing.assert_allclose(found, expected, rtol=0, atol=5e-5 * float(np.abs(expected).max()))

@@ -21,6 +21,7 @@ MOST_TAPS = 128
 
 
 PLANE = 15  # numbers of a shape that describe a plane
+_FLAT = [1] * 5 + [0, 1]  # those of one group without depth
 
 
 def _shape(x: Sequence[int], w: Sequence[int], y: Sequence[int], attrs: dict[str, Any]) -> list[int] | None:
@@ -43,28 +44,29 @@ def _work(b: Builder, shape: list[int], algorithm: int) -> int:
     return int(b.native.conv_workspace(address(numbers), algorithm))
 
 
+def _is_winograd(b: Builder, shape: list[int]) -> bool:
+    """Whether Winograd's algorithm can do it: planes of 3 x 3 with stride 1, the depth's taps any, whole vectors of channels."""
+    c, o, kernel, stride, padding, dilation = shape[3], shape[6], shape[7:9], shape[9:11], shape[11:13], shape[13:PLANE]
+    kd, sd, pd, dd = shape[PLANE + 3 :]
+    fits = kernel == [3, 3] and [*stride, *dilation, sd, dd] == [1] * 6 and max(padding) <= 2 and pd < kd
+    return fits and c % b.native.vector == 0 == o % b.native.vector and max(c, o) <= 4096
+
+
 def _algorithm(b: Builder, kind: str, shape: list[int]) -> tuple[int, Storage]:
     """Which algorithm, and its working memory; the first candidate is what is mostly the fastest."""
-    c, o, kernel = shape[3], shape[6], shape[7:PLANE]
-    if shape[PLANE:] != [1] * 5 + [0, 1]:  # groups, or a depth
-        return DIRECT, b.temporary((_work(b, shape, DIRECT),))
-    candidates = []
-    if (
-        kernel == [3, 3, 1, 1, kernel[4], kernel[5], 1, 1]
-        and max(kernel[4:6]) <= 2
-        and c % b.native.vector == 0 == o % b.native.vector
-        and max(c, o) <= 4096
-    ):
-        candidates.append(WINOGRAD)
-    candidates.append(DIRECT)
-    if kind == "data" and kernel[0] * kernel[1] > 1 and c % (2 * b.native.vector):  # where tiles of c columns leave registers empty
-        candidates.insert(len(candidates) - bool(c % b.native.vector), COLUMNS)
-
     n, h, w, c, oh, ow, o, kh, kw = shape[:9]
-    n = min(n, max(1, _ENOUGH // (oh * ow)))  # a part of the batch tells as much
+    groups, d, od, kd = shape[PLANE : PLANE + 4]
+    if groups > 1:
+        return DIRECT, b.temporary((_work(b, shape, DIRECT),))
+    candidates = [WINOGRAD] if _is_winograd(b, shape) else []
+    candidates.append(DIRECT)
+    leaves_empty = c % (2 * b.native.vector) > 0  # registers, where tiles have c columns
+    if kind == "data" and shape[PLANE:] == _FLAT and kh * kw > 1 and leaves_empty:
+        candidates.insert(len(candidates) - bool(c % b.native.vector), COLUMNS)
+    n = min(n, max(1, _ENOUGH // (od * oh * ow)))  # a part of the batch tells as much
 
     def timed(algorithm: int, enough: float) -> float:
-        sizes = {"x": n * h * w * c, "w": o * c * kh * kw, "y": n * oh * ow * o}
+        sizes = {"x": n * d * h * w * c, "w": o * c * kd * kh * kw, "y": n * od * oh * ow * o}
         order = {"forward": "xwy", "data": "ywx", "weight": "xyw"}[kind]
         places = b.choice.scratch(*(sizes[i] for i in order), _work(b, [n, *shape[1:]], algorithm))
         finish = [] if kind == "weight" else [0, 0, 0]
@@ -82,9 +84,10 @@ def _algorithm(b: Builder, kind: str, shape: list[int]) -> tuple[int, Storage]:
         return min(spent[1:] or spent)
 
     def least(algorithm: int) -> float:
-        return 0.0 if algorithm == WINOGRAD else 2.0 * n * oh * ow * o * c * kh * kw / b.native.peak
+        return 0.0 if algorithm == WINOGRAD else 2.0 * n * od * oh * ow * o * c * kd * kh * kw / b.native.peak
 
-    algorithm = b.choice.of(f"{kind} {' '.join(map(str, shape[:PLANE]))}", candidates, timed, least)
+    key = shape[:PLANE] if shape[PLANE:] == _FLAT else shape
+    algorithm = b.choice.of(f"{kind} {' '.join(map(str, key))}", candidates, timed, least)
     return algorithm, b.temporary((_work(b, shape, algorithm),))
 
 
