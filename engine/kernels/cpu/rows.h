@@ -159,20 +159,54 @@ static void cross_entropy_gradient(const float* g, const float* x, const i64* ta
     }
 }
 
+// Zeros in a part of `whole` floats. So large, they go past the caches, which they would pass through twice: read before they are
+// written, and written back.
+static void clear(float* y, i64 n, i64 whole) {
+#if __has_builtin(__builtin_nontemporal_store)
+    typedef float aligned __attribute__((vector_size(VL * 4)));
+    constexpr i64 LARGE = 1 << 21;
+    i64 head = least(n, -((uintptr_t)y / 4) & (VL - 1)), i = head;
+    if (whole >= LARGE && n >= VL) {
+        memset(y, 0, head * 4);
+        for (; i + VL <= n; i += VL) __builtin_nontemporal_store(aligned{}, (aligned*)(y + i));
+        memset(y + i, 0, (n - i) * 4);
+#if defined(__x86_64__)
+        __builtin_ia32_sfence();
+#endif
+        return;
+    }
+#endif
+    memset(y, 0, n * 4);
+}
+
+// Rows of a large table are far from each other, and nothing but the index tells which is next.
+static void prefetch(const float* row, i64 width) {
+    for (i64 i = 0; i < least(width, 256); i += 16) __builtin_prefetch(row + i);
+}
+constexpr i64 AHEAD = 8;  // rows
+
+// Parts of a table that threads share.
+static i64 part(i64 n) { return most(1, up(n, threads::pool.wanted == 1 ? 1 : 4 * threads::pool.wanted)); }
+
 // y (count, width): the rows of w (n, width) that the index names.
 static void look_up(const float* w, const i64* index, i64 count, i64 n, i64 width, float* y) {
     for (i64 r = 0; r < count; r++)
         if (index[r] < 0 || index[r] >= n) return miss(ROW, index[r]);
     threads::ranges(count, GRAIN, (double)count * width * 0.1, [&](i64 low, i64 high) {
-        for (i64 r = low; r < high; r++) memcpy(y + r * width, w + index[r] * width, width * 4);
+        for (i64 r = low; r < high; r++) {
+            if (r + AHEAD < high) prefetch(w + index[r + AHEAD] * width, width);
+            memcpy(y + r * width, w + index[r] * width, width * 4);
+        }
     });
 }
 
 // gw (n, width): each row's gradients, added up in the order of the index; none for row `padding`.
 static void look_up_gradient(const float* g, const i64* index, i64 count, i64 n, i64 width, i64 padding, float* gw) {
-    threads::ranges(n, up(n, GRAIN), (double)count * width * 0.2, [&](i64 low, i64 high) {
-        memset(gw + low * width, 0, (high - low) * width * 4);
+    threads::ranges(n, part(n), (double)(count * 2 + n) * width * 0.2, [&](i64 low, i64 high) {
+        clear(gw + low * width, (high - low) * width, n * width);
         for (i64 r = 0; r < count; r++) {
+            i64 next = index[least(r + AHEAD, count - 1)];
+            if (next >= low && next < high) prefetch(gw + next * width, width);
             if (index[r] < low || index[r] >= high || index[r] == padding) continue;
             float* to = gw + index[r] * width;
             every(width, [&](i64 i, int k) { put(to + i, some(to + i, k) + some(g + r * width + i, k), k); });
@@ -202,8 +236,10 @@ static void sum_bags(const Bags& s, const float* w, float* y) {
         for (i64 b = low; b < high; b++) {
             float *to = y + b * s.width, scale = s.scale(b);
             memset(to, 0, s.width * 4);
-            for (i64 i = s.begin(b); i < s.end(b); i++)
+            for (i64 i = s.begin(b); i < s.end(b); i++) {
+                prefetch(w + s.index[least(i + AHEAD, s.count - 1)] * s.width, s.width);
                 if (s.index[i] != s.padding) every(s.width, [&](i64 c, int k) { put(to + c, some(to + c, k) + some(w + s.index[i] * s.width + c, k), k); });
+            }
             if (scale != 1.f) every(s.width, [&](i64 c, int k) { put(to + c, some(to + c, k) * scale, k); });
         }
     });
@@ -211,11 +247,13 @@ static void sum_bags(const Bags& s, const float* w, float* y) {
 
 // gw (n, width): each row's gradients, added up in the order of the index.
 static void sum_bags_gradient(const Bags& s, const float* g, float* gw) {
-    threads::ranges(s.n, most(1, up(s.n, GRAIN)), (double)(s.count * 2 + s.n) * s.width * 0.2, [&](i64 low, i64 high) {
-        memset(gw + low * s.width, 0, (high - low) * s.width * 4);
+    threads::ranges(s.n, part(s.n), (double)(s.count * 2 + s.n) * s.width * 0.2, [&](i64 low, i64 high) {
+        clear(gw + low * s.width, (high - low) * s.width, s.n * s.width);
         for (i64 b = 0; b < s.bags; b++) {
             float scale = s.scale(b);
             for (i64 i = s.begin(b); i < s.end(b); i++) {
+                i64 next = s.index[least(i + AHEAD, s.count - 1)];
+                if (next >= low && next < high) prefetch(gw + next * s.width, s.width);
                 if (s.index[i] < low || s.index[i] >= high || s.index[i] == s.padding) continue;
                 float* to = gw + s.index[i] * s.width;
                 every(s.width, [&](i64 c, int k) { put(to + c, some(to + c, k) + some(g + b * s.width + c, k) * scale, k); });
