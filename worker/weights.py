@@ -9,7 +9,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from worker import keys
+from worker import conversion, keys
 from worker.deployment import Deployment, Redis
 from worker.jobs import now_ms
 from worker.records import Weights, dump, parse
@@ -22,17 +22,18 @@ def get(redis: Redis, weights_id: str) -> Weights | None:
 
 
 def add(redis: Redis, deployment: Deployment, upload: Path, digest: str, name: str) -> tuple[Weights, bool]:
-    """Takes over a complete upload; its record, and whether it is new. Raises ValueError for a file that is no safetensors."""
+    """Takes over a complete upload, a safetensors file or PyTorch's; its record, and whether it is new. Raises ValueError for another."""
     weights_id = f"wt_{digest[:24]}"
     held = get(redis, weights_id)
     if held is not None:
         upload.unlink()
         return held, False
     try:
+        upload = _as_safetensors(deployment, upload)
         sizes = _sizes(upload)
-    except SafetensorError as error:
+    except (SafetensorError, conversion.NotConvertible) as error:
         upload.unlink()
-        raise ValueError(f"expected a safetensors file: {error}") from None
+        raise ValueError(f"expected a safetensors file, or a state dict that PyTorch saved: {error}") from None
     target = deployment.weights(weights_id)
     target.parent.mkdir(parents=True, exist_ok=True)
     size_bytes = upload.stat().st_size
@@ -43,6 +44,16 @@ def add(redis: Redis, deployment: Deployment, upload: Path, digest: str, name: s
         pipe.zadd(keys.WEIGHTS, {weights_id: record.created_ms})
         pipe.execute()
     return record, True
+
+
+def _as_safetensors(deployment: Deployment, upload: Path) -> Path:
+    """The upload, or what was made of it if PyTorch wrote it: a zip, or a pickle of old."""
+    with upload.open("rb") as file:
+        if not file.read(4).startswith((b"PK\x03\x04", b"\x80\x02")):
+            return upload
+    made = conversion.converted(upload, upload.with_suffix(".safetensors"), "safetensors", deployment.environment())
+    upload.unlink()
+    return made
 
 
 def _sizes(path: Path) -> list[int]:

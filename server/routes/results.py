@@ -15,10 +15,10 @@ from fastapi.responses import FileResponse
 
 from server.dependencies import Held, JobId, Services
 from server.models import Checkpoint, Items, LogLines, MetricPoint, Metrics
-from server.problems import Responses, documented, not_found
+from server.problems import ProblemError, Responses, documented, not_found
 from server.routes.jobs import find
 from server.thinning import thinned
-from worker import checkpoints, events, lookup
+from worker import checkpoints, conversion, events, lookup
 from worker.records import LogEvent, MetricsEvent, ReportEvent
 from worker.states import ENDED
 
@@ -119,17 +119,31 @@ def saved(held: Held, job_id: JobId) -> Items[Checkpoint]:
 
 
 @router.get(
-    "/jobs/{job_id}/checkpoints/{step}", operation_id="download_checkpoint", response_class=FileResponse, summary="A model as safetensors",
-    responses={200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
+    "/jobs/{job_id}/checkpoints/{step}", operation_id="download_checkpoint", response_class=FileResponse, summary="A model as a file",
+    responses={**documented(409), 200: {"content": {
+        "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}, "text/markdown": {"schema": {"type": "string"}},
+    }}},
 )  # fmt: skip
 def download(
     held: Held,
     job_id: JobId,
     step: Annotated[str, PathParameter(description="A checkpoint's number, or `latest`, or `best`.", examples=["best"])],
+    format: Annotated[Literal["safetensors", "torch", "onnx", "card"], Query(description="`card` is a page in Markdown.")] = "safetensors",
 ) -> FileResponse:
-    """The keys are those of PyTorch's `state_dict`. For `job_id`, a named model will do."""
+    """The keys are those of PyTorch's `state_dict`; an ONNX file has preprocessing and class names inside. For `job_id`, a named model will do."""
     number, path = model_file(held, job_id, step)
-    return FileResponse(path, media_type="application/octet-stream", filename=f"{job_id}-{number}.safetensors")
+    if format != "safetensors":
+        path = _converted(held, path, format)
+    kind = "text/markdown" if format == "card" else "application/octet-stream"
+    return FileResponse(path, media_type=kind, filename=f"{job_id}-{number}{path.suffix}")
+
+
+def _converted(held: Services, path: Path, format: str) -> Path:
+    """The model in another format, beside its file."""
+    try:
+        return conversion.converted(path, path.with_suffix(conversion.SUFFIXES[format]), format, held.deployment.environment())
+    except conversion.NotConvertible as error:
+        raise ProblemError(409, f"the model has no {format} form: {error}") from None
 
 
 def model_file(held: Services, job_id: str, step: str) -> tuple[int, Path]:

@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/weights", tags=["models"], responses=documented(4
 _BODY = {
     "requestBody": {
         "required": True,
-        "description": "The safetensors file itself.",
+        "description": "The file itself: safetensors, or PyTorch's .pt or .pth.",
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
@@ -31,7 +31,7 @@ _BODY = {
 async def upload(
     request: Request, response: Response, held: Held, name: Annotated[str, Query(max_length=200, examples=["resnet18.safetensors"])] = ""
 ) -> WeightsInfo:  # fmt: skip
-    """A safetensors file, of PyTorch for example. A spec starts from it by `"init_from": {"weights": ID}`."""
+    """A safetensors file, or a state dict that PyTorch saved (`.pt`). A spec starts from it by `"init_from": {"weights": ID}`."""
     refuse_wrapped(request)
     body = Upload(held.deployment.data / "uploads")
     digest = await body.receive(request)
