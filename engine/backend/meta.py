@@ -17,6 +17,12 @@ class MetaArray:
         self.shape = tuple(shape)
         self.dtype: np.dtype[Any] = np.dtype(dtype)
 
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        """Writes nothing: there are no elements."""
+
     @property
     def ndim(self) -> int:
         return len(self.shape)

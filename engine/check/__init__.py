@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.check.images import sample_shape
+from engine.check.images import as_taken, sample_shape
 from engine.check.loop import Batches, evaluation_batch, loop_problems, schedule_problems
 from engine.check.targets import takes_classes, target_problems, targets_for
 from engine.check.trial import trial_problems
@@ -13,7 +13,7 @@ from engine.data.suitability import suitability_problems
 from engine.spec import Problem, SpecError, Summary, summarize, variants
 from engine.spec.limits import MAX_BYTES, in_units
 
-__all__ = ["check_targets", "evaluation_batch", "sample_shape", "takes_classes", "targets_for"]
+__all__ = ["as_taken", "check_targets", "evaluation_batch", "sample_shape", "takes_classes", "targets_for"]
 
 
 def check_targets(spec: dict[str, Any], source: Source, shape: tuple[int, ...]) -> list[Summary]:
@@ -24,11 +24,11 @@ def check_targets(spec: dict[str, Any], source: Source, shape: tuple[int, ...]) 
     found = []
     for name, s in variants(spec):
         try:
-            summaries.append(summarize(s, shape))
+            summaries.append(summarize(s, as_taken(s, source, shape)))
         except SpecError as error:
             found.append((name, error.problems))
             continue
-        found.append((name, _problems(s, summaries[-1], source, shape, runnable)))
+        found.append((name, _problems(s, summaries[-1], source, as_taken(s, source, shape), runnable)))
     problems += _placed(spec, found)
     if problems:
         raise SpecError(problems)

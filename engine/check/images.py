@@ -1,4 +1,4 @@
-"""The shape of a sample after the spec's transforms, for every image there is."""
+"""The shape of a sample after the spec's transforms, for every image there is, and as what the model takes it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from engine.data.batches import Draws, Pipeline
 from engine.data.source import Source
-from engine.spec import Problem, SpecError, registry
-from engine.spec.build import blame
+from engine.spec import Problem, SpecError, inputs, registry, wants_indices
+from engine.spec.builder import blame
 from engine.spec.problems import pointer, said
 from engine.tensor import Tensor
 
@@ -29,7 +29,16 @@ class _Misfit(Exception):
 
 
 def sample_shape(source: Source, spec: dict[str, Any]) -> Shape:
-    """The shape of one transformed sample. Raises SpecError where transforms and data do not go together."""
+    """The shape of one transformed sample, indices where the model takes such. Raises SpecError where transforms and data do not go together."""
+    return as_taken(spec, source, _plain_shape(source, spec))
+
+
+def as_taken(spec: dict[str, Any], source: Source, shape: Shape) -> Shape:
+    """The shape as the model of a spec, or of a variant, takes it: samples are indices where its first layer looks them up."""
+    return inputs.Shape(shape, source.index_limit if wants_indices(spec["model"]) else None)
+
+
+def _plain_shape(source: Source, spec: dict[str, Any]) -> Shape:
     transforms = spec["data"]["transform"]
     problems = [p for i, t in enumerate(transforms) for p in _constructed(t, pointer("/data/transform", i))]
     if problems:

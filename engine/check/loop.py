@@ -10,7 +10,7 @@ from engine.data.source import Source
 from engine.data.split import partition
 from engine.nn.parameter import Parameter
 from engine.spec import Problem, build_scheduler, registry
-from engine.spec.build import blame
+from engine.spec.builder import blame
 
 _MAX_EVALUATED, _MAX_EVALUATED_BYTES = 256, 64 << 20
 _EPOCHS_TRIED = 2000

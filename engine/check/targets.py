@@ -9,7 +9,7 @@ import numpy as np
 from engine import nn
 from engine.data.source import Source
 from engine.nn.loss import Targets
-from engine.spec import Problem
+from engine.spec import Problem, registry
 from engine.spec.problems import pointer
 
 Array = np.ndarray[Any, Any]
@@ -127,18 +127,10 @@ def _class_problems(spec: dict[str, Any], output: tuple[int, ...], source: Sourc
 
 # -- outputs between 0 and 1
 
-_KEEP_RANGE = (
-    "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d", "AdaptiveMaxPool3d", "ChannelShuffle",
-    "Flatten", "Identity", "MaxPool1d", "MaxPool2d", "MaxPool3d", "PixelShuffle", "PixelUnshuffle", "Unflatten",
-)  # fmt: skip
-_SHARES = ("Hardsigmoid", "Sigmoid", "Softmax", "Softmax2d", "Softmin")
-
 
 def _ends_in_shares(layer: dict[str, Any]) -> bool | None:
     """Whether a layer's results are from 0 to 1 whatever it is given; None where that is so if its input is."""
     kind = layer["type"]
-    if kind in _KEEP_RANGE:
-        return None
     if kind == "Sequential":
         return _all_in_shares(layer["layers"])
     if kind == "Parallel":
@@ -147,7 +139,11 @@ def _ends_in_shares(layer: dict[str, Any]) -> bool | None:
     if kind == "Graph":
         found = next((n for n in layer["nodes"] if n["name"] == layer["output"]), None)
         return bool(found and _ends_in_shares(found["layer"]))
-    return kind in _SHARES or (kind == "Hardtanh" and layer["min_val"] >= 0 and layer["max_val"] <= 1)
+    if kind == "Residual":
+        return False
+    if registry.layers()[kind].facts.range == "kept":
+        return None
+    return registry.layers()[kind].facts.range == "shares" or (kind == "Hardtanh" and layer["min_val"] >= 0 and layer["max_val"] <= 1)
 
 
 def _all_in_shares(layers: list[dict[str, Any]]) -> bool | None:

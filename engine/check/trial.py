@@ -15,11 +15,13 @@ import numpy as np
 from engine.amp import autocast
 from engine.backend import META, MetaArray
 from engine.check.loop import Batches
-from engine.dtypes import bfloat16
+from engine.dtypes import bfloat16, int64
 from engine.modes import no_grad
 from engine.nn.module import Module
 from engine.spec import Problem, build_loss, build_optimizer, registry
-from engine.spec.build import blame, misfit, mixes_samples, outline, parameter_dtype
+from engine.spec.build import outline, parameter_dtype
+from engine.spec.builder import blame, misfit, mixes_samples
+from engine.spec.inputs import limit_of
 from engine.spec.problems import pointer, said
 from engine.tensor import Tensor
 
@@ -46,13 +48,13 @@ class _Trial:
         self.half = autocast("meta", bfloat16, enabled=spec["precision"] == "bfloat16")
         self.model, places = outline(spec, shape)
         self.optimizer = build_optimizer(spec, self.model)
-        self.at: tuple[str, Tensor] | None = None
+        self.at: tuple[str, tuple[Tensor, ...]] | None = None
         for module, place in places.items():
             module.register_forward_pre_hook(functools.partial(self._entered, place))
             module.register_forward_hook(functools.partial(self._left, place))
 
     def _entered(self, place: str, module: Module, inputs: Any) -> None:
-        self.at = place, inputs[0]
+        self.at = place, inputs
 
     def _left(self, place: str, module: Module, inputs: Any, output: Any) -> None:
         for problem in mixes_samples(module, inputs[0], output, place):
@@ -60,13 +62,14 @@ class _Trial:
 
     def forward(self, n: int) -> Tensor:
         """The outputs of ``n`` samples."""
+        x = Tensor._wrap(MetaArray((n, *self.shape), (self.dtype if limit_of(self.shape) is None else int64).numpy))
         try:
-            return self.model(Tensor._wrap(MetaArray((n, *self.shape), self.dtype.numpy)))
+            return self.model(x)
         except _Found:
             raise
         except Exception as error:  # whatever it throws would end the job
-            place, x = self.at or ("/model", Tensor._wrap(MetaArray((n, *self.shape), self.dtype.numpy)))
-            raise _Found(misfit(error, x, place)) from None
+            place, xs = self.at or ("/model", (x,))
+            raise _Found(misfit(error, xs, place)) from None
 
     def loss(self, output: Tensor, settings: dict[str, Any]) -> Tensor:
         kind = self.targets.dtype if self.targets.dtype.kind == "i" else self.dtype.numpy

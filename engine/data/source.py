@@ -19,6 +19,7 @@ from engine.data.report import Report
 from engine.tensor import Tensor
 from engine.vision.io import Pixels
 
+_PIECE_BYTES = 1 << 26
 Kind = Literal["classes", "numbers"]
 """How targets are read: ``classes`` are int64 numbers from 0 on, ``numbers`` are float32 with a last axis of their own."""
 
@@ -73,6 +74,20 @@ class Source:
         classes = self.report.classes
         return self.targets.astype(np.float32)[:, None] if classes is not None and len(classes) == 2 else None
 
+    @functools.cached_property
+    def index_limit(self) -> int | None:
+        """Where samples are whole numbers from 0 on, which may be indices, the number that each is below; else None."""
+        x = self.arrays
+        if x is None or self._scale or x.dtype.kind not in "iuf" or not x.size:
+            return None
+        top, step = -1, max(1, _PIECE_BYTES // max(1, x[:1].nbytes))
+        for start in range(0, len(x), step):
+            piece = x[start : start + step]
+            if piece.min() < 0 or (piece.dtype.kind == "f" and not (piece == np.floor(piece)).all()):
+                return None
+            top = max(top, int(piece.max()))
+        return top + 1
+
     @property
     def is_image(self) -> bool:
         return self.report.format == "imagefolder"
@@ -101,9 +116,11 @@ class Source:
         return pipeline.finish(Tensor._wrap(self._prepared(i, pipeline)), draws.generator(i) if draws else None)
 
     def batch(self, indices: np.ndarray[Any, Any], pipeline: Pipeline, draws: Draws | None, shape: tuple[int, ...]) -> Tensor:
-        """Transformed samples ``(n, *shape)``; without ``draws`` nothing is random."""
+        """Transformed samples ``(n, *shape)``, in float32, or in int64 where they are kept so; without ``draws`` nothing is random."""
         if self.arrays is not None and pipeline.is_empty:
             rows = self.arrays[indices]
+            if rows.dtype.kind == "i":  # tokens, categories: numbers are kept as float32
+                return Tensor._wrap(rows)
             numbers = copied(rows, np.float32)
             if self._scale:
                 numbers /= np.float32(self._scale)

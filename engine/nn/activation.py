@@ -8,6 +8,7 @@ from engine.creation import full_
 from engine.dtypes import dtype as DType
 from engine.modes import no_grad
 from engine.nn import functional as F
+from engine.nn.facts import Facts
 from engine.nn.module import Module
 from engine.nn.parameter import Parameter
 from engine.tensor import Tensor
@@ -75,6 +76,8 @@ class Hardswish(_InPlace):
 
 class Hardsigmoid(_InPlace):
     """``relu6(x + 3) / 6``."""
+
+    spec_facts = Facts(range="shares")
 
     def forward(self, input: Tensor) -> Tensor:
         return F.hardsigmoid(input, self.inplace)
@@ -238,6 +241,8 @@ class Threshold(_Shown):
 class Sigmoid(Module):
     """``1 / (1 + exp(-x))``."""
 
+    spec_facts = Facts(range="shares")
+
     def forward(self, input: Tensor) -> Tensor:
         return F.sigmoid(input)
 
@@ -272,6 +277,8 @@ class GLU(_Shown):
 class Softmax(_Shown):
     """``exp(x) / sum(exp(x))`` along ``dim``."""
 
+    spec_facts = Facts(range="shares")
+
     shown = ("dim",)
 
     def __init__(self, dim: int | None = None) -> None:
@@ -284,6 +291,8 @@ class Softmax(_Shown):
 
 class Softmin(Softmax):
     """``softmax(-x)`` along ``dim``."""
+
+    spec_facts = Facts(range="shares")
 
     def forward(self, input: Tensor) -> Tensor:
         return F.softmin(input, self.dim)
@@ -298,6 +307,8 @@ class LogSoftmax(Softmax):
 
 class Softmax2d(Module):
     """``softmax`` over the channels of ``(N, C, H, W)`` or ``(C, H, W)``."""
+
+    spec_facts = Facts(range="shares")
 
     def forward(self, input: Tensor) -> Tensor:
         if input.ndim not in (3, 4):

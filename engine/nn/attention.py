@@ -8,6 +8,7 @@ from engine.creation import empty
 from engine.dtypes import dtype as DType
 from engine.nn import functional as F
 from engine.nn import init
+from engine.nn.facts import Facts
 from engine.nn.linear import Linear
 from engine.nn.module import Module
 from engine.nn.parameter import Parameter
@@ -24,6 +25,8 @@ class MultiheadAttention(Module):
 
     ``add_bias_kv`` adds a learned key and value, ``add_zero_attn`` a key and value of zeros.
     """
+
+    spec_facts = Facts(excluded="returns its weights beside its outputs: the layer of this type in specs yields one tensor")
 
     def __init__(
         self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True, add_bias_kv: bool = False, add_zero_attn: bool = False,

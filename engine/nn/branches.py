@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from engine.nn.container import Sequential, _Indexed
+from engine.nn.facts import Facts
 from engine.nn.module import Module
 from engine.ops.join import cat
 from engine.tensor import Tensor
@@ -43,6 +44,8 @@ class Residual(Sequential):
 class Parallel(_Indexed):
     """Applies every branch to the same input and merges the results."""
 
+    spec_facts = Facts(role="container")
+
     def __init__(self, *branches: Module, merge: Merge = "concat") -> None:
         super().__init__()
         _check_merge(merge)
@@ -57,11 +60,11 @@ class Parallel(_Indexed):
 
 
 class GraphNode(NamedTuple):
-    """A named place in a graph: which results it takes, how it makes one of them, and the layer it applies."""
+    """A named place in a graph: which results it takes, how it makes one of them (None: its layer takes several), and the layer it applies."""
 
     name: str
     inputs: tuple[str, ...]
-    merge: Merge
+    merge: Merge | None
     layer: Module
 
 
@@ -71,11 +74,14 @@ class Graph(Module):
     Raises ValueError for a name used twice or not known yet.
     """
 
+    spec_facts = Facts(role="container")
+
     def __init__(self, nodes: Sequence[GraphNode], output: str) -> None:
         super().__init__()
         known = {"input"}
         for node in nodes:
-            _check_merge(node.merge)
+            if node.merge is not None:
+                _check_merge(node.merge)
             for name in node.inputs:
                 if name not in known:
                     raise ValueError(f"node {node.name!r} takes {name!r}, which no earlier node is named")
@@ -91,7 +97,8 @@ class Graph(Module):
     def forward(self, input: Any) -> Any:
         values = {"input": input}
         for name, inputs, how in self._wires:
-            values[name] = getattr(self, name)(merged([values[i] for i in inputs], how, f"node {name!r}"))
+            taken = [values[i] for i in inputs]
+            values[name] = getattr(self, name)(*(taken if how is None else (merged(taken, how, f"node {name!r}"),)))
         return values[self._output]
 
     def extra_repr(self) -> str:

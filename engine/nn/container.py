@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Any, Self
 
+from engine.nn.facts import Facts
 from engine.nn.module import Module
 from engine.nn.parameter import Parameter
 from engine.tensor import Tensor
@@ -80,6 +81,8 @@ class _Indexed(Module):
 class Sequential(_Indexed):
     """Each module is applied to the result of the one before: given in order, or in an ``OrderedDict`` with names."""
 
+    spec_facts = Facts(role="container")
+
     def __init__(self, *args: Module | OrderedDict[str, Module]) -> None:
         super().__init__()
         first = args[0] if len(args) == 1 else None
@@ -98,6 +101,8 @@ class Sequential(_Indexed):
 
 class ModuleList(_Indexed):
     """A list of modules; it has no ``forward``."""
+
+    spec_facts = Facts(excluded="holds modules and computes nothing")
 
     def __init__(self, modules: Iterable[Module] = ()) -> None:
         super().__init__()
@@ -157,6 +162,8 @@ class _Named:
 class ModuleDict(_Named, Module):
     """Modules by name."""
 
+    spec_facts = Facts(excluded="holds modules and computes nothing")
+
     _home = "_modules"
 
     def __init__(self, modules: Any = None) -> None:
@@ -174,6 +181,8 @@ class ModuleDict(_Named, Module):
 
 class ParameterList(Module):
     """A list of parameters."""
+
+    spec_facts = Facts(excluded="holds parameters and computes nothing")
 
     def __init__(self, values: Iterable[Tensor] = ()) -> None:
         super().__init__()
@@ -206,6 +215,8 @@ class ParameterList(Module):
 
 class ParameterDict(_Named, Module):
     """Parameters by name."""
+
+    spec_facts = Facts(excluded="holds parameters and computes nothing")
 
     _home = "_parameters"
 

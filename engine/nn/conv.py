@@ -8,6 +8,7 @@ from typing import Any, Literal
 from engine.creation import empty
 from engine.dtypes import dtype as DType
 from engine.nn import functional as F
+from engine.nn.facts import Facts
 from engine.nn.linear import reset_affine
 from engine.nn.module import Module
 from engine.nn.parameter import Parameter
@@ -19,6 +20,8 @@ Padding = Literal["same", "valid"]
 
 class _Conv(Module):
     """What convolutions of ``n`` spatial dimensions share; the weight is ``(out, in / groups, *kernel)``."""
+
+    spec_facts = Facts(infers={"in_channels": (0, 1)})
 
     def __init__(
         self, n: int, function: Callable[..., Tensor], in_channels: int, out_channels: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any,

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from engine.modes import no_grad
 from engine.nn.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
+from engine.nn.facts import Facts
 from engine.nn.linear import Linear
 from engine.nn.module import Module
 from engine.nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
@@ -18,6 +19,8 @@ class _Lazy(Module):
 
     Its parameters are there from the beginning, without elements: an optimizer may hold them already.
     """
+
+    spec_facts = Facts(excluded="the layer that it becomes is in specs, where sizes may be left out")
 
     kind: ClassVar[Any]
     size = "in_channels"

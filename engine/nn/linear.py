@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from engine.creation import empty
 from engine.dtypes import dtype as DType
 from engine.nn import init
+from engine.nn.facts import Facts
 from engine.nn.module import Module
 from engine.nn.parameter import Parameter
 from engine.ops.linalg import bilinear, linear
-from engine.ops.shape import flatten, unflatten
+from engine.ops.shape import flatten, permute, unflatten
 from engine.tensor import Tensor
 
 
@@ -26,6 +28,8 @@ def reset_affine(weight: Tensor, bias: Tensor | None) -> None:
 
 class Linear(Module):
     """``x W^T + b``: ``(*, in_features)`` to ``(*, out_features)``."""
+
+    spec_facts = Facts(infers={"in_features": (0, -1)})
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: DType | None = None) -> None:
         super().__init__()
@@ -50,6 +54,8 @@ class Linear(Module):
 
 class Bilinear(Module):
     """``x1^T W x2 + b``: ``(*, in1_features)`` and ``(*, in2_features)`` to ``(*, out_features)``."""
+
+    spec_facts = Facts(inputs=("input1", "input2"), required=2, infers={"in1_features": (0, -1), "in2_features": (1, -1)})
 
     def __init__(
         self, in1_features: int, in2_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: DType | None = None
@@ -78,6 +84,8 @@ class Bilinear(Module):
 class Identity(Module):
     """Passes its input through."""
 
+    spec_facts = Facts(takes="any", range="kept")
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
 
@@ -87,6 +95,8 @@ class Identity(Module):
 
 class Flatten(Module):
     """Joins dimensions into one; by default all but the batch: ``(N, *)`` to ``(N, prod(*))``."""
+
+    spec_facts = Facts(takes="any", range="kept")
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
@@ -102,6 +112,8 @@ class Flatten(Module):
 class Unflatten(Module):
     """Splits one dimension into several."""
 
+    spec_facts = Facts(takes="any", range="kept")
+
     def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
         super().__init__()
         self.dim, self.unflattened_size = dim, unflattened_size
@@ -111,3 +123,24 @@ class Unflatten(Module):
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
+
+
+class Permute(Module):
+    """Dimensions in another order (``torchvision.ops.Permute``): ``dims`` names for each the one that comes there, the batch's among them.
+
+    ``Permute([0, 2, 1])`` makes sequences ``(N, L, C)`` what convolutions take, ``(N, C, L)``.
+    """
+
+    spec_facts = Facts(takes="any", range="kept")
+
+    def __init__(self, dims: Sequence[int]) -> None:
+        super().__init__()
+        if sorted(dims) != list(range(len(dims))):
+            raise ValueError(f"dims must name each of the dimensions 0 to {len(dims) - 1} once, got {list(dims)}")
+        self.dims = tuple(dims)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return permute(input, self.dims)
+
+    def extra_repr(self) -> str:
+        return f"dims={self.dims}"

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from engine.creation import as_tensor
 from engine.nn import functional as F
+from engine.nn.facts import Facts
 from engine.nn.module import Module
 from engine.tensor import Tensor
 
@@ -25,6 +26,8 @@ def _named(size_average: bool | None, reduce: bool | None, reduction: Any) -> An
 
 class _Loss(Module):
     """A loss of an input and a target, reduced to its mean or sum."""
+
+    spec_facts = Facts(role="loss")
 
     targets: ClassVar[Targets | None] = "numbers"
     """None for what no dataset has as targets: such a loss is in no spec."""
@@ -202,6 +205,8 @@ class MultiMarginLoss(_WeightedLoss):
 class MultiLabelMarginLoss(_Loss):
     """The hinge over all pairs of a class that is a target and one that is not."""
 
+    spec_facts = Facts(role="loss", excluded="its targets are lists of classes that end with -1, which no dataset has")
+
     targets = None  # lists of classes that end with -1
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -235,6 +240,8 @@ class PoissonNLLLoss(_Loss):
 
 class _SeveralInputs(Module):
     """A loss of more tensors than an input and a target."""
+
+    spec_facts = Facts(role="loss", excluded="takes more than outputs and targets")
 
     def __init__(self, size_average: bool | None, reduce: bool | None, reduction: Reduction) -> None:
         super().__init__()

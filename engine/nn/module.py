@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from engine.dtypes import bfloat16, float16, float32, float64
 from engine.dtypes import dtype as DType
 from engine.hooks import RemovableHandle, register
 from engine.modes import is_grad_enabled
+from engine.nn.facts import Facts
 from engine.nn.tree import Tree
 from engine.tensor import Tensor
 
@@ -26,6 +27,8 @@ class Module(Tree):
     """The base of all layers and networks: subclasses set attributes in ``__init__`` and compute in ``forward``."""
 
     training: bool
+    spec_facts: ClassVar[Facts] = Facts()
+    """What a spec has to know of the layer."""
 
     def __init__(self) -> None:
         super().__init__()

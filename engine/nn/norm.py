@@ -9,6 +9,7 @@ from engine.dtypes import dtype as DType
 from engine.dtypes import int64
 from engine.nn import functional as F
 from engine.nn import init
+from engine.nn.facts import Facts
 from engine.nn.module import Module
 from engine.nn.parameter import Parameter
 from engine.tensor import Tensor
@@ -25,6 +26,8 @@ class _Affine(Module):
 
 class _BatchNorm(_Affine):
     """Standardizes each channel over the batch in training, by running statistics in evaluation (Ioffe and Szegedy, 2015)."""
+
+    spec_facts = Facts(infers={"num_features": (0, 1)})
 
     ranks: tuple[int, ...]
 
@@ -151,6 +154,8 @@ class LocalResponseNorm(Module):
 class RMSNorm(_Affine):
     """Divides by the root mean square over the last dimensions (Zhang and Sennrich, 2019)."""
 
+    spec_facts = Facts(infers={"normalized_shape": (0, -1)})
+
     def __init__(
         self,
         normalized_shape: int | list[int],
@@ -175,6 +180,8 @@ class RMSNorm(_Affine):
 
 class GroupNorm(_Affine):
     """Standardizes groups of channels of each sample ``(N, C, *)`` (Wu and He, 2018)."""
+
+    spec_facts = Facts(infers={"num_channels": (0, 1)})
 
     def __init__(
         self,
@@ -205,6 +212,8 @@ class GroupNorm(_Affine):
 
 class LayerNorm(_Affine):
     """Standardizes over the last dimensions, of sizes ``normalized_shape`` (Ba et al., 2016)."""
+
+    spec_facts = Facts(infers={"normalized_shape": (0, -1)})
 
     def __init__(
         self,

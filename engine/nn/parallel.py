@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.nn.facts import Facts
 from engine.nn.module import Module
 
 
@@ -18,6 +19,8 @@ def data_parallel(
 
 class DataParallel(Module):
     """A module under the name ``module``, as PyTorch's wrapper keeps it; computes on one device."""
+
+    spec_facts = Facts(excluded="one process drives one device")
 
     def __init__(self, module: Module, device_ids: Any = None, output_device: Any = None, dim: int = 0) -> None:
         super().__init__()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.nn import functional as F
+from engine.nn.facts import Facts
 from engine.nn.functional.sizes import tuple_of
 from engine.nn.module import Module
 from engine.tensor import Tensor
@@ -16,6 +17,8 @@ MaybeSizes = int | tuple[int | None, ...] | None
 
 class _MaxPool(Module):
     """The greatest element under each window; with its flat index if asked."""
+
+    spec_facts = Facts(range="kept")
 
     n: int
 
@@ -60,6 +63,8 @@ class MaxPool3d(_MaxPool):
 
 class _MaxUnpool(Module):
     """Elements back at the places that a max pooling took them from."""
+
+    spec_facts = Facts(excluded="takes the indices that a pooling layer returns beside its maxima")
 
     n = 1
 
@@ -182,6 +187,8 @@ class LPPool3d(_LPPool):
 
 class _AdaptiveAvgPool(Module):
     """Means over a grid of ``output_size`` cells, whatever the input's size; None keeps a dimension."""
+
+    spec_facts = Facts(range="kept")
 
     n: int
 

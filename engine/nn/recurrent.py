@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from engine.creation import empty
 from engine.dtypes import dtype as DType
 from engine.modes import state as mode
 from engine.nn import functional as F
 from engine.nn import init
+from engine.nn.facts import Facts
 from engine.nn.module import Module
 from engine.nn.packed import PackedSequence
 from engine.nn.parameter import Parameter
@@ -21,6 +22,13 @@ from engine.ops.select import index_select
 from engine.tensor import Tensor
 
 State = tuple[Tensor, ...]
+
+
+class _Ends(Protocol):
+    """What layers have to know of padded sequences ``(L, N, *)``, as indices of their ``L * N`` elements."""
+
+    def ends(self) -> Tensor: ...
+    def backwards(self) -> Tensor: ...
 
 
 def _rows(x: Tensor, index: Tensor, shape: Sequence[int]) -> Tensor:
@@ -58,6 +66,8 @@ class _Recurrent(Module):
 
 class RNNBase(_Recurrent):
     """Layers over whole sequences ``(L, N, in)``, or ``(N, L, in)`` with ``batch_first``, or ``(L, in)``."""
+
+    spec_facts = Facts(excluded="returns its states beside its outputs: the layer of this type in specs yields one tensor")
 
     def __init__(
         self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
@@ -118,7 +128,7 @@ class RNNBase(_Recurrent):
         data = index_select(y.reshape(-1, y.shape[-1]), 0, input.places())
         return input._replace(data=data), ends if self.states > 1 else ends[0]
 
-    def _layers(self, input: Tensor, given: State | None, packed: PackedSequence | None = None) -> tuple[Tensor, State]:
+    def _layers(self, input: Tensor, given: State | None, packed: _Ends | None = None) -> tuple[Tensor, State]:
         """``(L, N, in)`` through all layers, from the states ``given``, or zeros."""
         if given is None:
             count, widths = self.num_layers * len(self._suffixes(0)), (self.proj_size or self.hidden_size, self.hidden_size)
@@ -231,6 +241,8 @@ class GRU(RNNBase):
 
 class RNNCellBase(_Recurrent):
     """One step for ``(N, in)`` or ``(in)``."""
+
+    spec_facts = Facts(excluded="one step of a recurrence: the layer over whole sequences is in specs")
 
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: DType | None = None) -> None:
         super().__init__()

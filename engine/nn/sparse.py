@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from engine.creation import empty
 from engine.dtypes import dtype as DType
 from engine.modes import no_grad
 from engine.nn import init
+from engine.nn.facts import Facts
 from engine.nn.functional.sparse import embedding, embedding_bag
 from engine.nn.module import Module
 from engine.nn.parameter import Parameter
@@ -16,6 +17,13 @@ from engine.tensor import Tensor
 
 class _Rows(Module):
     """A weight ``(num_embeddings, embedding_dim)``; the row of ``padding_idx`` starts at 0 and stays."""
+
+    # max_norm looks at which rows are used, which no recorded step can
+    spec_facts = Facts(
+        takes="indices",
+        covers={"num_embeddings": (0, None)},
+        hides=("max_norm", "norm_type", "scale_grad_by_freq", "sparse", "include_last_offset", "_weight"),
+    )
 
     def __init__(
         self, num_embeddings: int, embedding_dim: int, padding_idx: int | None, max_norm: float | None, norm_type: float, scale_grad_by_freq: bool, sparse: bool,
@@ -78,7 +86,7 @@ class EmbeddingBag(_Rows):
 
     def __init__(
         self, num_embeddings: int, embedding_dim: int, max_norm: float | None = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False,
-        mode: str = "mean", sparse: bool = False, _weight: Tensor | None = None, include_last_offset: bool = False, padding_idx: int | None = None,
+        mode: Literal["sum", "mean", "max"] = "mean", sparse: bool = False, _weight: Tensor | None = None, include_last_offset: bool = False, padding_idx: int | None = None,
         device: Any = None, dtype: DType | None = None,
     ) -> None:  # fmt: skip
         super().__init__(

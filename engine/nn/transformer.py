@@ -13,6 +13,7 @@ from engine.nn import init
 from engine.nn.attention import MultiheadAttention
 from engine.nn.container import ModuleList
 from engine.nn.dropout import Dropout
+from engine.nn.facts import Facts
 from engine.nn.linear import Linear
 from engine.nn.module import Module
 from engine.nn.norm import LayerNorm
@@ -30,6 +31,8 @@ def _activation(activation: Any) -> Callable[[Tensor], Tensor]:
 
 class TransformerEncoderLayer(Module):
     """Self-attention and a feed-forward network, each with a residual connection and layer normalization."""
+
+    spec_facts = Facts(excluded="attends along the samples of a batch by default: the layer of this type in specs is batch first")
 
     def __init__(
         self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1, activation: Activation = "relu", layer_norm_eps: float = 1e-5,
@@ -66,6 +69,8 @@ class TransformerEncoderLayer(Module):
 class TransformerEncoder(Module):
     """``num_layers`` copies of a layer, and a norm at the end if one is given."""
 
+    spec_facts = Facts(excluded="takes a layer to copy: the layer of this type in specs makes it itself")
+
     def __init__(
         self, encoder_layer: Module, num_layers: int, norm: Module | None = None, enable_nested_tensor: bool = True, mask_check: bool = True
     ) -> None:
@@ -84,6 +89,8 @@ class TransformerEncoder(Module):
 
 class TransformerDecoderLayer(Module):
     """Self-attention, attention to the encoder's memory and a feed-forward network, each with a residual connection and layer normalization."""
+
+    spec_facts = Facts(excluded="attends along the samples of a batch by default: the layer of this type in specs is batch first")
 
     def __init__(
         self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1, activation: Activation = "relu", layer_norm_eps: float = 1e-5,
@@ -123,6 +130,8 @@ class TransformerDecoderLayer(Module):
 class TransformerDecoder(Module):
     """``num_layers`` copies of a layer, and a norm at the end if one is given."""
 
+    spec_facts = Facts(excluded="takes a layer to copy: the layer of this type in specs makes it itself")
+
     def __init__(self, decoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
         super().__init__()
         self.layers = ModuleList(copy.deepcopy(decoder_layer) for _ in range(num_layers))
@@ -138,6 +147,8 @@ class TransformerDecoder(Module):
 
 class Transformer(Module):
     """An encoder and a decoder that attends to what it made: ``(S, N, E)`` and ``(T, N, E)`` to ``(T, N, E)``."""
+
+    spec_facts = Facts(excluded="an encoder and a decoder in one: in specs they are nodes of a graph")
 
     def __init__(
         self, d_model: int = 512, nhead: int = 8, num_encoder_layers: int = 6, num_decoder_layers: int = 6, dim_feedforward: int = 2048, dropout: float = 0.1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from engine.nn import functional as F
+from engine.nn.facts import Facts
 from engine.nn.module import Module
 from engine.tensor import Tensor
 
@@ -14,6 +15,8 @@ Mode = Literal["nearest", "nearest-exact", "linear", "bilinear", "bicubic", "tri
 
 class PixelShuffle(Module):
     """``(*, C r^2, H, W)`` to ``(*, C, H r, W r)``."""
+
+    spec_facts = Facts(range="kept")
 
     def __init__(self, upscale_factor: int) -> None:
         super().__init__()
@@ -29,6 +32,8 @@ class PixelShuffle(Module):
 class PixelUnshuffle(Module):
     """``(*, C, H r, W r)`` to ``(*, C r^2, H, W)``."""
 
+    spec_facts = Facts(range="kept")
+
     def __init__(self, downscale_factor: int) -> None:
         super().__init__()
         self.downscale_factor = downscale_factor
@@ -42,6 +47,8 @@ class PixelUnshuffle(Module):
 
 class ChannelShuffle(Module):
     """Channels dealt out from ``groups`` heaps."""
+
+    spec_facts = Facts(range="kept")
 
     def __init__(self, groups: int) -> None:
         super().__init__()
@@ -127,6 +134,8 @@ class Fold(Module):
 class CosineSimilarity(Module):
     """The cosine of the angle of two tensors along ``dim``."""
 
+    spec_facts = Facts(inputs=("x1", "x2"), required=2)
+
     def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
         super().__init__()
         self.dim, self.eps = dim, eps
@@ -137,6 +146,8 @@ class CosineSimilarity(Module):
 
 class PairwiseDistance(Module):
     """The ``p``-norm of the difference of two tensors along the last dimension."""
+
+    spec_facts = Facts(inputs=("x1", "x2"), required=2)
 
     def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
         super().__init__()

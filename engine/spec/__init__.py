@@ -1,10 +1,10 @@
 """A training job as JSON: its schema, its check, and the model it builds."""
 
-from engine.spec.build import Summary, build_loss, build_model, build_optimizer, build_scheduler, resolve_layers, summarize
+from engine.spec.build import Summary, build_loss, build_model, build_optimizer, build_scheduler, resolve_layers, summarize, wants_indices
 from engine.spec.problems import Problem, SpecError
 from engine.spec.schema import check, json_schema, variants
 
 __all__ = [
     "Problem", "SpecError", "Summary", "build_loss", "build_model", "build_optimizer", "build_scheduler", "check", "json_schema",
-    "resolve_layers", "summarize", "variants",
+    "resolve_layers", "summarize", "variants", "wants_indices",
 ]  # fmt: skip

@@ -96,6 +96,13 @@ class LayerChecker:
             )
         return how
 
+    def node_merge(self, node: dict[str, Any], layer: dict[str, Any] | None, inputs: list[Any], at: str) -> Any:
+        """How a node makes one tensor of its inputs; None, which is the default then, where its layer takes several."""
+        kind = registry.layers().get(layer["type"]) if layer else None
+        if kind and len(kind.facts.inputs) > 1 and node.get("merge") is None:
+            return None
+        return self.merge({k: v for k, v in node.items() if v is not None}, at)
+
     def branches(self, value: Any, at: str, depth: int) -> list[Any]:
         if not isinstance(value, list) or not value:
             self.fail(at, "invalid", f"expected a list of lists of layers, got {shown(value)}", "a list of lists", value)
@@ -134,7 +141,7 @@ class LayerChecker:
                     detail = f"{shown(taken)} is the name of no earlier node{nearest(taken, known)}"
                     self.fail(pointer(where, "inputs", j), "unknown_name", detail, known.copy(), taken)
             layer = self.layer(node.get("layer", {"type": "Identity"}), pointer(where, "layer"), depth + 1)
-            found.append({"name": name, "inputs": inputs, "merge": self.merge(node, where), "layer": layer})
+            found.append({"name": name, "inputs": inputs, "merge": self.node_merge(node, layer, inputs, where), "layer": layer})
             known.append(name)
         output = value.get("output", known[-1])
         if output not in known:
@@ -149,9 +156,10 @@ def container_schemas() -> dict[str, Any]:
     layer = {"$ref": "#/$defs/Layer"}
     nested = {"type": "array", "items": layer}
     merge = {"enum": list(MERGES), "default": "concat"}
+    node_merge = {"enum": [*MERGES, None], "description": "How several inputs become one; null, where the layer takes several."}
     node = {
         "type": "object", "required": ["name"], "additionalProperties": False,
-        "properties": {"name": {"type": "string"}, "inputs": {"type": "array", "items": {"type": "string"}, "minItems": 1}, "merge": merge, "layer": layer},
+        "properties": {"name": {"type": "string"}, "inputs": {"type": "array", "items": {"type": "string"}, "minItems": 1}, "merge": node_merge, "layer": layer},
     }  # fmt: skip
     properties: dict[str, dict[str, Any]] = {
         "Sequential": {"layers": nested},

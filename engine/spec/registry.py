@@ -13,26 +13,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from engine import nn, optim
 from engine.nn import init
-from engine.nn.attention import MultiheadAttention
-from engine.nn.branches import Graph, Parallel, Residual
-from engine.nn.container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
-from engine.nn.lazy import _Lazy
-from engine.nn.linear import Bilinear
-from engine.nn.loss import _Loss, _SeveralInputs
+from engine.nn.facts import Facts
 from engine.nn.module import Module
-from engine.nn.parallel import DataParallel
-from engine.nn.pool import _MaxUnpool
-from engine.nn.recurrent import _Recurrent
-from engine.nn.sparse import _Rows
-from engine.nn.transformer import Transformer, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder
-from engine.nn.vision import CosineSimilarity, PairwiseDistance
 from engine.optim import lr_scheduler
 from engine.spec.problems import Problem, nearest, pointer, shown
 from engine.vision import transforms
 
-CONTAINERS: dict[str, type[Module]] = {"Sequential": Sequential, "Residual": Residual, "Parallel": Parallel, "Graph": Graph}
-INFERRED = ("in_channels", "in_features", "num_features")
-"""Arguments that follow from the data where a spec leaves them out."""
 _NOT_JSON = (
     "self",
     "params",
@@ -50,12 +36,16 @@ _NOT_JSON = (
 )
 
 
-_NO_LAYERS = (Module, ModuleDict, ModuleList, ParameterDict, ParameterList, *CONTAINERS.values())
-_SEVERAL_TENSORS = (
-    _Loss, _SeveralInputs, _Recurrent, _MaxUnpool, Bilinear, CosineSimilarity, DataParallel, _Rows, MultiheadAttention, PairwiseDistance, Transformer,
-    TransformerDecoder, TransformerDecoderLayer, TransformerEncoder,
-)  # fmt: skip
-"""They take or yield something else than one float tensor."""
+def _parameters(make: Callable[..., Any]) -> dict[str, tuple[inspect.Parameter, Any]]:
+    """The parameters of a function or a constructor with their types; of a constructor that passes options on, those of the class above it too."""
+    found: dict[str, tuple[inspect.Parameter, Any]] = {}
+    for function in [vars(c)["__init__"] for c in make.__mro__ if "__init__" in vars(c)] if inspect.isclass(make) else [make]:
+        parameters, hints = inspect.signature(function).parameters.values(), typing.get_type_hints(function)
+        own = {p.name: (p, hints.get(p.name, Any)) for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+        found = {**own, **found}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return found
 
 
 class Kind:
@@ -63,17 +53,19 @@ class Kind:
 
     def __init__(self, name: str, make: Callable[..., Any]) -> None:
         self.name, self.make = name, make
-        signature = inspect.signature(make.__init__ if inspect.isclass(make) else make)
-        hints = typing.get_type_hints(make.__init__ if inspect.isclass(make) else make)
+        self.facts: Facts = getattr(make, "spec_facts", Facts())
         fields: dict[str, Any] = {"type": (Literal[name], ...)}
-        for p in signature.parameters.values():
-            if p.name in _NOT_JSON or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+        for p, hint in _parameters(make).values():
+            if p.name in _NOT_JSON or p.name in self.facts.hides:
                 continue
-            annotation = _reduced(hints[p.name]) if p.name == "reduction" else hints[p.name]
-            if p.name in INFERRED:
+            annotation = _reduced(hint) if p.name == "reduction" else hint
+            if p.name in self.facts.follows:
                 fields[p.name] = (annotation | None, None)
             else:
                 fields[p.name] = (annotation, ... if p.default is p.empty else p.default)
+        self.takes_device = "device" in _parameters(make)
+        self.needed = tuple(n for n, (p, _) in _parameters(make).items() if n in self.facts.follows and p.default is p.empty)
+        """What has to be known to make one: those left out that follow from the inputs."""
         self.defaults = {n: d for n, (_, d) in fields.items() if d is not ...}
         self.model: type[BaseModel] = create_model(name, __config__=ConfigDict(extra="forbid", strict=True), **fields)
         self.model.__doc__ = inspect.getdoc(make)
@@ -89,12 +81,17 @@ def _reduced(annotation: Any) -> Any:
     return Literal[tuple(r for r in typing.get_args(annotation) if r != "none")]
 
 
+def _written(value: Any) -> str:
+    """A constant: names in quotes, others as in JSON."""
+    return repr(value) if isinstance(value, str) else json.dumps(value)
+
+
 def describe(schema: dict[str, Any]) -> str:
     """A JSON Schema in a few words."""
     if "const" in schema:
-        return repr(schema["const"])
+        return _written(schema["const"])
     if "enum" in schema:
-        return "one of " + ", ".join(map(repr, schema["enum"]))
+        return "one of " + ", ".join(map(_written, schema["enum"]))
     if "anyOf" in schema:
         return " or ".join(dict.fromkeys(describe(s) for s in schema["anyOf"]))
     if schema.get("type") == "array":
@@ -158,20 +155,24 @@ def _json(value: Any) -> str:
     return json.dumps(value)
 
 
-def _module_kinds(keep: Callable[[type[Module]], bool]) -> dict[str, Kind]:
-    classes = {n: getattr(nn, n) for n in nn.__all__}
-    return {n: Kind(n, c) for n, c in classes.items() if inspect.isclass(c) and issubclass(c, Module) and keep(c)}
+def _modules(role: str) -> dict[str, type[Module]]:
+    """The classes of ``engine.nn`` that specs have in a role, by their own word (``spec_facts``)."""
+    classes = [c for c in map(nn.__dict__.get, nn.__all__) if inspect.isclass(c) and issubclass(c, Module) and c is not Module]
+    return {c.spec_facts.name or c.__name__: c for c in classes if c.spec_facts.role == role and c.spec_facts.excluded is None}
+
+
+CONTAINERS: dict[str, type[Module]] = _modules("container")
 
 
 @functools.cache
 def layers() -> dict[str, Kind]:
-    return _module_kinds(lambda c: c not in _NO_LAYERS and not issubclass(c, (*_SEVERAL_TENSORS, _Lazy)))  # a spec leaves sizes out anyway
+    return {n: Kind(n, c) for n, c in _modules("layer").items()}
 
 
 @functools.cache
 def losses() -> dict[str, Kind]:
     """Those of one input and one target, of a kind that a dataset can have."""
-    return _module_kinds(lambda c: issubclass(c, _Loss) and c.targets is not None)
+    return {n: Kind(n, c) for n, c in _modules("loss").items()}
 
 
 @functools.cache

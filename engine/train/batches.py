@@ -13,7 +13,9 @@ from engine.check import takes_classes
 from engine.data.balance import balanced
 from engine.data.batches import Draws, Pipeline, ahead
 from engine.data.source import Source
+from engine.dtypes import int64
 from engine.ops.random import Generator, permutation
+from engine.spec.inputs import limit_of
 from engine.tensor import Tensor
 
 _ORDER, _AUGMENT, _BALANCE = 2, 3, 4  # streams of the seed; 0 is the default generator's, 1 the split's
@@ -41,7 +43,11 @@ class Batches:
         read = functools.partial(self._read, epoch=epoch)
         for x, targets in ahead(read, batches) if self.source.is_image else map(read, batches):
             y = Tensor._wrap(transfer(targets, self._device))
-            yield x.to(self._device, self._dtype), y if self._classes else y.to(self._dtype), targets
+            yield (
+                x.to(self._device, self._dtype if limit_of(self._shape) is None else int64),
+                y if self._classes else y.to(self._dtype),
+                targets,
+            )
 
     def training(self, indices: Array, epoch: int, done: int = 0) -> Iterator[Batch]:
         """What each step of an epoch trains on, from step ``done`` on: as many batches as a step accumulates, as one."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from engine.capture import compile
-from engine.check import targets_for
+from engine.check import as_taken, targets_for
 from engine.creation import from_numpy
 from engine.data.balance import class_weights
 from engine.data.source import Source
@@ -60,13 +60,14 @@ class Variant:
         if spec["data"]["class_weights"] == "balanced":
             spec = {**spec, "loss": class_weights(spec["loss"], targets[self.train_indices], summary.output[0] if summary.output else 1)}
         self.spec = spec
-        self.model = build_model(spec, setting.shape, setting.device)
+        shape = as_taken(spec, setting.source, setting.shape)
+        self.model = build_model(spec, shape, setting.device)
         loss = build_loss(spec).to(setting.device, dtype=dtype)
         self.optimizer = build_optimizer(spec, self.model)
         self.monitor = Monitor(spec, len(self.val_indices) > 0)
         self.scheduler = build_scheduler(self._scheduled(), self.optimizer)
         self.scale = Scale(spec["loss"], targets)
-        self.batches = Batches(spec, setting.source, targets, setting.shape, setting.device, dtype)
+        self.batches = Batches(spec, setting.source, targets, shape, setting.device, dtype)
         self.step = Step(spec, self.model, loss, self.optimizer, setting.device)
         self.train_step: Callable[..., tuple[Tensor, ...]] = compile(self.step, plan=setting.plan)
         classes = setting.source.report.classes

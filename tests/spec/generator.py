@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from engine.check import sample_shape, targets_for
+from engine.check import as_taken, sample_shape, targets_for
 from engine.data import ingest, open_source
 from engine.data.balance import unweightable
 from engine.data.source import Source
@@ -78,6 +78,7 @@ def uploads() -> dict[str, tuple[str, bytes]]:
         "maps-with-ignored": ("npz", _arrays(_normal(12, 1, 6, 6), np.where(_normal(12, 6, 6) > 1, -100, 1))),
         "number-maps": ("npz", _arrays(_normal(10, 2, 6, 6), _normal(10, 1, 6, 6))),
         "sequences": ("npz", _arrays(_normal(20, 4, 9), np.arange(20) % 3)),
+        "tokens": ("npz", _arrays(_RNG.integers(0, 11, (24, 7)), np.arange(24) % 3)),
         "signals": ("npz", _arrays(_normal(20, 6), _RNG.integers(-3, 3, 20))),
         "volumes": ("npz", _arrays(_normal(9, 1, 4, 5, 6), np.arange(9) % 2)),
         "pixels": ("npz", _arrays(_RNG.integers(0, 256, (14, 3, 8, 8), np.uint8), np.arange(14) % 4)),
@@ -143,8 +144,9 @@ def named(rng: Random, name: str, odds: float = 0.2) -> dict[str, Any]:
     """An object of the schema's definition ``name``: what it must have, and some of what it may have."""
     definition = json_schema()["$defs"][name]
     required, found = set(definition.get("required", ())), {"type": name}
+    follows = registry.layers()[name].facts.follows if name in registry.layers() else ()
     for key, schema in definition["properties"].items():
-        if key in found or (key not in required and not _rarely(rng, odds)) or key in registry.INFERRED:
+        if key in found or (key not in required and not _rarely(rng, odds)) or key in follows:
             continue
         found[key] = value(rng, schema, _rarely(rng, 0.03))
     return found
@@ -159,7 +161,7 @@ def _rarely(rng: Random, share: float) -> bool:
 _LAYERS = sorted(registry.layers())
 _COMMON = {
     2: ["Linear", "Linear", "ReLU", "BatchNorm1d", "Dropout", "LayerNorm", "Tanh", "GELU", "PReLU", "Softplus", "SELU"],
-    3: ["Conv1d", "Conv1d", "BatchNorm1d", "MaxPool1d", "ReLU", "Linear", "AvgPool1d", "AdaptiveAvgPool1d", "ConvTranspose1d", "GroupNorm", "SiLU"],
+    3: ["Conv1d", "Conv1d", "BatchNorm1d", "MaxPool1d", "ReLU", "Linear", "AvgPool1d", "AdaptiveAvgPool1d", "ConvTranspose1d", "GroupNorm", "SiLU", "LSTM", "GRU", "TransformerEncoderLayer", "MultiheadAttention", "PositionalEncoding", "SequencePool", "Permute"],
     4: ["Conv2d", "Conv2d", "BatchNorm2d", "MaxPool2d", "ReLU", "AvgPool2d", "AdaptiveAvgPool2d", "Dropout2d", "InstanceNorm2d", "Upsample", "ZeroPad2d"],
     5: ["Conv3d", "BatchNorm3d", "MaxPool3d", "ReLU", "AdaptiveAvgPool3d"],
 }  # fmt: skip
@@ -187,26 +189,33 @@ def _container(rng: Random, rank: int, depth: int) -> dict[str, Any]:
     return {"type": kind, "layers": some}
 
 
-def _output(spec: dict[str, Any], shape: tuple[int, ...]) -> tuple[int, ...] | None:
+def _output(spec: dict[str, Any], source: Source, shape: tuple[int, ...]) -> tuple[int, ...] | None:
     """What the model yields for a sample; None where its layers do not fit."""
     try:
-        return tuple(summarize(check(spec), shape).output)
+        checked = check(spec)
+        return tuple(summarize(checked, as_taken(checked, source, shape)).output)
     except SpecError:
         return None
 
 
-def _body(rng: Random, base: dict[str, Any], shape: tuple[int, ...]) -> tuple[Layers, tuple[int, ...]]:
+def _body(rng: Random, base: dict[str, Any], source: Source, shape: tuple[int, ...]) -> tuple[Layers, tuple[int, ...]]:
     """Layers on samples of ``shape``; those that do not fit are mostly drawn again."""
     layers: Layers = []
+    rank = len(shape) + 1
+    if source.index_limit == 11 and not _rarely(rng, 0.2):
+        layers, rank = [{"type": "Embedding", "embedding_dim": rng.choice([4, 6])}], rank + 1
     for _ in range(rng.randint(0, 7)):
-        layer = _layer(rng, len(shape) + 1, 0)
-        found = _output({**base, "model": [*layers, layer], "init": [], "scheduler": None, "optimizer": {"type": "SGD"}}, shape)
+        layer = _layer(rng, rank, 0)
+        found = _output({**base, "model": [*layers, layer], "init": [], "scheduler": None, "optimizer": {"type": "SGD"}}, source, shape)
         if found is None and not _rarely(rng, 0.03):
             continue
         layers.append(layer)
         if found is None:
             return layers, shape
-    found = _output({**base, "model": layers or [{"type": "Identity"}], "init": [], "scheduler": None, "optimizer": {"type": "SGD"}}, shape)
+        rank = len(found) + 1
+    found = _output(
+        {**base, "model": layers or [{"type": "Identity"}], "init": [], "scheduler": None, "optimizer": {"type": "SGD"}}, source, shape
+    )
     return layers, found or shape
 
 
@@ -318,7 +327,7 @@ def random_spec(rng: Random, sources: dict[str, Source]) -> tuple[str, dict[str,
         shape = sample_shape(source, check({**spec, "model": [{"type": "Identity"}], "metrics": [], "early_stopping": None}))
     except SpecError:
         return name, {**spec, "model": [{"type": "Identity"}]}
-    body, ends = _body(rng, spec, shape)
+    body, ends = _body(rng, spec, source, shape)
     try:
         head = _head(spec, source, shape, ends)
     except SpecError:
