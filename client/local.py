@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,18 @@ def find_data(spec: dict[str, Any], spec_path: Path, data: Path | None) -> Path:
     return found
 
 
+def find_weights(spec_path: Path, section: Mapping[str, Any]) -> Path:
+    """The file of weights that a spec names, relative to its own file. Raises SpecError where there is none, and for those that a server keeps."""
+    if section["weights"] is None:
+        key = "job" if section["job"] is not None else "checkpoint"
+        detail = f"a {key} is found on the server that has it: for a run here, pull its model and give the file's path as weights"
+        raise SpecError([Problem(f"/init_from/{key}", "not_found", detail, "weights", section[key])])
+    found: Path = spec_path.parent / section["weights"]
+    if not found.is_file():
+        raise SpecError([Problem("/init_from/weights", "not_found", f"{found} does not exist", "a path", section["weights"])])
+    return found
+
+
 def prepare(path: Path, folder: Path, options: Options = Options()) -> Source:
     """A zip, npz, csv or tsv file, or a folder of image folders, as a source of samples in ``folder``. Raises Rejected."""
     if path.is_dir():
@@ -69,7 +83,8 @@ def examine(spec_path: Path, data: Path | None, options: Options = Options()) ->
     spec = check(read_spec(spec_path))
     with tempfile.TemporaryDirectory() as folder:
         source = prepare(find_data(spec, spec_path, data), Path(folder) / "dataset", options)
-        return spec, source.report, check_targets(spec, source, sample_shape(source, spec))
+        found = functools.partial(find_weights, spec_path)
+        return spec, source.report, check_targets(spec, source, sample_shape(source, spec), found)
 
 
 def train(spec_path: Path, data: Path | None, out: Path | None, device: str | None, options: Options = Options()) -> Path:
@@ -81,7 +96,8 @@ def train(spec_path: Path, data: Path | None, out: Path | None, device: str | No
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, screen(title) as s:
         source = prepare(find_data(spec, spec_path, data), Path(folder) / "dataset", options)
-        run = Run(spec, source, device or ("cpu" if spec["device"] == "auto" else spec["device"]))
+        on = device or ("cpu" if spec["device"] == "auto" else spec["device"])
+        run = Run(spec, source, on, find_weights=functools.partial(find_weights, spec_path))
         s.state = "training"
         for text in run.warnings:
             s.say(text)

@@ -27,6 +27,15 @@ def save_file(tensors: Mapping[str, Tensor], path: str | Path, metadata: dict[st
     Path(path).write_bytes(to_bytes(tensors, metadata))
 
 
+def optimizer_slots(named: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
+    """An optimizer's state by the number of each parameter, from names such as ``optimizer.3.exp_avg``."""
+    slots: dict[int, dict[str, Any]] = {}
+    for key, value in named.items():
+        _, n, slot = key.split(".", 2)
+        slots.setdefault(int(n), {})[slot] = value
+    return slots
+
+
 def metadata(card: Mapping[str, Any]) -> dict[str, str]:
     """The metadata of a model's file: PyTorch's format, and what is known of the model, each as JSON."""
     return {"format": "pt", **{k: json.dumps(v) for k, v in card.items()}}

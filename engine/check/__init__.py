@@ -8,16 +8,31 @@ from engine.check.images import as_taken, sample_shape
 from engine.check.loop import Batches, evaluation_batch, loop_problems, schedule_problems
 from engine.check.targets import takes_classes, target_problems, targets_for
 from engine.check.trial import trial_problems
+from engine.check.weights import FindWeights, load_weights, match_weights, weight_file
 from engine.data.source import Source
 from engine.data.suitability import suitability_problems
 from engine.spec import Problem, SpecError, Summary, summarize, variants
+from engine.spec.build import outline
 from engine.spec.limits import MAX_BYTES, in_units
 
-__all__ = ["as_taken", "check_targets", "evaluation_batch", "sample_shape", "takes_classes", "targets_for"]
+__all__ = [
+    "FindWeights",
+    "as_taken",
+    "load_weights",
+    "weight_file",
+    "check_targets",
+    "evaluation_batch",
+    "sample_shape",
+    "takes_classes",
+    "targets_for",
+]
 
 
-def check_targets(spec: dict[str, Any], source: Source, shape: tuple[int, ...]) -> list[Summary]:
-    """The summary of every variant's model. Raises SpecError with all that is wrong between models, losses and targets."""
+def check_targets(spec: dict[str, Any], source: Source, shape: tuple[int, ...], find: FindWeights | None = None) -> list[Summary]:
+    """The summary of every variant's model. Raises SpecError with all that is wrong between models, losses and targets.
+
+    ``find`` leads to the files of weights that models start from.
+    """
     summaries: list[Summary] = []
     problems = loop_problems(spec, source)
     runnable = not problems
@@ -28,7 +43,8 @@ def check_targets(spec: dict[str, Any], source: Source, shape: tuple[int, ...]) 
         except SpecError as error:
             found.append((name, error.problems))
             continue
-        found.append((name, _problems(s, summaries[-1], source, as_taken(s, source, shape), runnable)))
+        taken = as_taken(s, source, shape)
+        found.append((name, _weight_problems(s, summaries[-1], taken, find) + _problems(s, summaries[-1], source, taken, runnable)))
     problems += _placed(spec, found)
     if problems:
         raise SpecError(problems)
@@ -45,6 +61,17 @@ def _problems(spec: dict[str, Any], summary: Summary, source: Source, shape: tup
     if problems or not runnable:
         return problems
     return trial_problems(spec, shape, targets, Batches.of(spec, source, summary.activation_bytes))
+
+
+def _weight_problems(spec: dict[str, Any], summary: Summary, shape: tuple[int, ...], find: FindWeights | None) -> list[Problem]:
+    """What is wrong with the weights that a model starts from; what is right is added to the summary."""
+    try:
+        path = weight_file(spec, find)
+        if path is not None:
+            summary.weights = match_weights(spec, *outline(spec, shape), path).as_dict()
+    except SpecError as error:
+        return error.problems
+    return []
 
 
 def _size_problems(summary: Summary) -> list[Problem]:

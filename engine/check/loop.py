@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from engine.creation import zeros
 from engine.data.source import Source
 from engine.data.split import partition
-from engine.nn.parameter import Parameter
 from engine.spec import Problem, build_scheduler, registry
 from engine.spec.builder import blame
+from engine.spec.optimizing import small_optimizer
 
 _MAX_EVALUATED, _MAX_EVALUATED_BYTES = 256, 64 << 20
 _EPOCHS_TRIED = 2000
@@ -82,9 +81,7 @@ def schedule_problems(spec: dict[str, Any]) -> list[Problem]:
     """Goes through the schedule of the learning rate, a step an epoch: its beginning, and its end."""
     if not spec["scheduler"]:
         return []
-    kind = registry.optimizers()[spec["optimizer"]["type"]]
-    optimizer = kind.make([Parameter(zeros(1))], **{k: v for k, v in spec["optimizer"].items() if k != "type"})
-    scheduler, epochs = build_scheduler(spec, optimizer), spec["epochs"]
+    scheduler, epochs = build_scheduler(spec, small_optimizer(spec)), spec["epochs"]
     try:
         for _ in range(min(epochs, _EPOCHS_TRIED)):
             scheduler.step(*([1.0] if spec["scheduler"]["type"] == "ReduceLROnPlateau" else []))

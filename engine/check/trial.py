@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +24,7 @@ from engine.spec.build import outline, parameter_dtype
 from engine.spec.builder import blame, misfit, mixes_samples
 from engine.spec.inputs import limit_of
 from engine.spec.problems import pointer, said
+from engine.spec.weights import freeze, phases
 from engine.tensor import Tensor
 
 
@@ -128,7 +130,8 @@ def trial_problems(spec: dict[str, Any], shape: tuple[int, ...], targets: np.nda
     """What is wrong with the first step that fails."""
     trial = _Trial(spec, shape, targets)
     try:
-        for sizes in batches.steps:
+        for epoch, sizes in itertools.product(phases(spec), batches.steps):
+            freeze(spec, trial.model, epoch)
             try:
                 trial.train(sizes)
             except _Found as found:

@@ -1,6 +1,7 @@
 """A training job as JSON: its schema, its check, and the model it builds."""
 
-from engine.spec.build import Summary, build_loss, build_model, build_optimizer, build_scheduler, resolve_layers, summarize, wants_indices
+from engine.spec.build import Summary, build_loss, build_model, resolve_layers, summarize, wants_indices
+from engine.spec.optimizing import build_optimizer, build_scheduler
 from engine.spec.problems import Problem, SpecError
 from engine.spec.schema import check, json_schema, variants
 

@@ -7,7 +7,7 @@ import fnmatch
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from engine import nn, optim
+from engine import nn
 from engine.backend import META
 from engine.creation import zeros
 from engine.dispatch import count
@@ -15,11 +15,11 @@ from engine.dtypes import BY_NAME, float32
 from engine.nn import init
 from engine.nn.container import Sequential
 from engine.nn.module import Module
-from engine.nn.parameter import Parameter
-from engine.optim import lr_scheduler
 from engine.spec import registry
-from engine.spec.builder import Builder, Row, blame
+from engine.spec.builder import Builder, Row
+from engine.spec.optimizing import check_optimizer
 from engine.spec.problems import Problem, SpecError, pointer, said
+from engine.spec.weights import freeze_problems, unmatched
 from engine.tensor import Tensor
 
 
@@ -36,6 +36,7 @@ class Summary:
     fixed_bytes: int = 0
     input: list[int] = field(default_factory=list)
     output: list[int] = field(default_factory=list)
+    weights: dict[str, Any] | None = None
 
     def largest_batch(self, memory_bytes: int) -> int:
         """How many samples a batch can have on a device with this much memory."""
@@ -96,7 +97,8 @@ def summarize(spec: dict[str, Any], input_shape: tuple[int, ...]) -> Summary:
     model = Sequential(*modules)
     for i, rule in enumerate(spec["init"]):
         problems += _check_rule(rule, f"/init/{i}", model)
-    slots = _check_optimizer(spec, problems)
+    slots = check_optimizer(spec, model, problems)
+    problems += freeze_problems(spec, model)
     if problems:
         raise SpecError(problems)
     assert y is not None
@@ -114,16 +116,7 @@ def _check_rule(rule: dict[str, Any], at: str, model: Module) -> list[Problem]:
     """Tries an initializer on small tensors of the same rank as the parameters it matches."""
     matched = [(n, p) for n, p in model.named_parameters() if fnmatch.fnmatchcase(n, rule["match"])]
     if not matched:
-        names = [n for n, _ in model.named_parameters()]
-        return [
-            Problem(
-                pointer(at, "match"),
-                "no_match",
-                f"{rule['match']!r} matches no parameter (there are {', '.join(names[:8])}{', ...' if len(names) > 8 else ''})",
-                names,
-                rule["match"],
-            )
-        ]
+        return [unmatched(model, rule["match"], pointer(at, "match"))]
     arguments = {k: v for k, v in rule.items() if k not in ("match", "type")}
     for name, p in matched:
         try:
@@ -131,24 +124,6 @@ def _check_rule(rule: dict[str, Any], at: str, model: Module) -> list[Problem]:
         except Exception as error:  # whatever it throws: it cannot fill such a parameter
             return [Problem(at, "does_not_fit", f"{rule['type']} cannot fill {name} {tuple(p.shape)}: {said(error)}")]
     return []
-
-
-def _check_optimizer(spec: dict[str, Any], problems: list[Problem]) -> int:
-    """Tries the optimizer and the scheduler; the number of arrays that the optimizer keeps for each parameter."""
-    kind = registry.optimizers()[spec["optimizer"]["type"]]
-    arguments = {k: v for k, v in spec["optimizer"].items() if k != "type"}
-    try:
-        optimizer = kind.make([Parameter(zeros(1))], **arguments)
-    except Exception as error:  # its word on the arguments
-        problems.append(blame(kind, arguments, error, "/optimizer"))
-        return 0
-    if spec["scheduler"]:
-        try:
-            build_scheduler(spec, optimizer)
-        except Exception as error:  # its word on the arguments
-            schedule = registry.schedulers()[spec["scheduler"]["type"]]
-            problems.append(blame(schedule, {k: v for k, v in spec["scheduler"].items() if k != "type"}, error, "/scheduler"))
-    return len(optimizer.active_slots(optimizer.param_groups[0]))
 
 
 def wants_indices(layers: list[dict[str, Any]]) -> bool:
@@ -188,14 +163,3 @@ def _graph_takes(graph: dict[str, Any]) -> bool | None:
 
 def build_loss(spec: dict[str, Any]) -> Module:
     return getattr(nn, spec["loss"]["type"])(**{k: v for k, v in spec["loss"].items() if k != "type"})
-
-
-def build_optimizer(spec: dict[str, Any], model: Module) -> optim.Optimizer:
-    return getattr(optim, spec["optimizer"]["type"])(model.parameters(), **{k: v for k, v in spec["optimizer"].items() if k != "type"})
-
-
-def build_scheduler(spec: dict[str, Any], optimizer: optim.Optimizer) -> Any:
-    """The schedule of the learning rate, or None."""
-    if not spec["scheduler"]:
-        return None
-    return getattr(lr_scheduler, spec["scheduler"]["type"])(optimizer, **{k: v for k, v in spec["scheduler"].items() if k != "type"})

@@ -15,6 +15,7 @@ from engine.spec.layers import LayerChecker, container_schemas
 from engine.spec.names import check_file_name, check_name
 from engine.spec.problems import Problem, SpecError, nearest, pointer, shown
 from engine.spec.registry import CONTAINERS, Kind, check_model
+from engine.spec.weights import Freeze, Group, InitFrom, check_freeze, check_groups, check_init_from
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
 MetricName = Literal[tuple(METRICS)]  # type: ignore[valid-type]  # made from the registry
@@ -80,6 +81,9 @@ class Spec(BaseModel):
     )
     model: list[Any] = Field(description="Layers in order.")
     init: list[Any] = []
+    init_from: Any = None
+    freeze: list[Any] = []
+    param_groups: list[Any] = []
     loss: Any
     metrics: list[MetricName] = Field([], description="Of the samples held out, at the end of each epoch.")  # type: ignore[valid-type]  # as above
     optimizer: Any
@@ -92,7 +96,7 @@ class Spec(BaseModel):
     compare: list[Any] = []
 
 
-VARIABLE = ("model", "init", "loss", "optimizer", "scheduler", "seed")
+VARIABLE = ("model", "init", "init_from", "freeze", "param_groups", "loss", "optimizer", "scheduler", "seed")
 """What a variant under ``compare`` may change."""
 
 
@@ -127,6 +131,9 @@ class _Checker(LayerChecker):
         checks: dict[str, Callable[[Any, str], Any]] = {
             "model": self.layers,
             "init": self.rules,
+            "init_from": lambda v, p: check_init_from(v, p, self),
+            "freeze": lambda v, p: check_freeze(v, p, self),
+            "param_groups": lambda v, p: check_groups(v, p, self),
             "loss": lambda v, p: self.named(v, p, registry.losses(), "a loss"),
             "optimizer": lambda v, p: self.named(v, p, registry.optimizers(), "an optimizer"),
             "scheduler": lambda v, p: None if v is None else self.named(v, p, registry.schedulers(), "a scheduler"),
@@ -149,7 +156,7 @@ def check(value: Any) -> dict[str, Any]:
             **{k: v for k, v in value.items() if k in Spec.model_fields},
         }
     )
-    listed = {k: v for k, v in spec.items() if k in value and (k not in ("init",) or isinstance(v, list))}
+    listed = {k: v for k, v in spec.items() if k in value and (k not in ("init", "freeze", "param_groups") or isinstance(v, list))}
     spec.update(checker.sections(listed))
     if isinstance(value.get("model"), list) and not value["model"]:
         checker.fail("/model", "invalid", "expected at least one layer", "a layer", [])
@@ -254,7 +261,7 @@ def json_schema() -> dict[str, Any]:
     d.update(container_schemas())
     d["Layer"]["oneOf"] += [{"$ref": f"#/$defs/{n}"} for n in CONTAINERS]
     nested = {"type": "array", "items": {"$ref": "#/$defs/Layer"}}
-    for part in (Data, Checkpoint, EarlyStopping, GradientClip):
+    for part in (Data, Checkpoint, EarlyStopping, GradientClip, Freeze, Group, InitFrom):
         d[part.__name__] = part.model_json_schema()
     d["Data"]["properties"]["transform"]["items"] = _choice(registry.image_transforms(), d)
     rule = _choice(registry.initializers(), d)
@@ -270,8 +277,11 @@ def json_schema() -> dict[str, Any]:
     p["loss"], p["optimizer"] = _choice(registry.losses(), d), _choice(registry.optimizers(), d)
     p["scheduler"] = {"anyOf": [_choice(registry.schedulers(), d), {"type": "null"}], "default": None}
     p["data"], p["checkpoint"] = {"$ref": "#/$defs/Data"}, {"$ref": "#/$defs/Checkpoint"}
-    for key, name in (("early_stopping", "EarlyStopping"), ("gradient_clip", "GradientClip")):
+    for key, name in (("early_stopping", "EarlyStopping"), ("gradient_clip", "GradientClip"), ("init_from", "InitFrom")):
         p[key] = {"anyOf": [{"$ref": f"#/$defs/{name}"}, {"type": "null"}], "default": None}
+    frozen = {"anyOf": [{"$ref": "#/$defs/Freeze"}, {"type": "string"}]}
+    p["freeze"]["items"] = d["InitFrom"]["properties"]["freeze"]["items"] = frozen
+    p["param_groups"]["items"] = {"$ref": "#/$defs/Group"}
     p["compare"]["items"] = {
         "type": "object", "required": ["name"], "additionalProperties": False,
         "properties": {"name": {"type": "string", "minLength": 1}, **{k: p[k] for k in VARIABLE}},

@@ -100,7 +100,7 @@ class _Watch:
         def gradient(g: Tensor) -> None:
             self._see(g, "the gradient", name)
 
-        own = [p.register_hook(gradient) for p in layer.parameters(recurse=False)]
+        own = [p.register_hook(gradient) for p in layer.parameters(recurse=False) if p.requires_grad]
         return [layer.register_forward_hook(forward), *own]
 
     def _see(self, x: Tensor, what: str, name: str) -> None:

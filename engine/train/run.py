@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from engine.backend import resolve
-from engine.check import check_targets, sample_shape
+from engine.check import FindWeights, check_targets, load_weights, sample_shape, weight_file
 from engine.data.source import Source
 from engine.data.split import partition, test_indices
 from engine.inference.given import TOKENIZER, described
@@ -29,14 +29,22 @@ Record = Metrics | Report | EpochEnd | VariantEnd
 class Run:
     """Iterating over a run trains it, and yields a record after each step and epoch. Raises SpecError where spec and data do not fit.
 
-    ``plan`` says which algorithm computes what (``engine.compile``): bits depend on it.
+    ``plan`` says which algorithm computes what (``engine.compile``): bits depend on it. ``find_weights`` leads from a spec's section ``init_from`` to the file
+    of weights that a model starts from; without it no spec may have one.
     """
 
-    def __init__(self, spec: dict[str, Any], source: Source, device: Any = "cpu", plan: dict[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        spec: dict[str, Any],
+        source: Source,
+        device: Any = "cpu",
+        plan: dict[str, int] | None = None,
+        find_weights: FindWeights | None = None,
+    ) -> None:
         self.spec, self.source, self.device = spec, source, resolve(device)
         self.shape = sample_shape(source, spec)
         self.variants = variants(spec)
-        self.summaries = check_targets(spec, source, self.shape)
+        self.summaries = check_targets(spec, source, self.shape, find_weights)
         self._setting = Setting(source, self.shape, self.device, {} if plan is None else plan)
         self._monitor = Monitor(spec, len(partition(source, spec)[1]) > 0)
         self._steps = [self._steps_of(s) for _, s in self.variants]
@@ -49,6 +57,7 @@ class Run:
         self._saved: State | None = None
         self._error: Diverged | None = None
         self._job: Variant | None = None
+        self._find_weights = find_weights
 
     def _steps_of(self, spec: dict[str, Any]) -> int:
         return int(steps_an_epoch(len(partition(self.source, spec)[0]), spec) * spec["epochs"])
@@ -152,7 +161,11 @@ class Run:
         """The current variant, to its end."""
         recent, began = Recent(), self.done_steps
         job = self._job = self._made(self.variant_index, recent)
-        if self._saved is not None:
+        if self._saved is None:
+            weights = weight_file(job.spec, self._find_weights)
+            if weights is not None:
+                load_weights(job.spec, job.model, job.optimizer, weights)
+        else:
             job.restore(self._saved)
             began -= job.progress.step
             self._saved = None

@@ -20,6 +20,8 @@ from engine.dispatch import count
 from engine.ops.random import get_rng_state, manual_seed, set_rng_state
 from engine.spec import Summary, build_loss, build_model, build_optimizer, build_scheduler
 from engine.spec.build import parameter_dtype
+from engine.spec.weights import freeze
+from engine.state import optimizer_slots
 from engine.tensor import Tensor
 from engine.train.batches import Array, Batch, Batches, steps_an_epoch
 from engine.train.evaluation import Evaluation
@@ -97,6 +99,7 @@ class Variant:
         while (p.epoch < epochs and not p.stopped) or p.batch:
             epoch = p.epoch if p.batch else p.epoch + 1
             began, samples, rate = time.perf_counter(), 0, None
+            freeze(self.spec, self.model, epoch)
             for batch in self.batches.training(self.train_indices, epoch, p.batch):
                 self.before_step(self)
                 if not p.batch:
@@ -187,10 +190,7 @@ class Variant:
     def restore(self, state: State) -> None:
         """Goes on from a state."""
         self.model.load_state_dict(state.model)
-        slots: dict[int, dict[str, Any]] = {}
-        for key, value in {**state.tensors, **state.plain["scalars"]}.items():
-            _, n, slot = key.split(".", 2)
-            slots.setdefault(int(n), {})[slot] = value
+        slots = optimizer_slots({**state.tensors, **state.plain["scalars"]})
         self.optimizer.load_state_dict({"state": slots, "param_groups": state.plain["groups"]})
         if self.scheduler:
             self.scheduler.load_state_dict(state.plain["scheduler"])

@@ -29,7 +29,7 @@ def points(run: Run, split: str | None = None) -> list[Metrics]:
 def goes_on_exactly(run: Run, epoch: int) -> list[Metrics]:
     """The history of a run, which one that stopped after an epoch and went on with another run has too."""
     plan, seen = dict[str, int](), list[Metrics]()
-    whole, first, again = (Run(run.spec, run.source, plan=plan) for _ in range(3))
+    whole, first, again = (Run(run.spec, run.source, plan=plan, find_weights=run._find_weights) for _ in range(3))
     history = points(whole)
     for r in first:
         if isinstance(r, Metrics):
