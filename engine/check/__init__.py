@@ -6,9 +6,10 @@ from typing import Any
 
 from engine.check.images import as_taken, sample_shape
 from engine.check.loop import Batches, evaluation_batch, loop_problems, schedule_problems
-from engine.check.targets import takes_classes, target_problems, targets_for
+from engine.check.targets import class_outputs, takes_classes, target_problems, targets_for, with_class_dim
 from engine.check.trial import trial_problems
 from engine.check.weights import FindWeights, load_weights, match_weights, weight_file
+from engine.data.selftarget import with_own_targets
 from engine.data.source import Source
 from engine.data.suitability import suitability_problems
 from engine.spec import Problem, SpecError, Summary, summarize, variants
@@ -18,6 +19,8 @@ from engine.spec.limits import MAX_BYTES, in_units
 __all__ = [
     "FindWeights",
     "as_taken",
+    "class_outputs",
+    "with_class_dim",
     "load_weights",
     "weight_file",
     "check_targets",
@@ -33,6 +36,7 @@ def check_targets(spec: dict[str, Any], source: Source, shape: tuple[int, ...], 
 
     ``find`` leads to the files of weights that models start from.
     """
+    source = with_own_targets(source, spec, shape)
     summaries: list[Summary] = []
     problems = loop_problems(spec, source)
     runnable = not problems
@@ -56,8 +60,9 @@ def _problems(spec: dict[str, Any], summary: Summary, source: Source, shape: tup
     if not summary.parameters:
         return [Problem("/model", "nothing_to_train", "none of the model's layers has parameters: expected one, such as Linear")]
     targets, output = targets_for(spec, source), tuple(summary.output)
+    spec = with_class_dim(spec, output, targets)
     problems = _size_problems(summary) + schedule_problems(spec)
-    problems += target_problems(spec, output, source) or suitability_problems(spec, source, targets, output[0] if output else 0)
+    problems += target_problems(spec, output, source) or suitability_problems(spec, source, targets, class_outputs(spec, output))
     if problems or not runnable:
         return problems
     return trial_problems(spec, shape, targets, Batches.of(spec, source, summary.activation_bytes))

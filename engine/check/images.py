@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from engine.data.batches import Draws, Pipeline
+from engine.data.selftarget import with_own_targets
 from engine.data.source import Source
 from engine.spec import Problem, SpecError, inputs, registry, wants_indices
 from engine.spec.builder import blame
@@ -30,6 +31,7 @@ class _Misfit(Exception):
 
 def sample_shape(source: Source, spec: dict[str, Any]) -> Shape:
     """The shape of one transformed sample, indices where the model takes such. Raises SpecError where transforms and data do not go together."""
+    source = with_own_targets(source, spec)
     return as_taken(spec, source, _plain_shape(source, spec))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from engine import nn
+from engine.data.selftarget import SelfTarget
 from engine.data.source import Source
 from engine.nn.loss import Targets
 from engine.spec import Problem, registry
@@ -41,7 +42,7 @@ def targets_for(spec: dict[str, Any], source: Source) -> Array:
     numbers = source.targets_as("numbers")
     if numbers is not None and numbers.ndim == 1:
         numbers = numbers[:, None]
-    if classes is not None and (numbers is None or not _fits(kind, numbers)):
+    if classes is not None and (numbers is None or not _fits(kind, numbers, _bounds(source, numbers))):
         hot = _indicators(classes, _class_count(source, classes))
         if hot is not None:
             return hot * 2 - 1 if kind == "signs" else hot
@@ -61,10 +62,15 @@ def _indicators(classes: Array, n: int) -> Array | None:
     return (classes[:, None] == of).astype(np.float32)
 
 
-def _fits(kind: Targets, numbers: Array) -> bool:
+def _bounds(source: Source, numbers: Array) -> tuple[float, float]:
+    """The least and the greatest of targets."""
+    return source.bounds if isinstance(source, SelfTarget) else (float(numbers.min(initial=0)), float(numbers.max(initial=0)))
+
+
+def _fits(kind: Targets, numbers: Array, bounds: tuple[float, float]) -> bool:
     if kind == "signs":
         return bool((np.abs(numbers) == 1).all())
-    low, high = numbers.min(initial=0), numbers.max(initial=0)
+    low, high = bounds
     return bool(kind == "numbers" or (low >= 0 and (kind == "counts" or high <= 1)))
 
 
@@ -79,9 +85,10 @@ def target_problems(spec: dict[str, Any], output: tuple[int, ...], source: Sourc
             f"{name} needs {_NAMES[kind]} as targets, but the dataset's are classes, which cannot be read so: CrossEntropyLoss takes them"
         )
         return [Problem("/loss", "does_not_fit", detail)]
-    if not _fits(kind, targets):
-        detail = f"{name} needs targets of {_NAMES[kind]}, but the dataset's go from {targets.min():g} to {targets.max():g}"
-        return [Problem("/loss", "does_not_fit", detail, _NAMES[kind], [float(targets.min()), float(targets.max())])]
+    low, high = _bounds(source, targets)
+    if not _fits(kind, targets, (low, high)):
+        detail = f"{name} needs targets of {_NAMES[kind]}, but the dataset's go from {low:g} to {high:g}"
+        return [Problem("/loss", "does_not_fit", detail, _NAMES[kind], None if np.isinf([low, high]).any() else [low, high])]
     if output != targets.shape[1:]:
         detail = f"{name} needs outputs of the targets' shape {targets.shape[1:]}, got {output}{_advice(output, targets, source)}"
         return [Problem(_last(spec), "does_not_fit", detail, list(targets.shape[1:]), list(output))]
@@ -101,6 +108,23 @@ def _last(spec: dict[str, Any]) -> str:
     return pointer("/model", len(spec["model"]) - 1)
 
 
+def with_class_dim(spec: dict[str, Any], output: tuple[int, ...], targets: Array) -> dict[str, Any]:
+    """The spec with its loss told which dimension of the outputs ``(C, ..)``, or ``(.., C)``, is the classes': the one that the targets do not have."""
+    known = "class_dim" in spec["loss"] and spec["loss"]["class_dim"] is None and targets.ndim > 1
+    last = known and output[:-1] == targets.shape[1:] and output[1:] != targets.shape[1:]
+    return {**spec, "loss": {**spec["loss"], "class_dim": -1}} if last else spec
+
+
+def class_outputs(spec: dict[str, Any], output: tuple[int, ...]) -> int:
+    """How many classes, or outputs, the model has, by the outputs of a sample."""
+    return (output[-1] if spec["loss"].get("class_dim") == -1 else output[0]) if output else 1
+
+
+def is_ambiguous(output: tuple[int, ...], targets: Array) -> bool:
+    """Whether outputs for sequences could have their classes first or last. (Class maps come from convolutions, which have them first.)"""
+    return targets.ndim == 2 and output[1:] == output[:-1] == targets.shape[1:]
+
+
 def _class_problems(spec: dict[str, Any], output: tuple[int, ...], source: Source, targets: Array) -> list[Problem]:
     name = spec["loss"]["type"]
     if targets.dtype.kind != "i":
@@ -114,6 +138,13 @@ def _class_problems(spec: dict[str, Any], output: tuple[int, ...], source: Sourc
         return [Problem("/loss", "does_not_fit", detail + (": set ignore_index to leave it out" if "ignore_index" in spec["loss"] else ""))]
     if not output:
         return [Problem("/model", "does_not_fit", "the model must end with one output a class")]
+    dim = spec["loss"].get("class_dim")
+    if dim is None and is_ambiguous(output, targets):
+        detail = f"either of the model's outputs' dimensions, {output[0]} by {output[1]}, could be the classes': set class_dim to 1 or -1"
+        return [Problem("/loss/class_dim", "ambiguous", detail, [1, -1])]
+    spec = with_class_dim(spec, output, targets)
+    if spec["loss"].get("class_dim") == -1:
+        output = (output[-1], *output[:-1])
     if output[1:] != targets.shape[1:]:
         wanted = "x".join(["C", *map(str, targets.shape[1:])])
         detail = f"{name} needs outputs of shape {wanted} for each sample (C the number of classes), got {'x'.join(map(str, output))}"

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from engine.backend import CPU, resolve, transfer
 from engine.check import evaluation_batch
 from engine.data.batches import Pipeline
+from engine.dtypes import int64
 from engine.inference.given import Reader
 from engine.inference.outputs import Outputs
 from engine.inference.prediction import Prediction, read
@@ -22,6 +23,7 @@ from engine.ops.join import cat
 from engine.ops.random import Generator, drawing_from
 from engine.spec import build_model, summarize
 from engine.spec.build import parameter_dtype
+from engine.spec.inputs import Shape
 from engine.state import load
 
 Array = np.ndarray[Any, Any]
@@ -37,7 +39,7 @@ class Model:
         self.metadata, self.spec, self.classes = metadata, metadata["spec"], metadata["classes"]
         self.device, self.dtype = resolve(device), parameter_dtype(metadata["spec"])
         self.module = module.eval().to(self.device)
-        self.input: tuple[int, ...] = tuple(metadata["input"])
+        self.input = input_shape(metadata)
         self.reader = Reader(metadata["dataset"])
         self.pipeline = Pipeline(metadata["transform"])
         half = self.device.type if self.spec["precision"] == "bfloat16" else None
@@ -72,11 +74,16 @@ class Model:
         if tuple(x.shape[1:]) != self.input:
             got, wanted = ("x".join(map(str, s)) for s in (x.shape[1:], self.input))
             raise ValueError(f"expected samples that the transforms bring to {wanted}, got {got}")
-        x = x.to(self.device, self.dtype)
+        x = x.to(self.device, self.dtype if self.input.limit is None else int64)
         missing = min(self._together, 1 << (len(indices) - 1).bit_length()) - len(indices)
         x = cat([x, x.new_zeros((missing, *self.input))], 0) if missing else x
         out: Array = transfer(self._outputs(x)._data, CPU)[: len(indices)]
         return out
+
+
+def input_shape(metadata: dict[str, Any]) -> Shape:
+    """The shape of a sample, as a model's file says it."""
+    return Shape(metadata["input"], metadata.get("indices"))
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
@@ -104,6 +111,6 @@ def load_model(path: str | Path, device: Any = "cpu") -> Model:
         raise FileNotFoundError(f"{path} does not exist")
     known = read_metadata(path)
     with drawing_from(Generator()):  # what is drawn is overwritten, and no business of the caller's generator
-        module = build_model({**known["spec"], "init": []}, tuple(known["input"]))
+        module = build_model({**known["spec"], "init": []}, input_shape(known))
         module.load_state_dict(load(path))
         return Model(module, known, device)

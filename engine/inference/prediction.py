@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.metrics import reading
+from engine.metrics import classes_second, reading
 
 Array = np.ndarray[Any, Any]
 
@@ -59,7 +59,8 @@ def _chosen(out: Array, shares: Array, predicted: Array, names: list[str]) -> li
 
 
 def _choices(out: Array, loss: dict[str, Any], classes: Sequence[str] | None) -> list[Prediction]:
-    counted = np.full((len(out), *out.shape[2:]), loss.get("ignore_index", -100) + 1)  # a target that nothing ignores
+    shape = classes_second(out, loss).shape
+    counted = np.full((len(out), *shape[2:]), loss.get("ignore_index", -100) + 1)  # a target that nothing ignores
     outcome = reading(loss).read(out, counted, loss)
     if out.ndim > 2:
         return [Prediction(row, mask=m) for row, m in zip(out, outcome.predicted.reshape(counted.shape), strict=True)]

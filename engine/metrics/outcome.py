@@ -51,8 +51,14 @@ def _softmax(x: Array) -> Array:
     return e / e.sum(1, keepdims=True)
 
 
+def classes_second(out: Array, loss: dict[str, Any]) -> Array:
+    """Outputs ``(N, K, ...)``, of a model whose last dimension may be that of the classes."""
+    return np.moveaxis(out, -1, 1) if loss.get("class_dim") == -1 else out
+
+
 def _choice(out: Array, target: Array, loss: dict[str, Any]) -> Outcome:
-    """Scores ``(N, K, ...)`` of classes ``(N, ...)``."""
+    """Scores ``(N, K, ...)`` of classes ``(N, ...)``, or ``(N, ..., K)`` where the loss says so."""
+    out = classes_second(out, loss)
     kept = (target != loss.get("ignore_index", -100)).ravel()
     scores = _softmax(out[kept].astype(np.float64)) if out.ndim == 2 else None
     return Outcome(out.argmax(1).ravel()[kept], target.ravel()[kept], out.shape[1], scores)

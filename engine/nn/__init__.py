@@ -55,6 +55,7 @@ from engine.nn.linear import Bilinear, Flatten, Identity, Linear, Permute, Unfla
 from engine.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
+    ClassesLast,
     CosineEmbeddingLoss,
     CrossEntropyLoss,
     CTCLoss,
@@ -151,7 +152,7 @@ from engine.nn.vision import (
 __all__ = [
     "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d", "AdaptiveMaxPool3d", "AlphaDropout",
     "AvgPool1d", "AvgPool2d", "AvgPool3d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "Bilinear", "Buffer", "CELU",
-    "CTCLoss", "ChannelShuffle", "CircularPad1d", "CircularPad2d", "CircularPad3d", "ConstantPad1d", "ConstantPad2d", "ConstantPad3d", "Conv1d",
+    "CTCLoss", "ChannelShuffle", "CircularPad1d", "CircularPad2d", "CircularPad3d", "ClassesLast", "ConstantPad1d", "ConstantPad2d", "ConstantPad3d", "Conv1d",
     "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "CosineEmbeddingLoss", "CosineSimilarity", "CrossEntropyLoss",
     "DataParallel", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "ELU", "Embedding", "EmbeddingBag", "FeatureAlphaDropout", "Flatten", "Fold",
     "GELU", "GLU", "GRU", "GRUCell", "GaussianNLLLoss", "Graph", "GroupNorm", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh",

@@ -160,6 +160,19 @@ class CrossEntropyLoss(_WeightedLoss):
         )
 
 
+class ClassesLast(Module):
+    """A loss of classes for outputs whose last dimension is that of the classes, as a ``Linear`` after a sequence has them: ``(N, L, C)`` and ``(N, L)``."""
+
+    spec_facts = Facts(role="loss", excluded="the setting class_dim of a loss makes it")
+
+    def __init__(self, loss: Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return self.loss(input.movedim(-1, 1), target)
+
+
 class SoftMarginLoss(_Loss):
     """``log(1 + exp(-y x))`` with targets of 1 and -1."""
 

@@ -14,6 +14,7 @@ from engine.dispatch import count
 from engine.dtypes import BY_NAME, float32
 from engine.nn import init
 from engine.nn.container import Sequential
+from engine.nn.loss import ClassesLast
 from engine.nn.module import Module
 from engine.spec import registry
 from engine.spec.builder import Builder, Row
@@ -162,4 +163,6 @@ def _graph_takes(graph: dict[str, Any]) -> bool | None:
 
 
 def build_loss(spec: dict[str, Any]) -> Module:
-    return getattr(nn, spec["loss"]["type"])(**{k: v for k, v in spec["loss"].items() if k != "type"})
+    """The loss of a spec, for outputs as its model yields them."""
+    made: Module = getattr(nn, spec["loss"]["type"])(**{k: v for k, v in spec["loss"].items() if k not in ("type", "class_dim")})
+    return ClassesLast(made) if spec["loss"].get("class_dim") == -1 else made

@@ -6,10 +6,10 @@ import functools
 import inspect
 import json
 import typing
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from engine import nn, optim
 from engine.nn import init
@@ -51,7 +51,7 @@ def _parameters(make: Callable[..., Any]) -> dict[str, tuple[inspect.Parameter, 
 class Kind:
     """One name: what it makes, and the check of its arguments."""
 
-    def __init__(self, name: str, make: Callable[..., Any]) -> None:
+    def __init__(self, name: str, make: Callable[..., Any], more: Mapping[str, Any] | None = None) -> None:
         self.name, self.make = name, make
         self.facts: Facts = getattr(make, "spec_facts", Facts())
         fields: dict[str, Any] = {"type": (Literal[name], ...)}
@@ -63,6 +63,7 @@ class Kind:
                 fields[p.name] = (annotation | None, None)
             else:
                 fields[p.name] = (annotation, ... if p.default is p.empty else p.default)
+        fields.update(more or {})
         self.takes_device = "device" in _parameters(make)
         self.needed = tuple(n for n, (p, _) in _parameters(make).items() if n in self.facts.follows and p.default is p.empty)
         """What has to be known to make one: those left out that follow from the inputs."""
@@ -169,10 +170,21 @@ def layers() -> dict[str, Kind]:
     return {n: Kind(n, c) for n, c in _modules("layer").items()}
 
 
+_CLASS_DIM = {
+    "class_dim": (
+        Annotated[
+            Literal[1, -1] | None,
+            Field(description="Which dimension of the outputs is the classes': by default the one that the targets do not have."),
+        ],
+        None,
+    )
+}
+
+
 @functools.cache
 def losses() -> dict[str, Kind]:
     """Those of one input and one target, of a kind that a dataset can have."""
-    return {n: Kind(n, c) for n, c in _modules("loss").items()}
+    return {n: Kind(n, c, _CLASS_DIM if getattr(c, "targets", None) == "classes" else None) for n, c in _modules("loss").items()}
 
 
 @functools.cache

@@ -36,6 +36,10 @@ class Data(BaseModel):
     sampler: Literal["balanced"] | None = Field(
         None, description="The same number of samples of every class in an epoch; small classes are repeated."
     )
+    target: Literal["input", "next"] | None = Field(
+        None,
+        description="Samples that are their own targets: input, of an autoencoder; next, the next element at each place of a sequence.",
+    )
     transform: list[Any] = Field([], description="Applied to each training image in order; random ones are left out in validation.")
 
 

@@ -36,7 +36,8 @@ class Batches:
     def _read(self, indices: Array, epoch: int | None) -> tuple[Tensor, Array]:
         """A batch on the host: augmented for an epoch of training, plain for evaluation."""
         draws = None if epoch is None else Draws(self.spec["seed"], _AUGMENT << 56 | epoch << 32)
-        return self.source.batch(indices, self._pipeline, draws, self._shape), self.targets[indices]
+        x = self.source.batch(indices, self._pipeline, draws, self._shape)
+        return x, x.numpy() if self.spec["data"]["target"] == "input" else self.targets[indices]
 
     def _loaded(self, batches: Iterable[Array], epoch: int | None) -> Iterator[Batch]:
         """Batches on the device; images are read one batch ahead, while the one before is computed with."""

@@ -8,13 +8,15 @@ from dataclasses import asdict
 from typing import Any
 
 from engine.backend import resolve
-from engine.check import FindWeights, check_targets, load_weights, sample_shape, weight_file
+from engine.check import FindWeights, check_targets, load_weights, sample_shape, takes_classes, targets_for, weight_file, with_class_dim
+from engine.data.selftarget import with_own_targets
 from engine.data.source import Source
 from engine.data.split import partition, test_indices
 from engine.inference.given import TOKENIZER, described
 from engine.inference.outputs import portable
 from engine.nn.container import Sequential
-from engine.spec import variants
+from engine.spec import Summary, variants
+from engine.spec.inputs import limit_of
 from engine.tensor import Tensor
 from engine.train.batches import steps_an_epoch
 from engine.train.diagnosis import Recent, find_cause
@@ -24,6 +26,11 @@ from engine.train.variant import Setting, Variant
 from engine.version import __version__
 
 Record = Metrics | Report | EpochEnd | VariantEnd
+
+
+def _told(spec: dict[str, Any], source: Source, summary: Summary) -> dict[str, Any]:
+    """A spec with what follows from the model's outputs."""
+    return with_class_dim(spec, tuple(summary.output), targets_for(spec, source)) if takes_classes(spec) else spec
 
 
 class Run:
@@ -41,10 +48,12 @@ class Run:
         plan: dict[str, int] | None = None,
         find_weights: FindWeights | None = None,
     ) -> None:
-        self.spec, self.source, self.device = spec, source, resolve(device)
         self.shape = sample_shape(source, spec)
+        source = with_own_targets(source, spec, self.shape)
+        self.spec, self.source, self.device = spec, source, resolve(device)
         self.variants = variants(spec)
         self.summaries = check_targets(spec, source, self.shape, find_weights)
+        self.variants = [(n, _told(s, source, m)) for (n, s), m in zip(self.variants, self.summaries, strict=True)]
         self._setting = Setting(source, self.shape, self.device, {} if plan is None else plan)
         self._monitor = Monitor(spec, len(partition(source, spec)[1]) > 0)
         self._steps = [self._steps_of(s) for _, s in self.variants]
@@ -93,8 +102,11 @@ class Run:
 
     @property
     def card(self) -> dict[str, Any]:
-        """What a model needs beside its parameters: the classes that its outputs are, the shape of a sample, and what is done to one before."""
-        return {"classes": self.source.report.classes, "input": list(self.shape), "transform": self.spec["data"]["transform"]}
+        """What a model needs beside its parameters: the classes that its outputs are, the shape of a sample, below which number its indices are, if it has
+        such, and what is done to one before."""
+        limit = limit_of(self.shape)
+        found = {"classes": self.source.report.classes, "input": list(self.shape), "transform": self.spec["data"]["transform"]}
+        return found if limit is None else {**found, "indices": limit}
 
     def metadata(self) -> dict[str, Any]:
         """All that is known of the model being trained, as its file carries it: enough to build it, to read samples for it and to judge it."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from engine.capture import compile
-from engine.check import as_taken, targets_for
+from engine.check import as_taken, class_outputs, targets_for
 from engine.creation import from_numpy
 from engine.data.balance import class_weights
 from engine.data.source import Source
@@ -60,7 +60,7 @@ class Variant:
         targets = targets_for(spec, setting.source)
         self.train_indices, self.val_indices = partition(setting.source, spec)
         if spec["data"]["class_weights"] == "balanced":
-            spec = {**spec, "loss": class_weights(spec["loss"], targets[self.train_indices], summary.output[0] if summary.output else 1)}
+            spec = {**spec, "loss": class_weights(spec["loss"], targets[self.train_indices], class_outputs(spec, tuple(summary.output)))}
         self.spec = spec
         shape = as_taken(spec, setting.source, setting.shape)
         self.model = build_model(spec, shape, setting.device)
