@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.check.images import as_taken, sample_shape
 from engine.check.loop import Batches, evaluation_batch, loop_problems, schedule_problems
-from engine.check.targets import class_outputs, takes_classes, target_problems, targets_for, with_class_dim
+from engine.check.targets import class_outputs, takes_classes, target_kind, target_problems, targets_for, with_class_dim
 from engine.check.trial import trial_problems
 from engine.check.weights import FindWeights, load_weights, match_weights, weight_file
 from engine.data.selftarget import with_own_targets
@@ -14,7 +14,9 @@ from engine.data.source import Source
 from engine.data.suitability import suitability_problems
 from engine.spec import Problem, SpecError, Summary, summarize, variants
 from engine.spec.build import outline
+from engine.spec.heads import heads, with_heads
 from engine.spec.limits import MAX_BYTES, in_units
+from engine.spec.problems import nearest, pointer
 
 __all__ = [
     "FindWeights",
@@ -59,13 +61,51 @@ def _problems(spec: dict[str, Any], summary: Summary, source: Source, shape: tup
     """What is wrong with a variant whose layers fit."""
     if not summary.parameters:
         return [Problem("/model", "nothing_to_train", "none of the model's layers has parameters: expected one, such as Linear")]
-    targets, output = targets_for(spec, source), tuple(summary.output)
-    spec = with_class_dim(spec, output, targets)
-    problems = _size_problems(summary) + schedule_problems(spec)
-    problems += target_problems(spec, output, source) or suitability_problems(spec, source, targets, class_outputs(spec, output))
+    problems, own, targets = _size_problems(summary) + schedule_problems(spec), dict[str, Any](), dict[str, Any]()
+    problems += _output_problems(spec, summary)
+    if problems:
+        return problems
+    for name, head in heads(spec).items():
+        try:
+            held, output = with_own_targets(source, head, shape), tuple(summary.outputs[name] if name else summary.output)
+            targets[name] = targets_for(head, held)
+            own[name] = with_class_dim(head, output, targets[name])
+            found = target_problems(head, output, held) or suitability_problems(head, held, targets[name], class_outputs(own[name], output))
+        except SpecError as error:
+            found = error.problems
+        problems += [_of_head(p, name) for p in found]
     if problems or not runnable:
         return problems
-    return trial_problems(spec, shape, targets, Batches.of(spec, source, summary.activation_bytes))
+    return trial_problems(with_heads(spec, own), shape, list(targets.values()), Batches.of(spec, source, summary.activation_bytes))
+
+
+def _of_head(p: Problem, name: str) -> Problem:
+    """A problem of one of several outputs at its place."""
+    key = p.pointer.split("/")[1] if p.pointer else ""
+    if not name or key not in ("loss", "metrics", "columns"):
+        return p
+    return Problem(pointer("/outputs", name) + p.pointer, p.code, p.detail, p.expected, p.got)
+
+
+def _output_problems(spec: dict[str, Any], summary: Summary) -> list[Problem]:
+    """Outputs that the model does not have, or that nothing is learned from."""
+    named, there = spec["outputs"] or {}, summary.outputs
+    problems = [
+        Problem(pointer("/outputs", n), "unknown_name", f"the model has no output {n!r}{nearest(n, there)}: it has {', '.join(there) or 'one without a name'}",
+                list(there), n)
+        for n in named if n not in there
+    ]  # fmt: skip
+    if not named and target_kind(spec) == "nothing":
+        problems.append(Problem("/loss", "does_not_fit", f"{spec['loss']['type']} has no targets: it is for one of several outputs"))
+    missing = [n for n in there if n not in named]
+    if missing:
+        detail = f"the model has outputs that have no loss: {', '.join(missing)}"
+        problems.append(Problem("/outputs" if named else "/loss", "missing", detail, list(there), list(named)))
+    if named and spec["data"]["class_weights"]:
+        problems.append(
+            Problem("/data/class_weights", "does_not_fit", "class weights are for one output: give the losses weights", None, "balanced")
+        )
+    return problems
 
 
 def _weight_problems(spec: dict[str, Any], summary: Summary, shape: tuple[int, ...], find: FindWeights | None) -> list[Problem]:

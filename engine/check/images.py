@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from engine.data.batches import Draws, Pipeline
+from engine.data.features import features
 from engine.data.selftarget import with_own_targets
 from engine.data.source import Source
-from engine.spec import Problem, SpecError, inputs, registry, wants_indices
+from engine.spec import Problem, SpecError, inputs, registry, wants_columns, wants_indices
 from engine.spec.builder import blame
 from engine.spec.problems import pointer, said
 from engine.tensor import Tensor
@@ -37,7 +38,8 @@ def sample_shape(source: Source, spec: dict[str, Any]) -> Shape:
 
 def as_taken(spec: dict[str, Any], source: Source, shape: Shape) -> Shape:
     """The shape as the model of a spec, or of a variant, takes it: samples are indices where its first layer looks them up."""
-    return inputs.Shape(shape, source.index_limit if wants_indices(spec["model"]) else None)
+    columns = features(source) if wants_columns(spec["model"]) and not spec["data"]["transform"] else None
+    return inputs.Shape(shape, source.index_limit if wants_indices(spec["model"]) else None, columns)
 
 
 def _plain_shape(source: Source, spec: dict[str, Any]) -> Shape:

@@ -37,6 +37,8 @@ def targets_for(spec: dict[str, Any], source: Source) -> Array:
     A loss of numbers takes classes as indicators: ``(N, 1)`` of the second one where there are two, else ``(N, C)``, a column a class.
     """
     kind, classes = target_kind(spec), source.targets_as("classes")
+    if kind == "nothing":
+        return np.zeros((len(source), 0), np.float32)
     if kind == "classes":
         return source.targets if classes is None else classes
     numbers = source.targets_as("numbers")
@@ -80,6 +82,8 @@ def target_problems(spec: dict[str, Any], output: tuple[int, ...], source: Sourc
     if takes_classes(spec):
         return _class_problems(spec, output, source, targets)
     name, kind = spec["loss"]["type"], target_kind(spec)
+    if kind == "nothing":
+        return []
     if targets.dtype.kind != "f":
         detail = (
             f"{name} needs {_NAMES[kind]} as targets, but the dataset's are classes, which cannot be read so: CrossEntropyLoss takes them"

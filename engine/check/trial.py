@@ -22,6 +22,7 @@ from engine.nn.module import Module
 from engine.spec import Problem, build_loss, build_optimizer, registry
 from engine.spec.build import outline, parameter_dtype
 from engine.spec.builder import blame, misfit, mixes_samples
+from engine.spec.heads import heads
 from engine.spec.inputs import limit_of
 from engine.spec.problems import pointer, said
 from engine.spec.weights import freeze, phases
@@ -43,10 +44,54 @@ def _step_on(n: int) -> Iterator[None]:
         raise _Found(Problem("/model", "does_not_fit", f"a step of training on {n} samples fails: {said(error)}")) from None
 
 
+class _Loss:
+    """One loss with its targets; ``at`` is its place in the spec."""
+
+    def __init__(self, settings: dict[str, Any], targets: np.ndarray[Any, Any], dtype: Any, at: str) -> None:
+        self.settings, self.targets, self.dtype, self.at = settings, targets, dtype, at
+
+    def loss(self, output: Tensor, settings: dict[str, Any]) -> Tensor:
+        kind = self.targets.dtype if self.targets.dtype.kind == "i" else self.dtype.numpy
+        y = Tensor._wrap(MetaArray((output.shape[0], *self.targets.shape[1:]), kind))
+        loss: Tensor = build_loss({"loss": settings}).to(META, dtype=self.dtype)(output, y)
+        return loss
+
+    def check_weights(self) -> None:
+        """Weights of elements must not make more of them: broadcasting would."""
+        for name in ("weight", "pos_weight"):
+            given, columns = self.settings.get(name), self.targets.shape[-1]
+            if given is not None and self.targets.dtype.kind == "f" and len(given) not in (1, columns):
+                detail = f"expected a weight for each of the {columns} outputs, or one for all, got {len(given)}"
+                raise _Found(Problem(pointer(self.at, name), "does_not_fit", detail, columns, given))
+
+    def try_loss(self, output: Tensor) -> Tensor:
+        self.check_weights()
+        try:
+            return self.loss(output, self.settings)
+        except Exception as error:  # whatever it throws would end the job
+            raise _Found(self._blame_loss(output, error)) from None
+
+    def _blame_loss(self, output: Tensor, error: Exception) -> Problem:
+        """The setting without which the loss works; else what the error names."""
+        settings = self.settings
+        kind = registry.losses()[settings["type"]]
+        given = {k: v for k, v in settings.items() if k != "type" and kind.defaults.get(k) != v}
+        for name in given:
+            try:
+                self.loss(output, {**settings, name: kind.defaults[name]})
+            except Exception:  # another setting's fault
+                continue
+            return Problem(pointer(self.at, name), "invalid", said(error), None, settings[name])
+        return blame(kind, given, error, self.at)
+
+
 class _Trial:
-    def __init__(self, spec: dict[str, Any], shape: tuple[int, ...], targets: np.ndarray[Any, Any]) -> None:
-        self.spec, self.shape, self.targets = spec, shape, targets
-        self.dtype = parameter_dtype(spec)
+    def __init__(self, spec: dict[str, Any], shape: tuple[int, ...], targets: list[np.ndarray[Any, Any]]) -> None:
+        self.spec, self.shape, self.dtype = spec, shape, parameter_dtype(spec)
+        self.heads = {
+            name: _Loss(head["loss"], y, self.dtype, pointer("/outputs", name, "loss") if name else "/loss")
+            for (name, head), y in zip(heads(spec).items(), targets, strict=True)
+        }
         self.half = autocast("meta", bfloat16, enabled=spec["precision"] == "bfloat16")
         self.model, places = outline(spec, shape)
         self.optimizer = build_optimizer(spec, self.model)
@@ -62,7 +107,7 @@ class _Trial:
         for problem in mixes_samples(module, inputs[0], output, place):
             raise _Found(problem)
 
-    def forward(self, n: int) -> Tensor:
+    def forward(self, n: int) -> Any:
         """The outputs of ``n`` samples."""
         x = Tensor._wrap(MetaArray((n, *self.shape), (self.dtype if limit_of(self.shape) is None else int64).numpy))
         try:
@@ -73,39 +118,10 @@ class _Trial:
             place, xs = self.at or ("/model", (x,))
             raise _Found(misfit(error, xs, place)) from None
 
-    def loss(self, output: Tensor, settings: dict[str, Any]) -> Tensor:
-        kind = self.targets.dtype if self.targets.dtype.kind == "i" else self.dtype.numpy
-        y = Tensor._wrap(MetaArray((output.shape[0], *self.targets.shape[1:]), kind))
-        loss: Tensor = build_loss({"loss": settings}).to(META, dtype=self.dtype)(output, y)
-        return loss
-
-    def check_weights(self) -> None:
-        """Weights of elements must not make more of them: broadcasting would."""
-        for name in ("weight", "pos_weight"):
-            given, columns = self.spec["loss"].get(name), self.targets.shape[-1]
-            if given is not None and self.targets.dtype.kind == "f" and len(given) not in (1, columns):
-                detail = f"expected a weight for each of the {columns} outputs, or one for all, got {len(given)}"
-                raise _Found(Problem(pointer("/loss", name), "does_not_fit", detail, columns, given))
-
-    def try_loss(self, output: Tensor) -> Tensor:
-        self.check_weights()
-        try:
-            return self.loss(output, self.spec["loss"])
-        except Exception as error:  # whatever it throws would end the job
-            raise _Found(self._blame_loss(output, error)) from None
-
-    def _blame_loss(self, output: Tensor, error: Exception) -> Problem:
-        """The setting without which the loss works; else what the error names."""
-        settings = self.spec["loss"]
-        kind = registry.losses()[settings["type"]]
-        given = {k: v for k, v in settings.items() if k != "type" and kind.defaults.get(k) != v}
-        for name in given:
-            try:
-                self.loss(output, {**settings, name: kind.defaults[name]})
-            except Exception:  # another setting's fault
-                continue
-            return Problem(pointer("/loss", name), "invalid", said(error), None, settings[name])
-        return blame(kind, given, error, "/loss")
+    def try_losses(self, outputs: Any) -> Tensor:
+        """The sum of what is learned."""
+        losses = [head.try_loss(outputs[name] if name else outputs) for name, head in self.heads.items()]
+        return functools.reduce(lambda a, b: a + b, losses)
 
     def train(self, sizes: tuple[int, ...]) -> None:
         """A step on batches of these sizes, whose gradients add up."""
@@ -113,7 +129,7 @@ class _Trial:
         self.optimizer.zero_grad()
         for n in sizes:
             with self.half:
-                loss = self.try_loss(self.forward(n))
+                loss = self.try_losses(self.forward(n))
             with _step_on(n):
                 loss.backward()
         with _step_on(sum(sizes)):
@@ -123,11 +139,11 @@ class _Trial:
     def evaluate(self, n: int) -> None:
         self.model.eval()
         with self.half:
-            self.try_loss(self.forward(n))
+            self.try_losses(self.forward(n))
 
 
-def trial_problems(spec: dict[str, Any], shape: tuple[int, ...], targets: np.ndarray[Any, Any], batches: Batches) -> list[Problem]:
-    """What is wrong with the first step that fails."""
+def trial_problems(spec: dict[str, Any], shape: tuple[int, ...], targets: list[np.ndarray[Any, Any]], batches: Batches) -> list[Problem]:
+    """What is wrong with the first step that fails; ``targets`` are those of each output."""
     trial = _Trial(spec, shape, targets)
     try:
         for epoch, sizes in itertools.product(phases(spec), batches.steps):

@@ -1,4 +1,4 @@
-"""Samples that are their own targets: the input itself, as an autoencoder has it, or what comes next in a sequence, as a language model has it."""
+"""Targets other than the dataset's own: the input itself, as an autoencoder has it, what comes next in a sequence, as a language model has it, or some of several."""
 
 from __future__ import annotations
 
@@ -30,12 +30,40 @@ class SelfTarget(Source):
         return self.targets if whole is (kind == "classes") else None
 
 
+class SomeTargets(Source):
+    """A source of which only some columns of the targets ``(N, D)`` are targets: whole numbers from 0 on of one column are classes, too."""
+
+    def __init__(self, source: Source, columns: list[int]) -> None:
+        self.__dict__.update(source.__dict__)
+        whole, numbers = source.targets_as("classes"), source.targets_as("numbers")
+        held = whole if whole is not None else numbers
+        if held is None or held.ndim != 2 or max(columns) >= held.shape[1]:
+            there = "no several numbers a sample" if held is None or held.ndim != 2 else f"{held.shape[1]}, from 0 on"
+            raise SpecError(
+                [
+                    Problem(
+                        "/columns", "does_not_fit", f"expected columns of the dataset's targets, of which there are {there}", None, columns
+                    )
+                ]
+            )
+        self._numbers = (held if numbers is None else numbers)[:, columns].astype(np.float32)
+        one = self._numbers[:, 0]
+        self._classes = one.astype(np.int64) if len(columns) == 1 and bool((one == np.floor(one)).all()) and one.min() >= 0 else None
+        self.targets = self._numbers if self._classes is None else self._classes
+        self.report = dataclasses.replace(source.report, classes=None, counts={})
+
+    def targets_as(self, kind: Kind) -> Array | None:
+        return self._classes if kind == "classes" else self._numbers
+
+
 def with_own_targets(source: Source, spec: dict[str, Any], shape: tuple[int, ...] | None = None) -> Source:
     """The source with the targets that the spec's ``data.target`` asks for; as it is where it asks for none.
 
     The input itself is known once the ``shape`` of a transformed sample is; its numbers come with each batch. Raises SpecError.
     """
-    kind = spec["data"]["target"]
+    kind, columns = spec["data"]["target"], spec["data"].get("columns")
+    if kind is None and columns is not None:
+        return SomeTargets(source, columns)
     if kind is None or isinstance(source, SelfTarget):
         return source
     if kind == "next":

@@ -23,7 +23,8 @@ from engine.ops.join import cat
 from engine.ops.random import Generator, drawing_from
 from engine.spec import build_model, summarize
 from engine.spec.build import parameter_dtype
-from engine.spec.inputs import Shape
+from engine.spec.heads import heads
+from engine.spec.inputs import Features, Shape
 from engine.state import load
 
 Array = np.ndarray[Any, Any]
@@ -59,16 +60,28 @@ class Model:
     def predict_samples(self, samples: Iterable[Array]) -> list[Prediction]:
         """The predictions for samples as ``reader.sample`` gives them."""
         held = list(samples)
-        return read(self.outputs(held), self.spec["loss"], self.classes) if held else []
+        if not held:
+            return []
+        outs, parts = self.outputs_by_name(held), heads(self.spec)
+        found = {n: read(out, parts[n]["loss"], None if n else self.classes) for n, out in outs.items()}
+        if "" in found:
+            return found[""]
+        rows = zip(*found.values(), strict=True)
+        return [Prediction(row[0].outputs, parts=dict(zip(found, row, strict=True))) for row in rows]
+
+    def outputs(self, samples: list[Array]) -> Array:
+        """The outputs ``(N, ..)`` for samples as ``reader.sample`` gives them; of several outputs the first."""
+        return next(iter(self.outputs_by_name(samples).values()))
 
     @no_grad()
-    def outputs(self, samples: list[Array]) -> Array:
-        """The outputs ``(N, ..)`` for samples as ``reader.sample`` gives them."""
+    def outputs_by_name(self, samples: list[Array]) -> dict[str, Array]:
+        """Each of the model's outputs ``(N, ..)``; one without a name is under ''."""
         source = self.reader.source(samples)
         at = range(0, len(samples), self._together)
-        return np.concatenate([self._batch(source, np.arange(i, min(i + self._together, len(samples)))) for i in at])
+        parts = [self._batch(source, np.arange(i, min(i + self._together, len(samples)))) for i in at]
+        return {n: np.concatenate(p) for n, p in zip(heads(self.spec), zip(*parts, strict=True), strict=True)}
 
-    def _batch(self, source: Any, indices: Array) -> Array:
+    def _batch(self, source: Any, indices: Array) -> list[Array]:
         """A batch, filled up to a power of two, so that there are few sizes to be captured."""
         x = source.batch(indices, self.pipeline, None, self.input)
         if tuple(x.shape[1:]) != self.input:
@@ -77,13 +90,13 @@ class Model:
         x = x.to(self.device, self.dtype if self.input.limit is None else int64)
         missing = min(self._together, 1 << (len(indices) - 1).bit_length()) - len(indices)
         x = cat([x, x.new_zeros((missing, *self.input))], 0) if missing else x
-        out: Array = transfer(self._outputs(x)._data, CPU)[: len(indices)]
-        return out
+        return [transfer(out._data, CPU)[: len(indices)] for out in self._outputs(x)]
 
 
 def input_shape(metadata: dict[str, Any]) -> Shape:
     """The shape of a sample, as a model's file says it."""
-    return Shape(metadata["input"], metadata.get("indices"))
+    columns = metadata.get("features")
+    return Shape(metadata["input"], metadata.get("indices"), None if columns is None else Features(**columns))
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:

@@ -25,8 +25,13 @@ _ROWS = 32
 """The size of batches where BLAS computes, which goes by it."""
 
 
+def each(out: Any) -> tuple[Tensor, ...]:
+    """The output of a model, or each of several."""
+    return tuple(out.values()) if isinstance(out, dict) else (out,)
+
+
 class Outputs:
-    """The outputs ``(N, ..)`` of a model in evaluation for samples ``(N, ..)``, captured and replayed. ``half`` is the device type where products are in bfloat16.
+    """The output ``(N, ..)`` of a model in evaluation for samples ``(N, ..)``, or each of several, captured and replayed. ``half`` is the device type where products are in bfloat16.
 
     On the CPU a sample has the same bits in every batch, and in every process that has the same ``plan``, which is added to. (Compiled kernels, which are
     for float32, see to that; where BLAS computes, all batches have one size.)
@@ -37,21 +42,22 @@ class Outputs:
         parameters = list(model.parameters())
         by_blas = half is not None or native() is None or any(p.dtype is not float32 for p in parameters)
         self._in_parts = by_blas and all(p.device.type == "cpu" for p in parameters)
-        self._replayed: Callable[[Tensor], Tensor] = compile(self.eager, plan=AnySize(plan))
+        self._replayed: Callable[[Tensor], tuple[Tensor, ...]] = compile(self.eager, plan=AnySize(plan))
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
         if not self._in_parts:
             return self._replayed(x)
         n = x.shape[0]
         whole = cat([x, x.new_zeros((-n % _ROWS, *x.shape[1:]))], 0)
-        return cat([self._replayed(whole[i : i + _ROWS]) for i in range(0, n, _ROWS)], 0)[:n]
+        parts = [self._replayed(whole[i : i + _ROWS]) for i in range(0, n, _ROWS)]
+        return tuple(cat(list(outs), 0)[:n] for outs in zip(*parts, strict=True))
 
     def precision(self) -> contextlib.AbstractContextManager[Any]:
         """Inside, products are in half precision if the spec says so."""
         return autocast(self._half, bfloat16) if self._half else contextlib.nullcontext()
 
-    def eager(self, x: Tensor) -> Tensor:
+    def eager(self, x: Tensor) -> tuple[Tensor, ...]:
         """The outputs, computed layer by layer."""
         with self.precision():
-            out: Tensor = self.model(x)
-        return out.float() if self._half else out
+            outs = each(self.model(x))
+        return tuple(out.float() for out in outs) if self._half else outs

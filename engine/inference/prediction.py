@@ -19,7 +19,7 @@ class Prediction:
 
     ``outputs``: the model's own numbers. ``label`` and its ``probability``: one class of several, with the ``probabilities`` of all by name, the most
     probable first. Several labels have a probability each, and ``labels`` are those above one half. ``numbers`` in the shape of the target. ``mask``: the
-    number of a class for each element of a map.
+    number of a class for each element of a map. ``parts``: of a model with several outputs the answer of each, by name.
     """
 
     outputs: Array
@@ -29,10 +29,13 @@ class Prediction:
     labels: list[str] | None = None
     numbers: Array | None = None
     mask: Array | None = None
+    parts: dict[str, Prediction] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it, without the outputs."""
         found = {k: v for k, v in vars(self).items() if v is not None and k != "outputs"}
+        if self.parts is not None:
+            return {n: p.as_dict() for n, p in self.parts.items()}
         return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in found.items()}
 
 

@@ -122,6 +122,7 @@ READINGS: dict[str, Reading] = {
     "HuberLoss": _NUMBERS,
     "PoissonNLLLoss": Reading("numbers", _counts),
     "KLDivLoss": Reading("numbers", _probabilities),
+    "GaussianKLLoss": _NONE,
     "HingeEmbeddingLoss": _NONE,  # its outputs are distances
 }
 """By the loss's name."""

@@ -33,9 +33,11 @@ from engine.nn.activation import (
 )  # fmt: skip
 from engine.nn.attention import MultiheadAttention
 from engine.nn.branches import Graph, Parallel, Residual
+from engine.nn.columns import Columns
 from engine.nn.container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from engine.nn.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from engine.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
+from engine.nn.latent import GaussianKLLoss, Reparametrize
 from engine.nn.lazy import (
     LazyBatchNorm1d,
     LazyBatchNorm2d,
@@ -152,10 +154,10 @@ from engine.nn.vision import (
 __all__ = [
     "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d", "AdaptiveMaxPool3d", "AlphaDropout",
     "AvgPool1d", "AvgPool2d", "AvgPool3d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "Bilinear", "Buffer", "CELU",
-    "CTCLoss", "ChannelShuffle", "CircularPad1d", "CircularPad2d", "CircularPad3d", "ClassesLast", "ConstantPad1d", "ConstantPad2d", "ConstantPad3d", "Conv1d",
+    "CTCLoss", "ChannelShuffle", "CircularPad1d", "CircularPad2d", "CircularPad3d", "ClassesLast", "Columns", "ConstantPad1d", "ConstantPad2d", "ConstantPad3d", "Conv1d",
     "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "CosineEmbeddingLoss", "CosineSimilarity", "CrossEntropyLoss",
     "DataParallel", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "ELU", "Embedding", "EmbeddingBag", "FeatureAlphaDropout", "Flatten", "Fold",
-    "GELU", "GLU", "GRU", "GRUCell", "GaussianNLLLoss", "Graph", "GroupNorm", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh",
+    "GELU", "GLU", "GRU", "GRUCell", "GaussianKLLoss", "GaussianNLLLoss", "Graph", "GroupNorm", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh",
     "HingeEmbeddingLoss", "HuberLoss", "Identity", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "KLDivLoss", "L1Loss", "LPPool1d",
     "LPPool2d", "LPPool3d", "LSTM", "LSTMCell", "LayerNorm", "LazyBatchNorm1d", "LazyBatchNorm2d", "LazyBatchNorm3d", "LazyConv1d", "LazyConv2d",
     "LazyConv3d", "LazyConvTranspose1d", "LazyConvTranspose2d", "LazyConvTranspose3d", "LazyInstanceNorm1d", "LazyInstanceNorm2d",
@@ -164,7 +166,7 @@ __all__ = [
     "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss", "MultiMarginLoss", "MultiheadAttention", "NLLLoss", "PReLU", "PairwiseDistance", "Parallel",
     "Parameter", "ParameterDict", "ParameterList", "Permute", "PixelShuffle", "PixelUnshuffle", "PoissonNLLLoss", "PositionalEmbedding",
     "PositionalEncoding", "RMSNorm", "RNN", "RNNCell", "RReLU", "ReLU", "ReLU6", "ReflectionPad1d", "ReflectionPad2d", "ReflectionPad3d",
-    "ReplicationPad1d", "ReplicationPad2d", "ReplicationPad3d", "Residual", "SELU", "SequenceAttention", "SequenceDecoder", "SequenceDecoderLayer",
+    "ReplicationPad1d", "ReplicationPad2d", "ReplicationPad3d", "Reparametrize", "Residual", "SELU", "SequenceAttention", "SequenceDecoder", "SequenceDecoderLayer",
     "SequenceEncoder", "SequenceEncoderLayer", "SequenceGRU", "SequenceLSTM", "SequenceLengths", "SequencePool", "SequenceRNN", "Sequential", "SiLU",
     "Sigmoid", "SmoothL1Loss", "SoftMarginLoss", "Softmax", "Softmax2d", "Softmin", "Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink",
     "Threshold", "Transformer", "TransformerDecoder", "TransformerDecoderLayer", "TransformerEncoder", "TransformerEncoderLayer", "TripletMarginLoss",

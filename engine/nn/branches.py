@@ -71,12 +71,12 @@ class GraphNode(NamedTuple):
 class Graph(Module):
     """Layers with names, each taking the results of earlier ones; ``input`` names the graph's own input.
 
-    Raises ValueError for a name used twice or not known yet.
+    ``output`` names the node whose result is the graph's, or several, whose results are a dict by name. Raises ValueError for a name used twice or not known yet.
     """
 
     spec_facts = Facts(role="container")
 
-    def __init__(self, nodes: Sequence[GraphNode], output: str) -> None:
+    def __init__(self, nodes: Sequence[GraphNode], output: str | Sequence[str]) -> None:
         super().__init__()
         known = {"input"}
         for node in nodes:
@@ -89,8 +89,9 @@ class Graph(Module):
                 raise ValueError(f"two nodes are named {node.name!r}")
             known.add(node.name)
             self.add_module(node.name, node.layer)
-        if output not in known:
-            raise ValueError(f"the output {output!r} is the name of no node")
+        for name in (output,) if isinstance(output, str) else output:
+            if name not in known:
+                raise ValueError(f"the output {name!r} is the name of no node")
         self._wires = [(n.name, n.inputs, n.merge) for n in nodes]
         self._output = output
 
@@ -99,7 +100,7 @@ class Graph(Module):
         for name, inputs, how in self._wires:
             taken = [values[i] for i in inputs]
             values[name] = getattr(self, name)(*(taken if how is None else (merged(taken, how, f"node {name!r}"),)))
-        return values[self._output]
+        return values[self._output] if isinstance(self._output, str) else {name: values[name] for name in self._output}
 
     def extra_repr(self) -> str:
         return f"output={self._output!r}"

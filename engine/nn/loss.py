@@ -12,9 +12,9 @@ from engine.nn.module import Module
 from engine.tensor import Tensor
 
 Reduction = Literal["mean", "sum", "none"]
-Targets = Literal["classes", "numbers", "shares", "counts", "signs"]
+Targets = Literal["classes", "numbers", "shares", "counts", "signs", "nothing"]
 """What a loss is given as targets: ``classes`` are int64 ``(N, ...)`` for outputs ``(N, C, ...)``; all others are numbers in the outputs' shape:
-any, in [0, 1], at least 0, or 1 and -1."""
+any, in [0, 1], at least 0, or 1 and -1; ``nothing``, where a loss is of outputs alone."""
 
 
 def _named(size_average: bool | None, reduce: bool | None, reduction: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.metrics import reading
+from engine.metrics import classes_second, reading
 from engine.metrics.counts import ClassCounts
 from engine.reports.classes import calibration, confusion, counted, matrix_of, most_wrong, names_of, per_class
 from engine.reports.numbers import furthest_off, residuals
@@ -38,9 +38,11 @@ class Collector:
 
     def add(self, out: Array, targets: Array, ids: Array) -> None:
         """A batch: a model's outputs ``(N, ..)``, the targets as the loss takes them, and the numbers of the samples in the dataset."""
+        self.samples += len(out)
+        if self._reading.kind == "none":
+            return
         self._kept.append((out, targets, ids))
         self._size += out.size
-        self.samples += len(out)
         if self._size > _TOGETHER:
             self._count()
 
@@ -56,7 +58,7 @@ class Collector:
 
     def _choices(self, out: Array, targets: Array, ids: Array) -> None:
         if out.ndim == 3:
-            self._sequences(out, targets)
+            self._sequences(classes_second(out, self._loss), targets)
             return
         outcome = self._reading.read(out, targets, self._loss)
         self._names = self._names or names_of(self._classes, outcome.classes)
@@ -175,3 +177,22 @@ class Collector:
         mean = self._surprise / max(1.0, self._elements)
         right = self._labels.right / max(1.0, self._elements)
         return {"tokens": int(self._elements), "perplexity": math.exp(min(mean, 700.0)), "loss": mean, "accuracy": right}
+
+
+class Collected:
+    """The collectors of each output, by name: of several outputs the report has a part for each."""
+
+    def __init__(self, outputs: dict[str, Collector]) -> None:
+        self.outputs = outputs
+
+    @property
+    def has_report(self) -> bool:
+        """Whether there is anything to be said of any output."""
+        return any(c.has_report for c in self.outputs.values())
+
+    def report(self) -> dict[str, Any] | None:
+        """The report of the one output, or of all by name."""
+        if "" in self.outputs:
+            return self.outputs[""].report()
+        parts = {n: found for n, c in self.outputs.items() if (found := c.report()) is not None}
+        return {"task": "several", "samples": max(c.samples for c in self.outputs.values()), "parts": parts} if parts else None

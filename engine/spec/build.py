@@ -21,7 +21,6 @@ from engine.spec.builder import Builder, Row
 from engine.spec.optimizing import check_optimizer
 from engine.spec.problems import Problem, SpecError, pointer, said
 from engine.spec.weights import freeze_problems, unmatched
-from engine.tensor import Tensor
 
 
 @dataclass
@@ -37,6 +36,7 @@ class Summary:
     fixed_bytes: int = 0
     input: list[int] = field(default_factory=list)
     output: list[int] = field(default_factory=list)
+    outputs: dict[str, list[int]] = field(default_factory=dict)
     weights: dict[str, Any] | None = None
 
     def largest_batch(self, memory_bytes: int) -> int:
@@ -82,9 +82,7 @@ def outline(spec: dict[str, Any], input_shape: tuple[int, ...]) -> tuple[Sequent
     return Sequential(*modules), builder.places
 
 
-def _followed(
-    spec: dict[str, Any], layers: list[dict[str, Any]], input_shape: tuple[int, ...]
-) -> tuple[Builder, list[Module], Tensor | None]:
+def _followed(spec: dict[str, Any], layers: list[dict[str, Any]], input_shape: tuple[int, ...]) -> tuple[Builder, list[Module], Any]:
     """The builder that went through the layers of a spec without elements, the modules, and what the last of them yields."""
     builder = Builder(parameter_dtype(spec), META)
     x = builder.example(input_shape, max(2, spec["data"].get("batch_size", 32)))
@@ -103,14 +101,16 @@ def summarize(spec: dict[str, Any], input_shape: tuple[int, ...]) -> Summary:
     if problems:
         raise SpecError(problems)
     assert y is not None
+    outputs = {n: list(one.shape[1:]) for n, one in y.items()} if isinstance(y, dict) else {}
     size, batch = parameter_dtype(spec).itemsize, spec["data"].get("batch_size", 32)
     parameters = sum(p.numel() for p in model.parameters())
     activations = sum(r.activation_bytes for r in builder.rows) + count(input_shape) * size
     fixed = parameters * size * (2 + slots)
     flops = sum(r.flops for r in builder.rows)
     return Summary(
-        builder.rows, parameters, flops, activations, batch, fixed + 2 * activations * batch, fixed, list(input_shape), list(y.shape[1:])
-    )
+        builder.rows, parameters, flops, activations, batch, fixed + 2 * activations * batch, fixed, list(input_shape),
+        [] if outputs else list(y.shape[1:]), outputs,
+    )  # fmt: skip
 
 
 def _check_rule(rule: dict[str, Any], at: str, model: Module) -> list[Problem]:
@@ -130,6 +130,13 @@ def _check_rule(rule: dict[str, Any], at: str, model: Module) -> list[Problem]:
 def wants_indices(layers: list[dict[str, Any]]) -> bool:
     """Whether the first layer that computes with a model's input looks it up, as ``Embedding`` does."""
     return bool(_first_takes(layers))
+
+
+def wants_columns(layers: Any) -> bool:
+    """Whether a model chooses among the columns of its input."""
+    if isinstance(layers, dict):
+        return layers.get("type") == "Columns" or any(map(wants_columns, layers.values()))
+    return isinstance(layers, list) and any(map(wants_columns, layers))
 
 
 def _first_takes(layers: list[dict[str, Any]]) -> bool | None:
@@ -159,7 +166,8 @@ def _graph_takes(graph: dict[str, Any]) -> bool | None:
             return True
         if found is None:
             passed_on.add(node["name"])
-    return None if graph["output"] in passed_on else False
+    outputs = [graph["output"]] if isinstance(graph["output"], str) else graph["output"]
+    return False if passed_on.isdisjoint(outputs) else None
 
 
 def build_loss(spec: dict[str, Any]) -> Module:

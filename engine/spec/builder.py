@@ -21,9 +21,9 @@ from engine.nn.container import Sequential
 from engine.nn.module import Module
 from engine.nn.parameter import Parameter
 from engine.spec import registry
-from engine.spec.inputs import limit_of
+from engine.spec.inputs import Features, features_of, limit_of
 from engine.spec.limits import check_arguments, check_map
-from engine.spec.problems import Problem, pointer, said
+from engine.spec.problems import Problem, nearest, pointer, said
 from engine.tensor import Tensor
 
 Values = tuple[Tensor | None, ...]
@@ -52,6 +52,7 @@ class Builder:
         self.rows: list[Row] = []
         self.places: dict[Module, str] = {}
         self.limits: dict[Tensor, int] = {}
+        self.features: dict[Tensor, Features] = {}
         self.flops = self.bytes = 0
 
     def example(self, shape: tuple[int, ...], batch: int) -> Tensor:
@@ -60,6 +61,9 @@ class Builder:
         x = Tensor._wrap(MetaArray((batch, *shape), (self.dtype if limit is None else int64).numpy))
         if limit is not None:
             self.limits[x] = limit
+        features = features_of(shape)
+        if features is not None:
+            self.features[x] = features
         return x
 
     def _observe(self, op: Op, outs: list[Array], ins: Any, attrs: dict[str, Any]) -> None:
@@ -67,15 +71,20 @@ class Builder:
             self.flops += op.flops(outs, ins, attrs)
             self.bytes += sum(o.nbytes for o in outs)
 
-    def sequence(self, layers: list[dict[str, Any]], x: Tensor | None, at: str, name: str = "") -> tuple[list[Module], Tensor | None]:
+    def sequence(self, layers: list[dict[str, Any]], x: Tensor | None, at: str, name: str = "") -> tuple[list[Module], Any]:
         modules = []
         for i, layer in enumerate(layers):
             module, x = self.layer(layer, (x,), pointer(at, i), f"{name}{i}")
             modules.append(module)
         return modules, x
 
-    def layer(self, layer: dict[str, Any], xs: Values, at: str, name: str) -> tuple[Module, Tensor | None]:
-        build = {"Sequential": self._sequential, "Residual": self._residual, "Parallel": self._parallel, "Graph": self._graph}
+    def layer(self, layer: dict[str, Any], xs: Values, at: str, name: str) -> tuple[Module, Any]:
+        if any(isinstance(x, dict) for x in xs):
+            self.problems.append(Problem(at, "does_not_fit", "the graph above has several outputs: it must be the model's last layer"))
+            return nn.Identity(), None
+        build = {
+            "Sequential": self._sequential, "Residual": self._residual, "Parallel": self._parallel, "Graph": self._graph, "Columns": self._columns,
+        }  # fmt: skip
         if layer["type"] in build:
             module, y = build[layer["type"]](layer, xs[0], at, name)
         else:
@@ -99,7 +108,7 @@ class Builder:
             ends.append(end)
         return Parallel(*branches, merge=layer["merge"]), self._merge(tuple(ends), layer["merge"], "Parallel", at)
 
-    def _graph(self, layer: dict[str, Any], x: Tensor | None, at: str, name: str) -> tuple[Module, Tensor | None]:
+    def _graph(self, layer: dict[str, Any], x: Tensor | None, at: str, name: str) -> tuple[Module, Any]:
         values, nodes = {"input": x}, []
         for i, n in enumerate(layer["nodes"]):
             here = pointer(at, "nodes", i)
@@ -108,13 +117,41 @@ class Builder:
                 taken = (self._merge(taken, n["merge"], f"node {n['name']!r}", here),)
             module, values[n["name"]] = self.layer(n["layer"], taken, pointer(here, "layer"), f"{name}.{n['name']}")
             nodes.append(GraphNode(n["name"], tuple(n["inputs"]), n["merge"], module))
-        return Graph(nodes, layer["output"]), values[layer["output"]]
+        output = layer["output"]
+        if isinstance(output, str):
+            return Graph(nodes, output), values[output]
+        return Graph(nodes, output), None if None in (ends := [values[n] for n in output]) else dict(zip(output, ends, strict=True))
 
     def _merge(self, xs: Values, how: Any, who: str, at: str) -> Tensor | None:
         """What several results make together; None where an earlier problem has hidden one of their shapes."""
         if len(xs) == 1:
             return xs[0]
         return self._forward(lambda *known: merged(known, how, who), xs, at)
+
+    def _columns(self, layer: dict[str, Any], x: Tensor | None, at: str, name: str) -> tuple[Module, Tensor | None]:
+        """Columns by their names in the dataset, and as indices where all of them are such."""
+        features = None if x is None else self.features.get(x)
+        names, known = ({}, []) if features is None else (features.names, features.limits)
+        chosen: list[int] = []
+        for i, c in enumerate(layer["columns"]):
+            there = names.get(c, []) if isinstance(c, str) else [c]
+            chosen += there
+            if x is not None and (not there or (x.ndim == 2 and not 0 <= there[0] < x.shape[1])):
+                what = f"of the {x.shape[-1]} that the layer above yields" if x.ndim > 1 else "of the data"
+                detail = f"{c!r} is none of the columns {what}{nearest(c, names)}"
+                self.problems.append(Problem(pointer(at, "columns", i), "unknown_name", detail, list(names), c))
+                return nn.Identity(), None
+        layer["columns"] = chosen
+        module, y = self._plain(layer, (x,), at, name)
+        if y is not None and layer["indices"]:
+            limits = [known[c] if c < len(known) else None for c in chosen]
+            numbers = [c for c, limit in zip(chosen, limits, strict=True) if limit is None]
+            if numbers:
+                detail = f"columns {', '.join(map(str, numbers))} of the data are no indices, which are whole numbers from 0 on"
+                self.problems.append(Problem(pointer(at, "indices"), "does_not_fit", detail, False, True))
+                return module, None
+            self.limits[y] = max(limit for limit in limits if limit is not None)
+        return module, y
 
     def _plain(self, layer: dict[str, Any], xs: Values, at: str, name: str) -> tuple[Module, Tensor | None]:
         kind = registry.layers()[layer["type"]]
@@ -236,8 +273,10 @@ def above(xs: Sequence[Tensor]) -> str:
     return " and ".join("x".join(map(str, x.shape[1:])) or "a number" for x in xs)
 
 
-def mixes_samples(module: Module, x: Tensor, y: Tensor, at: str) -> list[Problem]:
+def mixes_samples(module: Module, x: Tensor, y: Any, at: str) -> list[Problem]:
     """Whether a layer changes how many samples there are, or computes along them."""
+    if isinstance(y, dict):
+        return [p for one in y.values() for p in mixes_samples(module, x, one, at)]
     if y.ndim == 0 or y.shape[0] != x.shape[0]:
         detail = f"a layer must leave the samples of a batch apart, but this one makes {list(y.shape)} of {list(x.shape)} (the first size is the batch's)"
         return [Problem(at, "changes_batch", detail, list(x.shape[:1]), list(y.shape[:1]))]

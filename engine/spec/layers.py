@@ -143,12 +143,19 @@ class LayerChecker:
             layer = self.layer(node.get("layer", {"type": "Identity"}), pointer(where, "layer"), depth + 1)
             found.append({"name": name, "inputs": inputs, "merge": self.node_merge(node, layer, inputs, where), "layer": layer})
             known.append(name)
-        output = value.get("output", known[-1])
-        if output not in known:
-            self.fail(
-                pointer(at, "output"), "unknown_name", f"{shown(output)} is the name of no node{nearest(output, known)}", known, output
-            )
-        return {"nodes": found, "output": output}
+        return {"nodes": found, "output": self.graph_output(value.get("output", known[-1]), known, pointer(at, "output"))}
+
+    def graph_output(self, value: Any, known: list[str], at: str) -> Any:
+        """The node whose result is a graph's, or several."""
+        names = value if isinstance(value, list) else [value]
+        for i, name in enumerate(names):
+            if name not in known or names.index(name) < i:
+                where = pointer(at, i) if isinstance(value, list) else at
+                why = "is named twice" if name in known else f"is the name of no node{nearest(name, known)}"
+                self.fail(where, "unknown_name", f"{shown(name)} {why}", known, name)
+        if not names:
+            self.fail(at, "invalid", "expected the name of a node, or of several", known, value)
+        return value
 
 
 def container_schemas() -> dict[str, Any]:
@@ -165,7 +172,10 @@ def container_schemas() -> dict[str, Any]:
         "Sequential": {"layers": nested},
         "Residual": {"layers": nested},
         "Parallel": {"branches": {"type": "array", "items": nested, "minItems": 1}, "merge": merge},
-        "Graph": {"nodes": {"type": "array", "items": node, "minItems": 1}, "output": {"type": "string"}},
+        "Graph": {
+            "nodes": {"type": "array", "items": node, "minItems": 1},
+            "output": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
+        },
     }
     return {
         name: {

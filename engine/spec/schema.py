@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engine.metrics import METRICS, monitorable
 from engine.spec import registry
+from engine.spec.heads import Output, check_outputs
 from engine.spec.layers import LayerChecker, container_schemas
 from engine.spec.names import check_file_name, check_name
 from engine.spec.problems import Problem, SpecError, nearest, pointer, shown
@@ -88,7 +89,8 @@ class Spec(BaseModel):
     init_from: Any = None
     freeze: list[Any] = []
     param_groups: list[Any] = []
-    loss: Any
+    loss: Any = None
+    outputs: Any = Field(None, description="Losses and targets of a model with several outputs, by name, instead of a loss.")
     metrics: list[MetricName] = Field([], description="Of the samples held out, at the end of each epoch.")  # type: ignore[valid-type]  # as above
     optimizer: Any
     gradient_clip: Any = None
@@ -100,7 +102,7 @@ class Spec(BaseModel):
     compare: list[Any] = []
 
 
-VARIABLE = ("model", "init", "init_from", "freeze", "param_groups", "loss", "optimizer", "scheduler", "seed")
+VARIABLE = ("model", "init", "init_from", "freeze", "param_groups", "loss", "outputs", "optimizer", "scheduler", "seed")
 """What a variant under ``compare`` may change."""
 
 
@@ -138,7 +140,8 @@ class _Checker(LayerChecker):
             "init_from": lambda v, p: check_init_from(v, p, self),
             "freeze": lambda v, p: check_freeze(v, p, self),
             "param_groups": lambda v, p: check_groups(v, p, self),
-            "loss": lambda v, p: self.named(v, p, registry.losses(), "a loss"),
+            "loss": lambda v, p: None if v is None else self.named(v, p, registry.losses(), "a loss"),
+            "outputs": lambda v, p: check_outputs(v, p, self),
             "optimizer": lambda v, p: self.named(v, p, registry.optimizers(), "an optimizer"),
             "scheduler": lambda v, p: None if v is None else self.named(v, p, registry.schedulers(), "a scheduler"),
         }
@@ -164,6 +167,7 @@ def check(value: Any) -> dict[str, Any]:
     spec.update(checker.sections(listed))
     if isinstance(value.get("model"), list) and not value["model"]:
         checker.fail("/model", "invalid", "expected at least one layer", "a layer", [])
+    _check_objective(checker, spec)
     spec["data"] = checker.part(Data, spec["data"], "/data")
     transforms = spec["data"].get("transform", [])
     spec["data"]["transform"] = [
@@ -184,6 +188,16 @@ def check(value: Any) -> dict[str, Any]:
     if checker.problems:
         raise SpecError(checker.problems)
     return spec
+
+
+def _check_objective(checker: _Checker, spec: dict[str, Any]) -> None:
+    """One loss, or several outputs with a loss each."""
+    if spec["outputs"] is None and spec["loss"] is None and not any(p.pointer.startswith(("/loss", "/outputs")) for p in checker.problems):
+        checker.fail("/loss", "missing", "loss is missing: expected an object", "an object")
+    elif spec["outputs"] and spec["loss"]:
+        checker.fail("/loss", "invalid", "a model with outputs has a loss for each of them, and no other", None, spec["loss"])
+    if spec["outputs"] and spec["metrics"]:
+        checker.fail("/metrics", "invalid", "a model with outputs has metrics for each of them: name them there", [], spec["metrics"])
 
 
 def _check_monitor(checker: _Checker, stopping: dict[str, Any], metrics: Any) -> None:
@@ -265,7 +279,7 @@ def json_schema() -> dict[str, Any]:
     d.update(container_schemas())
     d["Layer"]["oneOf"] += [{"$ref": f"#/$defs/{n}"} for n in CONTAINERS]
     nested = {"type": "array", "items": {"$ref": "#/$defs/Layer"}}
-    for part in (Data, Checkpoint, EarlyStopping, GradientClip, Freeze, Group, InitFrom):
+    for part in (Data, Checkpoint, EarlyStopping, GradientClip, Freeze, Group, InitFrom, Output):
         d[part.__name__] = part.model_json_schema()
     d["Data"]["properties"]["transform"]["items"] = _choice(registry.image_transforms(), d)
     rule = _choice(registry.initializers(), d)
@@ -280,6 +294,11 @@ def json_schema() -> dict[str, Any]:
     p["init"]["items"] = rule
     p["loss"], p["optimizer"] = _choice(registry.losses(), d), _choice(registry.optimizers(), d)
     p["scheduler"] = {"anyOf": [_choice(registry.schedulers(), d), {"type": "null"}], "default": None}
+    d["Output"]["properties"]["loss"] = p["loss"]
+    p["outputs"] = {
+        "anyOf": [{"type": "object", "additionalProperties": {"$ref": "#/$defs/Output"}, "minProperties": 2}, {"type": "null"}],
+        "default": None,
+    }
     p["data"], p["checkpoint"] = {"$ref": "#/$defs/Data"}, {"$ref": "#/$defs/Checkpoint"}
     for key, name in (("early_stopping", "EarlyStopping"), ("gradient_clip", "GradientClip"), ("init_from", "InitFrom")):
         p[key] = {"anyOf": [{"$ref": f"#/$defs/{name}"}, {"type": "null"}], "default": None}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,40 +15,40 @@ from engine.data.batches import Draws, Pipeline, ahead
 from engine.data.source import Source
 from engine.dtypes import int64
 from engine.ops.random import Generator, permutation
+from engine.spec.heads import heads
 from engine.spec.inputs import limit_of
 from engine.tensor import Tensor
 
 _ORDER, _AUGMENT, _BALANCE = 2, 3, 4  # streams of the seed; 0 is the default generator's, 1 the split's
 Array = np.ndarray[Any, Any]
-Batch = tuple[Tensor, Tensor, Array]
-"""Samples and targets on the device, and the targets on the host."""
+Batch = tuple[Tensor, tuple[Tensor, ...], tuple[Array, ...]]
+"""Samples, and the targets of each output, on the device; the targets on the host."""
 
 
 class Batches:
     """The samples of a spec's dataset as tensors. What is random depends on the seed, the epoch and the sample alone."""
 
-    def __init__(self, spec: dict[str, Any], source: Source, targets: Array, shape: tuple[int, ...], device: Any, dtype: Any) -> None:
+    def __init__(
+        self, spec: dict[str, Any], source: Source, targets: Sequence[Array], shape: tuple[int, ...], device: Any, dtype: Any
+    ) -> None:
         self.spec, self.source, self.targets = spec, source, targets
         self._shape, self._device, self._dtype = shape, device, dtype
         self._pipeline = Pipeline(spec["data"]["transform"])
-        self._classes = takes_classes(spec)
+        self._heads = [(takes_classes(h), h["data"]["target"] == "input") for h in heads(spec).values()]
 
-    def _read(self, indices: Array, epoch: int | None) -> tuple[Tensor, Array]:
+    def _read(self, indices: Array, epoch: int | None) -> tuple[Tensor, tuple[Array, ...]]:
         """A batch on the host: augmented for an epoch of training, plain for evaluation."""
         draws = None if epoch is None else Draws(self.spec["seed"], _AUGMENT << 56 | epoch << 32)
         x = self.source.batch(indices, self._pipeline, draws, self._shape)
-        return x, x.numpy() if self.spec["data"]["target"] == "input" else self.targets[indices]
+        return x, tuple(x.numpy() if itself else y[indices] for y, (_, itself) in zip(self.targets, self._heads, strict=True))
 
     def _loaded(self, batches: Iterable[Array], epoch: int | None) -> Iterator[Batch]:
         """Batches on the device; images are read one batch ahead, while the one before is computed with."""
         read = functools.partial(self._read, epoch=epoch)
         for x, targets in ahead(read, batches) if self.source.is_image else map(read, batches):
-            y = Tensor._wrap(transfer(targets, self._device))
-            yield (
-                x.to(self._device, self._dtype if limit_of(self._shape) is None else int64),
-                y if self._classes else y.to(self._dtype),
-                targets,
-            )
+            held = zip((Tensor._wrap(transfer(y, self._device)) for y in targets), self._heads, strict=True)
+            on = tuple(y if classes else y.to(self._dtype) for y, (classes, _) in held)
+            yield x.to(self._device, self._dtype if limit_of(self._shape) is None else int64), on, targets
 
     def training(self, indices: Array, epoch: int, done: int = 0) -> Iterator[Batch]:
         """What each step of an epoch trains on, from step ``done`` on: as many batches as a step accumulates, as one."""

@@ -12,10 +12,11 @@ from engine.check import evaluation_batch
 from engine.inference import Outputs
 from engine.metrics import Meter
 from engine.modes import no_grad
-from engine.reports import Collector
+from engine.reports import Collected, Collector
+from engine.spec.heads import heads
 from engine.tensor import Tensor
 from engine.train.batches import Array, Batches
-from engine.train.scale import Scale
+from engine.train.scale import Scales
 from engine.train.step import Step
 
 
@@ -23,42 +24,51 @@ class Evaluation:
     """Evaluates one model. ``classes`` names the classes, and a sample takes about ``sample_bytes``."""
 
     def __init__(
-        self, spec: dict[str, Any], step: Step, batches: Batches, scale: Scale, plan: dict[str, int], classes: Any, sample_bytes: int
+        self, spec: dict[str, Any], step: Step, batches: Batches, scale: Scales, plan: dict[str, int], classes: Any, sample_bytes: int
     ) -> None:
         self._spec, self._step, self._batches, self._scale, self._classes = spec, step, batches, scale, classes
         self._size = evaluation_batch(spec, sample_bytes)
-        self.collected = Collector(spec["loss"], classes)
+        self.collected = Collected(self._each(Collector))
         self._outputs = Outputs(step.model, step.half, plan)
         self._loss: Callable[..., Tensor] = compile(self._loss_of, plan=plan)
-        self.measured: Callable[..., tuple[Tensor, Tensor]] = self._replayed
+        self.measured: Callable[..., tuple[Tensor, tuple[Tensor, ...]]] = self._replayed
 
-    def _loss_of(self, out: Tensor, y: Tensor) -> Tensor:
+    def _loss_of(self, *given: Tensor) -> Tensor:
         with self._outputs.precision():
-            return self._step.loss_of(out, y)
+            return self._step.loss_of(*given)
 
-    def _replayed(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        out = self._outputs(x)
-        return self._loss(out, y), out
+    def _replayed(self, x: Tensor, *ys: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        outs = self._outputs(x)
+        return self._loss(*outs, *ys), outs
 
-    def measure(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def measure(self, x: Tensor, *ys: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The loss and the outputs, computed layer by layer."""
-        out = self._outputs.eager(x)
-        return self._loss_of(out, y), out
+        outs = self._outputs.eager(x)
+        return self._loss_of(*outs, *ys), outs
+
+    def _each(self, kind: Callable[..., Any]) -> dict[str, Any]:
+        """One for each output, by name: of its loss and its classes."""
+        return {n: kind(h["loss"], None if n else self._classes) for n, h in heads(self._spec).items()}
 
     @no_grad()
     def __call__(self, indices: Array) -> dict[str, Any]:
-        """The mean loss of samples and their metrics; what is undefined is left out. ``collected`` is what a report of them is made of."""
+        """The mean loss of samples and their metrics, of several outputs with the output's name before; what is undefined is left out.
+
+        ``collected`` is what reports of each output are made of.
+        """
         self._step.model.eval()
-        meter = Meter(self._spec["metrics"], self._spec["loss"], self._classes)
-        collector = Collector(self._spec["loss"], self._classes)
+        meters = {n: Meter(h["metrics"], h["loss"], None if n else self._classes) for n, h in heads(self._spec).items()}
+        collectors = self._each(Collector)
         total = weight = 0.0
-        for x, y, targets in self._batches.plain(indices, self._size):
-            loss, out = self.measured(x, y)
+        for x, ys, targets in self._batches.plain(indices, self._size):
+            loss, outs = self.measured(x, *ys)
             if own := self._scale.weight(targets):
                 total += self._scale.mean(float(loss.item()), targets) * own
                 weight += own
-            outputs = transfer(out._data, CPU)
-            meter.add(outputs, targets)
-            collector.add(outputs, targets, indices[collector.samples :][: len(outputs)])
-        self.collected = collector
-        return ({"loss": total / weight} if weight else {}) | meter.values()
+            for name, out, y in zip(meters, outs, targets, strict=True):
+                held = transfer(out._data, CPU)
+                meters[name].add(held, y)
+                collectors[name].add(held, y, indices[collectors[name].samples :][: len(held)])
+        self.collected = Collected(collectors)
+        found = {f"{n}_{k}" if n else k: v for n, meter in meters.items() for k, v in meter.values().items()}
+        return ({"loss": total / weight} if weight else {}) | found

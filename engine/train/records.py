@@ -6,7 +6,7 @@ import functools
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.reports import Collector
+from engine.reports import Collected
 from engine.tensor import Tensor
 
 
@@ -48,7 +48,7 @@ class Report:
     step: int
     epoch: int
     split: str
-    collected: Collector
+    collected: Collected
     variant: str | None = None
 
     @functools.cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from engine.reports import Collector
+from engine.reports import Collected
 from engine.train.records import Progress, Report
 
 SHARE = 0.008
@@ -37,7 +37,7 @@ class Reporting:
         self._variant, self._costs = variant, costs
         self._best: Report | None = None
 
-    def epoch(self, collected: Collector, p: Progress, best: bool, last: bool) -> Iterator[Report]:
+    def epoch(self, collected: Collected, p: Progress, best: bool, last: bool) -> Iterator[Report]:
         """The reports due at the end of an epoch."""
         if not collected.has_report:
             return
@@ -52,7 +52,7 @@ class Reporting:
             p.report_budget -= self._costs.report_s
             yield now
 
-    def test(self, collected: Collector, epoch: int, step: int) -> Iterator[Report]:
+    def test(self, collected: Collected, epoch: int, step: int) -> Iterator[Report]:
         """The report of the test split."""
         if collected.has_report:
             yield Report(step, epoch, "test", collected, self._variant)

@@ -16,7 +16,8 @@ from engine.inference.given import TOKENIZER, described
 from engine.inference.outputs import portable
 from engine.nn.container import Sequential
 from engine.spec import Summary, variants
-from engine.spec.inputs import limit_of
+from engine.spec.heads import heads, with_heads
+from engine.spec.inputs import features_of, limit_of
 from engine.tensor import Tensor
 from engine.train.batches import steps_an_epoch
 from engine.train.diagnosis import Recent, find_cause
@@ -28,9 +29,14 @@ from engine.version import __version__
 Record = Metrics | Report | EpochEnd | VariantEnd
 
 
-def _told(spec: dict[str, Any], source: Source, summary: Summary) -> dict[str, Any]:
+def _told(spec: dict[str, Any], source: Source, shape: tuple[int, ...], summary: Summary) -> dict[str, Any]:
     """A spec with what follows from the model's outputs."""
-    return with_class_dim(spec, tuple(summary.output), targets_for(spec, source)) if takes_classes(spec) else spec
+    own = {}
+    for name, head in heads(spec).items():
+        output = tuple(summary.outputs[name] if name else summary.output)
+        held = with_own_targets(source, head, shape)
+        own[name] = with_class_dim(head, output, targets_for(head, held)) if takes_classes(head) else head
+    return with_heads(spec, own)
 
 
 class Run:
@@ -53,7 +59,7 @@ class Run:
         self.spec, self.source, self.device = spec, source, resolve(device)
         self.variants = variants(spec)
         self.summaries = check_targets(spec, source, self.shape, find_weights)
-        self.variants = [(n, _told(s, source, m)) for (n, s), m in zip(self.variants, self.summaries, strict=True)]
+        self.variants = [(n, _told(s, source, self.shape, m)) for (n, s), m in zip(self.variants, self.summaries, strict=True)]
         self._setting = Setting(source, self.shape, self.device, {} if plan is None else plan)
         self._monitor = Monitor(spec, len(partition(source, spec)[1]) > 0)
         self._steps = [self._steps_of(s) for _, s in self.variants]
@@ -102,11 +108,12 @@ class Run:
 
     @property
     def card(self) -> dict[str, Any]:
-        """What a model needs beside its parameters: the classes that its outputs are, the shape of a sample, below which number its indices are, if it has
-        such, and what is done to one before."""
+        """What a model needs beside its parameters: the classes that its outputs are, the shape of a sample, below which number its indices are and what its
+        columns are, if it has such, and what is done to one before."""
         limit = limit_of(self.shape)
         found = {"classes": self.source.report.classes, "input": list(self.shape), "transform": self.spec["data"]["transform"]}
-        return found if limit is None else {**found, "indices": limit}
+        columns = features_of(self.shape)
+        return {**found, **({} if limit is None else {"indices": limit}), **({} if columns is None else {"features": columns.as_dict()})}
 
     def metadata(self) -> dict[str, Any]:
         """All that is known of the model being trained, as its file carries it: enough to build it, to read samples for it and to judge it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,22 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 _BY_CLASS = ("CrossEntropyLoss", "NLLLoss")
 """Their mean is over the weights of the targets that are not ignored."""
+
+
+class Scales:
+    """The same for several outputs: batches are weighed by their samples where there is more than one."""
+
+    def __init__(self, losses: list[dict[str, Any]], targets: Sequence[Array]) -> None:
+        self._one = Scale(losses[0], targets[0]) if len(losses) == 1 else None
+        self.is_sum = self._one is not None and self._one.is_sum
+
+    def weight(self, targets: Sequence[Array]) -> float:
+        """How much the loss of a batch with these targets of each output counts."""
+        return float(len(targets[0])) if self._one is None else self._one.weight(targets[0])
+
+    def mean(self, loss: float, targets: Sequence[Array]) -> float:
+        """The loss of a batch as a mean."""
+        return loss if self._one is None else self._one.mean(loss, targets[0])
 
 
 class Scale:

@@ -7,60 +7,63 @@ from typing import Any
 
 from engine.amp import autocast
 from engine.dtypes import bfloat16
+from engine.inference.outputs import each
 from engine.nn.module import Module
 from engine.nn.utils import clip_grad_norm_, clip_grad_value_
 from engine.nn.utils.clip import get_total_norm
 from engine.optim.optimizer import Optimizer
+from engine.spec.heads import heads
 from engine.tensor import Tensor
 
 
 class Step:
-    """``step(x, y)``, or ``step(x, y, shares)`` for several batches at once, of which each loss counts by its share.
+    """``step(x, *ys)``, the targets of each output, or ``step(x, *ys, shares)`` for several batches at once, of which each loss counts by its share.
 
     Returns the loss, and the norm of the gradients before clipping where they are clipped.
     """
 
     def __init__(self, spec: dict[str, Any], model: Module, loss: Module, optimizer: Optimizer, device: Any) -> None:
         self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.outputs = len(heads(spec))
         self._batch_size: int = spec["data"]["batch_size"]
         self._clip: dict[str, float | None] | None = spec["gradient_clip"]
         self.half = device.type if spec["precision"] == "bfloat16" else None
         self.__qualname__ = "the training step"  # in the log of what is captured
 
-    def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs and loss, products in half precision if the spec says so."""
+    def forward(self, x: Tensor, *ys: Tensor) -> Tensor:
+        """The loss, products in half precision if the spec says so."""
         with autocast(self.half, bfloat16) if self.half else contextlib.nullcontext():
-            out = self.model(x)
-            loss = self.loss_of(out, y)
-        return (out.float() if self.half else out), loss
+            return self.loss_of(*each(self.model(x)), *ys)
 
-    def loss_of(self, out: Tensor, y: Tensor) -> Tensor:
-        """The loss; what is not finite where the outputs are not. BCELoss raises then, as in PyTorch, unless it is captured: either way, training diverged."""
+    def loss_of(self, *given: Tensor) -> Tensor:
+        """The loss of outputs and then their targets; what is not finite where the outputs are not. BCELoss raises then, as in PyTorch, unless it is captured: either way, training diverged."""
         try:
-            return self.loss(out, y)
+            loss: Tensor = self.loss(*given)
         except RuntimeError:
-            if bool(out.detach().isfinite().all()):
+            bad = [out for out in given[: self.outputs] if not bool(out.detach().isfinite().all())]
+            if not bad:
                 raise
-            return out.mean()
+            return bad[0].mean()
+        return loss
 
-    def __call__(self, x: Tensor, y: Tensor, shares: Tensor | None = None) -> tuple[Tensor, ...]:
+    def __call__(self, x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         self.optimizer.zero_grad()
-        loss = self._whole(x, y) if shares is None else self._accumulated(x, y, shares)
+        loss = self._whole(x, *rest) if len(rest) == self.outputs else self._accumulated(x, rest[:-1], rest[-1])
         norm = self._clipped()
         self.optimizer.step()
         return loss, *norm
 
-    def _whole(self, x: Tensor, y: Tensor) -> Tensor:
-        _, loss = self.forward(x, y)
+    def _whole(self, x: Tensor, *ys: Tensor) -> Tensor:
+        loss = self.forward(x, *ys)
         loss.backward()
         return loss
 
-    def _accumulated(self, x: Tensor, y: Tensor, shares: Tensor) -> Tensor:
+    def _accumulated(self, x: Tensor, ys: tuple[Tensor, ...], shares: Tensor) -> Tensor:
         """The gradient of one large batch, computed in the memory of a small one."""
         total = shares.new_zeros(())
         for i in range(len(shares)):
             part = slice(i * self._batch_size, (i + 1) * self._batch_size)
-            _, loss = self.forward(x[part], y[part])
+            loss = self.forward(x[part], *(y[part] for y in ys))
             loss = loss * shares[i]
             loss.backward()
             total = total + loss.detach()

@@ -14,12 +14,14 @@ from engine.capture import compile
 from engine.check import as_taken, class_outputs, targets_for
 from engine.creation import from_numpy
 from engine.data.balance import class_weights
+from engine.data.selftarget import with_own_targets
 from engine.data.source import Source
 from engine.data.split import partition
 from engine.dispatch import count
 from engine.ops.random import get_rng_state, manual_seed, set_rng_state
-from engine.spec import Summary, build_loss, build_model, build_optimizer, build_scheduler
+from engine.spec import Summary, build_model, build_optimizer, build_scheduler
 from engine.spec.build import parameter_dtype
+from engine.spec.heads import build_objective, heads
 from engine.spec.weights import freeze
 from engine.state import optimizer_slots
 from engine.tensor import Tensor
@@ -28,7 +30,7 @@ from engine.train.evaluation import Evaluation
 from engine.train.monitor import Monitor
 from engine.train.records import Diverged, EpochEnd, Metrics, Progress, Report, State
 from engine.train.reporting import Costs, Reporting
-from engine.train.scale import Scale
+from engine.train.scale import Scales
 from engine.train.step import Step
 
 
@@ -57,25 +59,26 @@ class Variant:
         self.before_step = before_step
         manual_seed(spec["seed"])
         dtype = parameter_dtype(spec)
-        targets = targets_for(spec, setting.source)
+        own = heads(spec)
+        targets = [targets_for(h, with_own_targets(setting.source, h, setting.shape)) for h in own.values()]
         self.train_indices, self.val_indices = partition(setting.source, spec)
         if spec["data"]["class_weights"] == "balanced":
-            spec = {**spec, "loss": class_weights(spec["loss"], targets[self.train_indices], class_outputs(spec, tuple(summary.output)))}
-        self.spec = spec
+            spec = {**spec, "loss": class_weights(spec["loss"], targets[0][self.train_indices], class_outputs(spec, tuple(summary.output)))}
+        self.spec, own = spec, heads(spec)
         shape = as_taken(spec, setting.source, setting.shape)
         self.model = build_model(spec, shape, setting.device)
-        loss = build_loss(spec).to(setting.device, dtype=dtype)
+        loss = build_objective(spec).to(setting.device, dtype=dtype)
         self.optimizer = build_optimizer(spec, self.model)
         self.monitor = Monitor(spec, len(self.val_indices) > 0)
         self.scheduler = build_scheduler(self._scheduled(), self.optimizer)
-        self.scale = Scale(spec["loss"], targets)
+        self.scale = Scales([h["loss"] for h in own.values()], targets)
         self.batches = Batches(spec, setting.source, targets, shape, setting.device, dtype)
         self.step = Step(spec, self.model, loss, self.optimizer, setting.device)
         self.train_step: Callable[..., tuple[Tensor, ...]] = compile(self.step, plan=setting.plan)
         classes = setting.source.report.classes
         self.evaluation = Evaluation(spec, self.step, self.batches, self.scale, setting.plan, classes, summary.activation_bytes)
         self.progress = Progress()
-        trained, outputs = len(self.train_indices), count(summary.output)
+        trained, outputs = len(self.train_indices), sum(map(count, summary.outputs.values() or [summary.output]))
         self.reporting = Reporting(name, Costs.of(steps_an_epoch(trained, spec), trained, summary.flops, len(self.val_indices), outputs))
         self.final: dict[str, Any] = {"epochs": 0, "steps": 0}
         self._dtype, self._steps = dtype, steps_an_epoch(len(self.train_indices), spec)
@@ -105,7 +108,7 @@ class Variant:
                 if not p.batch:
                     p.epoch, p.total, p.weight = epoch, 0.0, 0.0
                 point = self._train(batch)
-                samples += len(batch[2])
+                samples += len(batch[0])
                 if self.epoch_is_over:
                     rate = samples / (time.perf_counter() - began)
                     point.samples_per_s = None if len(self.val_indices) else rate
@@ -114,9 +117,9 @@ class Variant:
 
     def _train(self, batch: Batch) -> Metrics:
         """One step on a batch, and its point of the history."""
-        p, (x, y, targets) = self.progress, batch
+        p, (x, ys, targets) = self.progress, batch
         rate, own = float(self.optimizer.param_groups[0]["lr"]), self.scale.weight(targets)
-        numbers = self._step(x, y, targets) if own else ()
+        numbers = self._step(x, ys, targets) if own else ()
         p.step += 1
         p.batch += 1
         if not numbers:
@@ -131,19 +134,19 @@ class Variant:
             values["grad_norm"] = norm
         return Metrics(p.step, p.epoch, "train", values, self.name)
 
-    def _step(self, x: Tensor, y: Tensor, targets: Array) -> tuple[Tensor, ...]:
+    def _step(self, x: Tensor, ys: tuple[Tensor, ...], targets: tuple[Array, ...]) -> tuple[Tensor, ...]:
         """What a step returns. Of several batches, those without a target that counts are left out: their loss is 0 / 0."""
         if not self.model.training:
             self.model.train()
         if self.spec["gradient_accumulation"] == 1:
-            return self.train_step(x, y)
+            return self.train_step(x, *ys)
         size = self.spec["data"]["batch_size"]
-        weights = np.array([self.scale.weight(targets[i : i + size]) for i in range(0, len(targets), size)])
+        weights = np.array([self.scale.weight([y[i : i + size] for y in targets]) for i in range(0, len(x), size)])
         if not weights.all():
             kept = from_numpy(np.repeat(weights > 0, size)[: len(x)])
-            x, y, weights = x[kept], y[kept], weights[weights > 0]
+            x, ys, weights = x[kept], tuple(y[kept] for y in ys), weights[weights > 0]
         shares = np.ones(len(weights)) if self.scale.is_sum else weights / weights.sum()
-        return self.train_step(x, y, Tensor._wrap(shares).to(self.setting.device, self._dtype))
+        return self.train_step(x, *ys, Tensor._wrap(shares).to(self.setting.device, self._dtype))
 
     def _end_epoch(self, samples_per_s: float | None) -> Iterator[Metrics | Report | EpochEnd]:
         p = self.progress

@@ -44,4 +44,4 @@ def evaluated(run: Run, indices: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     assert variant is not None
     variant.model.eval()
     batches = variant.batches.plain(indices, variant.evaluation._size)
-    return np.concatenate([variant.evaluation.measured(x, y)[1].numpy() for x, y, _ in batches])
+    return np.concatenate([variant.evaluation.measured(x, *ys)[1][0].numpy() for x, ys, _ in batches])

@@ -278,6 +278,7 @@ def _losses(source: Source) -> list[str]:
         "shares": classes is not None or (numbers is not None and 0 <= numbers.min() <= numbers.max() <= 1),
         "counts": classes is not None or (numbers is not None and numbers.min() >= 0),
         "signs": classes is not None,
+        "nothing": False,
     }
     found = [n for n, kind in registry.losses().items() if fitting[getattr(kind.make, "targets", "numbers")]]
     return sorted(found) + [n for n in ("CrossEntropyLoss", "MSELoss", "BCEWithLogitsLoss") if n in found] * 2

@@ -192,7 +192,7 @@ def test_every_loss_says_what_it_takes() -> None:
     """Or is in no spec; and none in the schema leaves more than a number to train on."""
     assert "MultiLabelMarginLoss" not in registry.losses() and "CTCLoss" not in registry.losses()
     for name, kind in registry.losses().items():
-        assert getattr(kind.make, "targets", None) in ("classes", "numbers", "shares", "counts", "signs"), name
+        assert getattr(kind.make, "targets", None) in ("classes", "numbers", "shares", "counts", "signs", "nothing"), name
         assert "none" not in json_schema()["$defs"][name]["properties"]["reduction"]["enum"], name
 
 

@@ -11,9 +11,12 @@ import pytest
 
 import engine
 from engine import nn
+from engine.data import ingest, open_source
 from engine.data.source import Source
+from engine.inference import load_model
 from engine.spec import SpecError, build_model, check, json_schema, registry, resolve_layers, summarize, wants_indices
 from engine.spec.inputs import Shape, limit_of
+from engine.state import metadata, save_file
 from tests.data.prepared import prepared
 from tests.train.jobs import goes_on_exactly, job, points
 
@@ -309,3 +312,69 @@ def test_bags_of_tokens(tmp_path: Path) -> None:
             metrics=["accuracy"],
         )
         assert points(run, "val")[-1].values["accuracy"] > 0.9, mode
+
+
+# -- columns of a table
+
+
+def table(folder: Path) -> Source:
+    """Rows with a number, a category that is one-hot, and one of 60 that is kept as its index; the target depends on all of them."""
+    rng = np.random.default_rng(2)
+    lines = ["size,colour,code,price"]
+    for i in range(240):
+        size, colour, code = rng.normal(), rng.integers(3), i % 60
+        lines.append(f"{size:.3f},{('red', 'green', 'blue')[colour]},c{code:02},{size + colour + (code % 7) * 0.5 + 0.001 * i:.4f}")
+    (folder / "t.csv").write_text("\n".join(lines))
+    ingest(folder / "t.csv", folder / "table", "csv")
+    return open_source(folder / "table")
+
+
+BRANCHES: list[dict[str, Any]] = [
+    {"name": "code", "inputs": ["input"], "layer": {"type": "Columns", "columns": ["code"], "indices": True}},
+    {"name": "vector", "layer": {"type": "Embedding", "embedding_dim": 4}}, {"name": "flat", "layer": {"type": "Flatten"}},
+    {"name": "rest", "inputs": ["input"], "layer": {"type": "Columns", "columns": ["size", "colour"]}},
+    {"name": "all", "inputs": ["flat", "rest"], "layer": {"type": "Linear", "out_features": 1}},
+]  # fmt: skip
+
+
+def test_columns_of_a_table_go_to_different_branches(tmp_path: Path) -> None:
+    source = table(tmp_path)
+    assert source.report.shape == [5]
+    model: list[Any] = [{"type": "Graph", "nodes": BRANCHES}]
+    run = job(source, "MSELoss", model, epochs=40, optimizer={"type": "Adam", "lr": 0.05}, metrics=["r2"])
+    resolved = {n["name"]: n["layer"] for n in resolve_layers(run.spec, run.shape)[0]["nodes"]}
+    assert resolved["code"]["columns"] == [4] and resolved["rest"]["columns"] == [0, 1, 2, 3]
+    assert resolved["vector"]["num_embeddings"] == 60 and resolved["all"]["in_features"] == 8
+    assert points(run, "val")[-1].values["r2"] > 0.8
+    save_file(run.model.state_dict(), tmp_path / "m.safetensors", metadata(run.metadata()))
+    found = load_model(tmp_path / "m.safetensors").predict({"size": "1.5", "colour": "blue", "code": "c06"})
+    assert 4 < found.numbers[0] < 8  # 1.5 + 2 + 3
+    goes_on_exactly(job(source, "MSELoss", model), 2)
+
+
+def test_columns_that_are_none_are_refused(tmp_path: Path) -> None:
+    source = table(tmp_path)
+
+    def found(*columns: Any, indices: bool = False) -> dict[str, str]:
+        try:
+            job(
+                source,
+                "MSELoss",
+                [{"type": "Columns", "columns": list(columns), "indices": indices}, {"type": "Linear", "out_features": 1}],
+            )
+        except SpecError as error:
+            return {p.pointer: p.detail for p in error.problems}
+        return {}
+
+    assert found("size", "colour=red", 4) == {}
+    assert "did you mean 'colour'" in found("size", "color")["/model/0/columns/1"]
+    assert "none of the columns of the 5" in found(5)["/model/0/columns/0"]
+    assert "no indices" in found("size", indices=True)["/model/0/indices"]
+    assert "takes numbers, but the layer above yields indices" in found("code", indices=True)["/model/1"]
+    below = [
+        {"type": "Linear", "out_features": 3},
+        {"type": "Columns", "columns": [0], "indices": True},
+        {"type": "Linear", "out_features": 1},
+    ]
+    with pytest.raises(SpecError, match="/model/1/indices"):
+        job(source, "MSELoss", below)

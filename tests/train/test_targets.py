@@ -87,9 +87,9 @@ def test_a_model_of_tokens_predicts_from_its_file(tmp_path: Path) -> None:
     assert run._job is not None and source.arrays is not None
     rows = source.arrays[:3, :-1]
     found = load_model(tmp_path / "m.safetensors").predict(list(rows))
-    [(x, y, _)] = run._job.batches.plain(np.arange(3), 3)
+    [(x, ys, _)] = run._job.batches.plain(np.arange(3), 3)
     with no_grad():
-        outputs = run._job.evaluation.measured(x, y)[1].numpy()
+        outputs = run._job.evaluation.measured(x, *ys)[1][0].numpy()
     assert [f.mask.tolist() for f in found] == outputs.argmax(-1).tolist()
     assert all((f.outputs == out).all() for f, out in zip(found, outputs, strict=True))
 
