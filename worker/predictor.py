@@ -91,7 +91,7 @@ def _predicted(model: Model, samples: list[Array], explain: bool) -> Iterator[Js
         if isinstance(found, str):
             yield {"error": found}
         else:
-            heat = {"saliency_png": _png(saliency(model, sample) * 255)} if explain else {}
+            heat = {"saliency_png": _png(saliency(model, sample) * 255)} if explain and model.input.limit is None else {}
             yield {**_shown(found), **heat}
 
 

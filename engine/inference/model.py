@@ -87,6 +87,9 @@ class Model:
         if tuple(x.shape[1:]) != self.input:
             got, wanted = ("x".join(map(str, s)) for s in (x.shape[1:], self.input))
             raise ValueError(f"expected samples that the transforms bring to {wanted}, got {got}")
+        limit = self.input.limit
+        if limit is not None and not bool(((x >= 0) & (x < limit) & (x == x.floor())).all()):
+            raise ValueError(f"expected indices, whole numbers from 0 to {limit - 1}")
         x = x.to(self.device, self.dtype if self.input.limit is None else int64)
         missing = min(self._together, 1 << (len(indices) - 1).bit_length()) - len(indices)
         x = cat([x, x.new_zeros((missing, *self.input))], 0) if missing else x

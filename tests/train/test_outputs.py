@@ -15,7 +15,7 @@ from engine.data.split import partition
 from engine.inference import load_model
 from engine.spec import SpecError, check
 from engine.state import metadata, save_file
-from engine.train import Run
+from engine.train import Metrics, Report, Run
 from tests.data.prepared import prepared
 from tests.train.jobs import goes_on_exactly, points
 
@@ -63,7 +63,10 @@ def problems(source: Source, **changes: Any) -> dict[str, str]:
 def test_several_outputs_are_learned_each_with_its_metrics(source: Source) -> None:
     run = Run(spec(epochs=40), source)
     assert run.summaries[0].outputs == {"kind": [3], "sizes": [2]} and check(run.spec) == run.spec
-    last = points(run, "val")[-1].values
+    records = list(run)
+    last = [r for r in records if isinstance(r, Metrics) and r.split == "val"][-1].values
+    reports = [r.values for r in records if isinstance(r, Report)][-2:]
+    assert [(r["output"], r["task"], r["samples"]) for r in reports] == [("kind", "classes", 16), ("sizes", "numbers", 16)]
     assert set(last) == {"loss", "kind_accuracy", "kind_f1", "kind_f1_per_class", "sizes_r2"}
     assert last["kind_accuracy"] > 0.7 and last["sizes_r2"] > 0.7
 

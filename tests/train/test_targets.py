@@ -86,12 +86,16 @@ def test_a_model_of_tokens_predicts_from_its_file(tmp_path: Path) -> None:
     save_file(run.model.state_dict(), tmp_path / "m.safetensors", metadata(run.metadata()))
     assert run._job is not None and source.arrays is not None
     rows = source.arrays[:3, :-1]
-    found = load_model(tmp_path / "m.safetensors").predict(list(rows))
+    model = load_model(tmp_path / "m.safetensors")
+    found = model.predict(list(rows))
     [(x, ys, _)] = run._job.batches.plain(np.arange(3), 3)
     with no_grad():
         outputs = run._job.evaluation.measured(x, *ys)[1][0].numpy()
     assert [f.mask.tolist() for f in found] == outputs.argmax(-1).tolist()
     assert all((f.outputs == out).all() for f, out in zip(found, outputs, strict=True))
+    for bad in (7, -1, 0.5):
+        with pytest.raises(ValueError, match="whole numbers from 0 to 6"):
+            model.predict(np.full(8, bad))
 
 
 def test_which_dimension_is_the_classes(tmp_path: Path) -> None:
