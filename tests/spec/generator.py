@@ -262,6 +262,8 @@ def _data(rng: Random, name: str, source: Source, loss: dict[str, Any]) -> dict[
     for key, share in (("class_weights", 0.2 if weightable else 0.01), ("sampler", 0.15 if one_class else 0.01)):
         if _rarely(rng, share):
             data[key] = "balanced"
+    if _rarely(rng, 0.03):
+        data["target"] = rng.choice(["input", "next"])
     if data.get("sampler"):
         data["shuffle"] = not _rarely(rng, 0.05)
     if source.is_image or _rarely(rng, 0.02):
@@ -299,6 +301,12 @@ def _training(rng: Random, spec: dict[str, Any], source: Source) -> dict[str, An
         found["gradient_accumulation"] = rng.choice([2, 2, 3, 4, 7, 1024])
     if _rarely(rng, 0.2):
         found["gradient_clip"] = {rng.choice(["norm", "value"]): rng.choice([1.0, 0.1, 5.0, 1e-300, 1e300])}
+    if _rarely(rng, 0.15):
+        found["freeze"] = [rng.choice(["0.*", "*.bias", "*.weight", "*", {"match": "*.weight", "epochs": 1}])]
+    if _rarely(rng, 0.15):
+        found["param_groups"] = [
+            {"match": rng.choice(["*.bias", "*.bias", "0.*"]), rng.choice(["lr", "lr", "weight_decay", "eps"]): rng.choice([0.0, 1e-3])}
+        ]
     if _rarely(rng, 0.3):
         found["scheduler"] = named(rng, rng.choice(sorted(registry.schedulers())), 0.4)
     if _rarely(rng, 0.4):
