@@ -43,7 +43,9 @@ class PositionalEncoding(_Positions):
         if not 0 <= dropout <= 1:
             raise ValueError(f"dropout must be from 0 to 1, got {dropout}")
         self.d_model, self.max_len, self.dropout = d_model, max_len, dropout
-        table = from_numpy(sinusoids(max_len, d_model)).to(device, dtype or float32)
+        table = empty(max_len, d_model, device=device, dtype=dtype or float32)
+        if table.device.type != "meta":  # where a size costs nothing
+            table = from_numpy(sinusoids(max_len, d_model)).to(table.device, table.dtype)
         self.register_buffer("table", table, persistent=False)
 
     def forward(self, input: Tensor) -> Tensor:
