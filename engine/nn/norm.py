@@ -56,6 +56,11 @@ class _BatchNorm(_Affine):
         self.reset_running_stats()
         super().reset_parameters()
 
+    def _upgrade(self, given: dict[str, Any], prefix: str, version: int) -> None:
+        """States from before version 2, as torchvision publishes them, do not count batches."""
+        if version < 2 and self.num_batches_tracked is not None:
+            given.setdefault(f"{prefix}num_batches_tracked", self.num_batches_tracked)
+
     def forward(self, input: Tensor) -> Tensor:
         if input.ndim not in self.ranks:
             raise ValueError(f"expected {' or '.join(f'{r}D' for r in self.ranks)} input (got {input.ndim}D input)")

@@ -246,9 +246,12 @@ class Tree:
             raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
         given, keys, problems = OrderedDict(state_dict), IncompatibleKeys([], []), list[str]()
         places = [(f"{path}." if path else "", m) for path, m in self.named_modules(remove_duplicate=False)]
+        told: Mapping[str, Any] = getattr(state_dict, "_metadata", {})  # by PyTorch, of each module
         for prefix, module in places:
+            metadata = told.get(prefix[:-1], {})
             for hook in list(module._load_pre_hooks.values()):
-                hook(module, given, prefix, {}, strict, keys.missing_keys, keys.unexpected_keys, problems)
+                hook(module, given, prefix, metadata, strict, keys.missing_keys, keys.unexpected_keys, problems)
+            module._upgrade(given, prefix, metadata.get("version") or 1)
         own = self.state_dict()
         keys.missing_keys.extend(k for k in own if k not in given)
         keys.unexpected_keys.extend(k for k in given if k not in own)
@@ -271,6 +274,9 @@ class Tree:
                 hook(module, keys)
         self._refuse(keys.problems() if strict else [])
         return keys
+
+    def _upgrade(self, given: dict[str, Any], prefix: str, version: int) -> None:
+        """Brings what a state of an earlier ``version`` of this module has to today's."""
 
     def _refuse(self, problems: list[str]) -> None:
         if problems:
