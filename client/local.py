@@ -16,7 +16,7 @@ from client.content import FORMATS
 from client.draw import Screen, picture, screen
 from client.pack import pack
 from client.reports import Reports
-from engine.check import check_targets, sample_shape
+from engine.check import check_targets, sample_shape, with_outputs
 from engine.data import Options, Rejected, Source, ingest, open_source
 from engine.spec import Problem, SpecError, check
 from engine.state import metadata, save_file
@@ -83,6 +83,7 @@ def examine(spec_path: Path, data: Path | None, options: Options = Options()) ->
     spec = check(read_spec(spec_path))
     with tempfile.TemporaryDirectory() as folder:
         source = prepare(find_data(spec, spec_path, data), Path(folder) / "dataset", options)
+        spec = with_outputs(spec, source)
         found = functools.partial(find_weights, spec_path)
         return spec, source.report, check_targets(spec, source, sample_shape(source, spec), found)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 
 _PATTERN = re.compile(r"(cpu|cuda|meta)(?::(\d+))?")
 
@@ -28,11 +29,11 @@ class device:  # noqa: N801 - PyTorch's name
 
     def __enter__(self) -> device:
         """Inside, tensors are made on this device unless they are told where."""
-        _defaults.append(self)
+        defaults().append(self)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        _defaults.pop()
+        defaults().pop()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
@@ -49,14 +50,28 @@ class device:  # noqa: N801 - PyTorch's name
 
 CPU = device("cpu")
 META = device("meta")
-_defaults = [CPU]
+
+
+class _Defaults(threading.local):
+    """Of each thread, the devices that tensors are made on, the innermost last: a server checks several specs at once."""
+
+    def __init__(self) -> None:
+        self.devices = [CPU]
+
+
+_defaults = _Defaults()
+
+
+def defaults() -> list[device]:
+    """The default devices of this thread, the innermost last."""
+    return _defaults.devices
 
 
 def get_default_device() -> device:
     """Where tensors are made that are not told where."""
-    return _defaults[-1]
+    return _defaults.devices[-1]
 
 
 def set_default_device(device_: str | device | int | None) -> None:
-    """From here on tensors are made there unless they are told where; None is the CPU."""
-    _defaults[:] = [CPU if device_ is None else device(device_)]
+    """From here on this thread makes tensors there unless it is told where; None is the CPU."""
+    _defaults.devices[:] = [CPU if device_ is None else device(device_)]

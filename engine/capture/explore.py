@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import engine.dtypes
-from engine.backend.device import _defaults
+from engine.backend.device import defaults
 from engine.capture.names import ENGINE, NOTHING, Names, is_observed, is_users, names_of
 from engine.capture.places import (
     ATOMS,
@@ -65,7 +65,7 @@ class Explorer:
         self._work: list[tuple[Any, Names, str, bool]] = []
         self.place(Settings, state, None, "a mode of the engine (autocast, grad mode, detect_anomaly)")
         self.place(Attribute, engine.dtypes, "_default", "the default dtype")
-        self.place(Contents, _defaults, None, "the default device")
+        self.place(Contents, defaults(), None, "the default device")
         self.place(Draws, random.seed.__self__, None, "Python's random numbers")  # type: ignore[attr-defined]  # a method
         self.place(Draws, np.random.mtrand._rand, None, "NumPy's random numbers")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.check.images import as_taken, sample_shape
 from engine.check.loop import Batches, evaluation_batch, loop_problems, schedule_problems
+from engine.check.outputs import outputs_wanted, with_outputs
 from engine.check.targets import class_outputs, takes_classes, target_kind, target_problems, targets_for, with_class_dim
 from engine.check.trial import trial_problems
 from engine.check.weights import FindWeights, load_weights, match_weights, weight_file
@@ -27,9 +28,11 @@ __all__ = [
     "weight_file",
     "check_targets",
     "evaluation_batch",
+    "outputs_wanted",
     "sample_shape",
     "takes_classes",
     "targets_for",
+    "with_outputs",
 ]
 
 

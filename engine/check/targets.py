@@ -10,7 +10,7 @@ from engine import nn
 from engine.data.selftarget import SelfTarget
 from engine.data.source import Source
 from engine.nn.loss import Targets
-from engine.spec import Problem, registry
+from engine.spec import Problem, layers_of, registry
 from engine.spec.problems import pointer
 
 Array = np.ndarray[Any, Any]
@@ -53,6 +53,15 @@ def targets_for(spec: dict[str, Any], source: Source) -> Array:
 
 def _class_count(source: Source, classes: Array) -> int:
     return max(len(source.report.classes or ()), int(classes.max(initial=0)) + 1)
+
+
+def class_count(spec: dict[str, Any], source: Source, targets: Array) -> int:
+    """How many classes there are, those not counted that the spec's loss ignores."""
+    return _class_count(source, _counted(spec, targets))
+
+
+def _counted(spec: dict[str, Any], targets: Array) -> Array:
+    return targets[targets != spec["loss"]["ignore_index"]] if "ignore_index" in spec["loss"] else targets
 
 
 def _indicators(classes: Array, n: int) -> Array | None:
@@ -109,7 +118,8 @@ def _advice(output: tuple[int, ...], targets: Array, source: Source) -> str:
 
 
 def _last(spec: dict[str, Any]) -> str:
-    return pointer("/model", len(spec["model"]) - 1)
+    model = spec["model"]
+    return "/model" if isinstance(model, dict) else pointer("/model", len(model) - 1)
 
 
 def with_class_dim(spec: dict[str, Any], output: tuple[int, ...], targets: Array) -> dict[str, Any]:
@@ -134,7 +144,7 @@ def _class_problems(spec: dict[str, Any], output: tuple[int, ...], source: Sourc
     if targets.dtype.kind != "i":
         detail = f"{name} needs classes as targets, but the dataset's are numbers of shape {targets.shape[1:]}"
         return [Problem("/loss", "does_not_fit", detail)]
-    counted = targets[targets != spec["loss"]["ignore_index"]] if "ignore_index" in spec["loss"] else targets
+    counted = _counted(spec, targets)
     if not counted.size:
         return [Problem("/loss/ignore_index", "does_not_fit", "every target of the dataset is ignored", None, spec["loss"]["ignore_index"])]
     if counted.min() < 0:
@@ -153,7 +163,7 @@ def _class_problems(spec: dict[str, Any], output: tuple[int, ...], source: Sourc
         wanted = "x".join(["C", *map(str, targets.shape[1:])])
         detail = f"{name} needs outputs of shape {wanted} for each sample (C the number of classes), got {'x'.join(map(str, output))}"
         return [Problem(_last(spec), "does_not_fit", detail + _advice(output, targets, source), wanted, list(output))]
-    n = max(len(source.report.classes or ()), int(counted.max()) + 1)
+    n = _class_count(source, counted)
     if output[0] < n:
         detail = f"expected at least {n} outputs (the dataset has {n} classes), got {output[0]}"
         return [Problem(_last(spec), "too_few_outputs", detail, n, output[0])]
@@ -191,7 +201,7 @@ def _all_in_shares(layers: list[dict[str, Any]]) -> bool | None:
 
 def _range_problems(spec: dict[str, Any]) -> list[Problem]:
     """BCELoss takes logarithms of the outputs, which must be probabilities."""
-    if spec["loss"]["type"] != "BCELoss" or _all_in_shares(spec["model"]):
+    if spec["loss"]["type"] != "BCELoss" or _all_in_shares(layers_of(spec["model"])):
         return []
     detail = "BCELoss needs outputs from 0 to 1: end the model with a Sigmoid, or use BCEWithLogitsLoss"
-    return [Problem(_last(spec), "does_not_fit", detail, "outputs from 0 to 1", spec["model"][-1]["type"])]
+    return [Problem(_last(spec), "does_not_fit", detail, "outputs from 0 to 1", layers_of(spec["model"])[-1]["type"])]

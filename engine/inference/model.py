@@ -18,7 +18,7 @@ from engine.inference.given import Reader
 from engine.inference.outputs import Outputs
 from engine.inference.prediction import Prediction, read
 from engine.modes import no_grad
-from engine.nn.container import Sequential
+from engine.nn.module import Module
 from engine.ops.join import cat
 from engine.ops.random import Generator, drawing_from
 from engine.spec import build_model, summarize
@@ -36,7 +36,7 @@ class Model:
     On the CPU its answers are those of the job's own evaluation, bit for bit.
     """
 
-    def __init__(self, module: Sequential, metadata: dict[str, Any], device: Any = "cpu") -> None:
+    def __init__(self, module: Module, metadata: dict[str, Any], device: Any = "cpu") -> None:
         self.metadata, self.spec, self.classes = metadata, metadata["spec"], metadata["classes"]
         self.device, self.dtype = resolve(device), parameter_dtype(metadata["spec"])
         self.module = module.eval().to(self.device)

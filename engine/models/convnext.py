@@ -6,6 +6,7 @@ from functools import partial
 
 from engine import nn
 from engine.creation import full_
+from engine.models.architecture import OF_IMAGES, architecture
 from engine.models.blocks import StochasticDepth, init_linear
 from engine.nn import functional as F
 from engine.nn import init
@@ -85,6 +86,7 @@ class ConvNeXt(nn.Module):
         return self.classifier(self.avgpool(self.features(x)))
 
 
+@architecture(OF_IMAGES)
 def convnext_tiny(
     num_classes: int = 1000,
     in_channels: int = 3,

@@ -6,6 +6,7 @@ import math
 from functools import partial
 
 from engine import nn
+from engine.models.architecture import OF_IMAGES, architecture
 from engine.models.blocks import (
     ConvNormActivation,
     SqueezeExcitation,
@@ -68,6 +69,7 @@ class EfficientNet(nn.Module):
         return self.classifier(self.avgpool(self.features(x)).flatten(1))
 
 
+@architecture(OF_IMAGES)
 def efficientnet_b0(
     num_classes: int = 1000, in_channels: int = 3, width_mult: float = 1.0, dropout: float = 0.2, stochastic_depth_prob: float = 0.2
 ) -> EfficientNet:

@@ -9,8 +9,10 @@ import math
 
 from engine import nn
 from engine.creation import arange
+from engine.models.architecture import architecture
 from engine.nn import functional as F
 from engine.nn import init
+from engine.nn.facts import Facts
 from engine.tensor import Tensor
 
 
@@ -95,6 +97,7 @@ class GPT(nn.Module):
         return self.lm_head(parts["ln_f"](x))
 
 
+@architecture(Facts(takes="indices", covers={"num_embeddings": (0, None), "context": (0, 1)}))
 def gpt(
     num_embeddings: int, context: int = 1024, hidden_dim: int = 768, num_layers: int = 12, num_heads: int = 12, dropout: float = 0.0
 ) -> GPT:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine import nn
+from engine.models.architecture import OF_TEXT, architecture
 from engine.tensor import Tensor
 
 
@@ -32,6 +33,7 @@ class LSTMClassifier(nn.Module):
         return self.fc(self.dropout(y.amax(1)))
 
 
+@architecture(OF_TEXT)
 def lstm_classifier(
     num_embeddings: int,
     num_classes: int = 2,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from engine import nn
+from engine.models.architecture import OF_IMAGES, architecture
 from engine.models.blocks import ConvNormActivation, check_multiplier, divisible, init_convolutions, init_linear
 from engine.tensor import Tensor
 
@@ -54,6 +55,7 @@ class MobileNetV2(nn.Module):
         return self.classifier(self.features(x).mean((2, 3)))
 
 
+@architecture(OF_IMAGES)
 def mobilenet_v2(num_classes: int = 1000, in_channels: int = 3, width_mult: float = 1.0, dropout: float = 0.2) -> MobileNetV2:
     """MobileNetV2: 3.5 million parameters at ``width_mult`` 1, for images of any size."""
     return MobileNetV2(num_classes, in_channels, width_mult, dropout)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import NamedTuple
 
 from engine import nn
+from engine.models.architecture import OF_IMAGES, architecture
 from engine.models.blocks import ConvNormActivation, SqueezeExcitation, check_multiplier, divisible, init_convolutions, init_linear
 from engine.tensor import Tensor
 
@@ -78,11 +79,13 @@ class MobileNetV3(nn.Module):
         return self.classifier(self.avgpool(self.features(x)).flatten(1))
 
 
+@architecture(OF_IMAGES)
 def mobilenet_v3_small(num_classes: int = 1000, in_channels: int = 3, width_mult: float = 1.0, dropout: float = 0.2) -> MobileNetV3:
     """MobileNetV3, small: 2.5 million parameters at ``width_mult`` 1, for images of any size."""
     return MobileNetV3(_SMALL, 1024, num_classes, in_channels, width_mult, dropout)
 
 
+@architecture(OF_IMAGES)
 def mobilenet_v3_large(num_classes: int = 1000, in_channels: int = 3, width_mult: float = 1.0, dropout: float = 0.2) -> MobileNetV3:
     """MobileNetV3, large: 5.5 million parameters at ``width_mult`` 1, for images of any size."""
     return MobileNetV3(_LARGE, 1280, num_classes, in_channels, width_mult, dropout)

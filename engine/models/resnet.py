@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine import nn
+from engine.models.architecture import OF_IMAGES, architecture
 from engine.models.blocks import init_convolutions
 from engine.tensor import Tensor
 
@@ -78,16 +79,19 @@ class ResNet(nn.Module):
         return self.fc(self.avgpool(x).flatten(1))
 
 
+@architecture(OF_IMAGES)
 def resnet18(num_classes: int = 1000, in_channels: int = 3, width: int = 64) -> ResNet:
     """ResNet with 18 layers: 11.7 million parameters at ``width`` 64, for images of any size."""
     return ResNet(BasicBlock, (2, 2, 2, 2), num_classes, in_channels, width)
 
 
+@architecture(OF_IMAGES)
 def resnet34(num_classes: int = 1000, in_channels: int = 3, width: int = 64) -> ResNet:
     """ResNet with 34 layers: 21.8 million parameters at ``width`` 64, for images of any size."""
     return ResNet(BasicBlock, (3, 4, 6, 3), num_classes, in_channels, width)
 
 
+@architecture(OF_IMAGES)
 def resnet50(num_classes: int = 1000, in_channels: int = 3, width: int = 64) -> ResNet:
     """ResNet with 50 layers in bottlenecks: 25.6 million parameters at ``width`` 64, for images of any size."""
     return ResNet(Bottleneck, (3, 4, 6, 3), num_classes, in_channels, width)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine import nn
+from engine.models.architecture import OF_TEXT, architecture
 from engine.ops.join import cat
 from engine.tensor import Tensor
 
@@ -27,6 +28,7 @@ class TextCNN(nn.Module):
         return self.fc(self.dropout(found))
 
 
+@architecture(OF_TEXT)
 def textcnn(
     num_embeddings: int,
     num_classes: int = 2,

@@ -7,6 +7,7 @@ Convolutions are padded and normalized, so that the map has the image's size. St
 from __future__ import annotations
 
 from engine import nn
+from engine.models.architecture import OF_IMAGES, architecture
 from engine.nn import functional as F
 from engine.ops.join import cat
 from engine.tensor import Tensor
@@ -93,6 +94,7 @@ class UNet(nn.Module):
         return self.outc["conv"](x)
 
 
+@architecture(OF_IMAGES)
 def unet(num_classes: int = 2, in_channels: int = 3, width: int = 64, depth: int = 4, bilinear: bool = False) -> UNet:
     """U-Net: 31.0 million parameters at ``width`` 64 and ``depth`` 4; a score of each class for each pixel."""
     return UNet(num_classes, in_channels, width, depth, bilinear)

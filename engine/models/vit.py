@@ -8,7 +8,9 @@ from typing import Any
 
 from engine import nn
 from engine.creation import empty, zeros
+from engine.models.architecture import architecture
 from engine.nn import init
+from engine.nn.facts import Facts
 from engine.ops.join import cat
 from engine.tensor import Tensor
 
@@ -94,6 +96,7 @@ class VisionTransformer(nn.Module):
         return self.heads(x[:, 0])
 
 
+@architecture(Facts(infers={"in_channels": (0, 1), "image_size": (0, 2)}, outputs="num_classes"))
 def vit_b_16(
     num_classes: int = 1000,
     in_channels: int = 3,

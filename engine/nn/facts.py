@@ -19,6 +19,8 @@ class Facts:
     Arguments that follow from the inputs where a spec leaves them out: ``infers`` maps each to an input and its dimension, whose size it has to be, ``covers``
     to one whose size it has to be at least; the dimension None is the limit of the input's indices.
 
+    ``outputs``: the argument that is the number of outputs, which follows from the dataset's targets and the loss.
+
     ``hides``: arguments that no spec has. ``range``: its results are ``shares``, from 0 to 1, or ``kept``: within the range of what it was given.
     """
 
@@ -30,13 +32,14 @@ class Facts:
     takes: Literal["numbers", "indices", "any"] = "numbers"
     infers: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     covers: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
+    outputs: str | None = None
     hides: tuple[str, ...] = ()
     range: Literal["shares", "kept"] | None = None
 
     @property
     def follows(self) -> tuple[str, ...]:
-        """The arguments that a spec may leave out because they follow from the inputs."""
-        return (*self.infers, *self.covers)
+        """The arguments that a spec may leave out because they follow from the inputs or the targets."""
+        return (*self.infers, *self.covers, *([self.outputs] if self.outputs else ()))
 
 
 __all__ = ["Facts"]

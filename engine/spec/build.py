@@ -13,13 +13,13 @@ from engine.creation import zeros
 from engine.dispatch import count
 from engine.dtypes import BY_NAME, float32
 from engine.nn import init
-from engine.nn.container import Sequential
 from engine.nn.loss import ClassesLast
 from engine.nn.module import Module
 from engine.spec import registry
-from engine.spec.builder import Builder, Row
+from engine.spec.builder import Builder
 from engine.spec.optimizing import check_optimizer
 from engine.spec.problems import Problem, SpecError, pointer, said
+from engine.spec.table import Row
 from engine.spec.weights import freeze_problems, unmatched
 
 
@@ -52,11 +52,9 @@ def parameter_dtype(spec: dict[str, Any]) -> Any:
     return float32 if spec["precision"] == "bfloat16" else BY_NAME[spec["precision"]]
 
 
-def build_model(spec: dict[str, Any], input_shape: tuple[int, ...], device: Any = "cpu") -> Sequential:
+def build_model(spec: dict[str, Any], input_shape: tuple[int, ...], device: Any = "cpu") -> Module:
     """The model of a checked spec, initialized, for samples of ``input_shape``. Raises SpecError where the layers do not fit."""
-    layers = resolve_layers(spec, input_shape)
-    modules, _ = Builder(parameter_dtype(spec), device).sequence(layers, None, "/model")
-    model = Sequential(*modules)
+    model, _ = Builder(parameter_dtype(spec), device).model(resolve_layers(spec, input_shape), None)
     for rule in spec["init"]:
         arguments = {k: v for k, v in rule.items() if k not in ("match", "type")}
         for name, p in model.named_parameters():
@@ -65,35 +63,34 @@ def build_model(spec: dict[str, Any], input_shape: tuple[int, ...], device: Any 
     return model
 
 
-def resolve_layers(spec: dict[str, Any], input_shape: tuple[int, ...]) -> list[dict[str, Any]]:
-    """The layers with every size that follows from the data filled in."""
-    layers: list[dict[str, Any]] = copy.deepcopy(spec["model"])
-    builder, *_ = _followed(spec, layers, input_shape)
+def resolve_layers(spec: dict[str, Any], input_shape: tuple[int, ...]) -> Any:
+    """The spec's ``model`` with every size that follows from the data filled in."""
+    model = copy.deepcopy(spec["model"])
+    builder, *_ = _followed(spec, model, input_shape)
     if builder.problems:
         raise SpecError(builder.problems)
-    return layers
+    return model
 
 
-def outline(spec: dict[str, Any], input_shape: tuple[int, ...]) -> tuple[Sequential, dict[Module, str]]:
+def outline(spec: dict[str, Any], input_shape: tuple[int, ...]) -> tuple[Module, dict[Module, str]]:
     """The model without elements in its parameters, and where each of its modules stands in the spec. Raises SpecError where layers do not fit."""
-    builder, modules, _ = _followed(spec, copy.deepcopy(spec["model"]), input_shape)
+    builder, model, _ = _followed(spec, copy.deepcopy(spec["model"]), input_shape)
     if builder.problems:
         raise SpecError(builder.problems)
-    return Sequential(*modules), builder.places
+    return model, builder.places
 
 
-def _followed(spec: dict[str, Any], layers: list[dict[str, Any]], input_shape: tuple[int, ...]) -> tuple[Builder, list[Module], Any]:
-    """The builder that went through the layers of a spec without elements, the modules, and what the last of them yields."""
+def _followed(spec: dict[str, Any], model: Any, input_shape: tuple[int, ...]) -> tuple[Builder, Module, Any]:
+    """The builder that went through the layers of a spec without elements, the whole as a module, and what it yields."""
     builder = Builder(parameter_dtype(spec), META)
     x = builder.example(input_shape, max(2, spec["data"].get("batch_size", 32)))
-    return builder, *builder.sequence(layers, x, "/model")
+    return builder, *builder.model(model, x)
 
 
 def summarize(spec: dict[str, Any], input_shape: tuple[int, ...]) -> Summary:
     """The per-layer table and what training takes. Raises SpecError with every problem that shapes, rates and rules have."""
-    builder, modules, y = _followed(spec, copy.deepcopy(spec["model"]), input_shape)
-    problems = builder.problems
-    model = Sequential(*modules)
+    builder, model, y = _followed(spec, copy.deepcopy(spec["model"]), input_shape)
+    problems, rows = builder.problems, builder.table.rows
     for i, rule in enumerate(spec["init"]):
         problems += _check_rule(rule, f"/init/{i}", model)
     slots = check_optimizer(spec, model, problems)
@@ -104,11 +101,11 @@ def summarize(spec: dict[str, Any], input_shape: tuple[int, ...]) -> Summary:
     outputs = {n: list(one.shape[1:]) for n, one in y.items()} if isinstance(y, dict) else {}
     size, batch = parameter_dtype(spec).itemsize, spec["data"].get("batch_size", 32)
     parameters = sum(p.numel() for p in model.parameters())
-    activations = sum(r.activation_bytes for r in builder.rows) + count(input_shape) * size
+    activations = sum(r.activation_bytes for r in rows) + count(input_shape) * size
     fixed = parameters * size * (2 + slots)
-    flops = sum(r.flops for r in builder.rows)
+    flops = sum(r.flops for r in rows)
     return Summary(
-        builder.rows, parameters, flops, activations, batch, fixed + 2 * activations * batch, fixed, list(input_shape),
+        rows, parameters, flops, activations, batch, fixed + 2 * activations * batch, fixed, list(input_shape),
         [] if outputs else list(y.shape[1:]), outputs,
     )  # fmt: skip
 
@@ -127,9 +124,14 @@ def _check_rule(rule: dict[str, Any], at: str, model: Module) -> list[Problem]:
     return []
 
 
-def wants_indices(layers: list[dict[str, Any]]) -> bool:
+def wants_indices(model: list[dict[str, Any]] | dict[str, Any]) -> bool:
     """Whether the first layer that computes with a model's input looks it up, as ``Embedding`` does."""
-    return bool(_first_takes(layers))
+    return bool(_first_takes(layers_of(model)))
+
+
+def layers_of(model: Any) -> list[dict[str, Any]]:
+    """The layers of a spec's ``model``: a list of them, or one that is the whole model."""
+    return [model] if isinstance(model, dict) else model
 
 
 def wants_columns(layers: Any) -> bool:

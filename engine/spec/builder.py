@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from engine import nn
-from engine.backend import Array, MetaArray
+from engine.backend import MetaArray, device
 from engine.creation import zeros
-from engine.dispatch import Op, observing
+from engine.dispatch import observing
 from engine.dtypes import int64
 from engine.modes import no_grad
 from engine.nn.branches import Graph, GraphNode, Parallel, Residual, merged
@@ -24,36 +23,23 @@ from engine.spec import registry
 from engine.spec.inputs import Features, features_of, limit_of
 from engine.spec.limits import check_arguments, check_map
 from engine.spec.problems import Problem, nearest, pointer, said
+from engine.spec.table import Table
 from engine.tensor import Tensor
 
 Values = tuple[Tensor | None, ...]
 """What a layer is given; None where an earlier problem has hidden a shape."""
 
 
-@dataclass
-class Row:
-    """One layer of the table; sizes are for one sample."""
-
-    pointer: str
-    name: str
-    type: str
-    output: list[int]
-    parameters: int
-    flops: int
-    activation_bytes: int
-
-
 class Builder:
-    """Collects ``problems``, the ``rows`` of the table, and the ``places`` of modules in the spec."""
+    """Collects ``problems``, the ``table`` of layers, and the ``places`` of modules in the spec."""
 
     def __init__(self, dtype: Any, device: Any) -> None:
         self.dtype, self.device = dtype, device
         self.problems: list[Problem] = []
-        self.rows: list[Row] = []
+        self.table = Table()
         self.places: dict[Module, str] = {}
         self.limits: dict[Tensor, int] = {}
         self.features: dict[Tensor, Features] = {}
-        self.flops = self.bytes = 0
 
     def example(self, shape: tuple[int, ...], batch: int) -> Tensor:
         """A batch of samples of this shape, without elements."""
@@ -66,10 +52,12 @@ class Builder:
             self.features[x] = features
         return x
 
-    def _observe(self, op: Op, outs: list[Array], ins: Any, attrs: dict[str, Any]) -> None:
-        if op.view is None:
-            self.flops += op.flops(outs, ins, attrs)
-            self.bytes += sum(o.nbytes for o in outs)
+    def model(self, model: Any, x: Tensor | None) -> tuple[Module, Tensor | None]:
+        """Layers in a row, or the one layer that is the whole model."""
+        if isinstance(model, dict):
+            return self.layer(model, (x,), "/model", "")
+        modules, y = self.sequence(model, x, "/model")
+        return Sequential(*modules), y
 
     def sequence(self, layers: list[dict[str, Any]], x: Tensor | None, at: str, name: str = "") -> tuple[list[Module], Any]:
         modules = []
@@ -173,21 +161,18 @@ class Builder:
             self.problems += too_large
             return nn.Identity(), None
         try:
-            module: Module = kind.make(**arguments, **({"device": self.device, "dtype": self.dtype} if kind.takes_device else {}))
+            with device(self.device):
+                module: Module = kind.make(**arguments, **({"device": self.device, "dtype": self.dtype} if kind.takes_device else {}))
             if not kind.takes_device:
                 module.to(self.device, self.dtype)
         except Exception as error:  # whatever a constructor throws is its word on the arguments
             if not mismatch:  # else what does not go with the right size may go with the given one
                 self.problems.append(blame(kind, arguments, error, at))
             return nn.Identity(), None
-        before = self.flops, self.bytes
-        y = self._on_samples(module, xs, at)
+        with self.table.watching(module, kind.is_architecture):
+            y = self._on_samples(module, xs, at)
         if y is not None and not mismatch:
-            n = y.shape[0] if y.ndim else 1
-            parameters = sum(p.numel() for p in module.parameters())
-            self.rows.append(
-                Row(at, name, kind.name, list(y.shape[1:]), parameters, (self.flops - before[0]) // n, (self.bytes - before[1]) // n)
-            )
+            self.table.add(at, name, kind.name, module, y)
         return module, y
 
     def _on_samples(self, module: Module, xs: Values, at: str) -> Tensor | None:
@@ -229,7 +214,7 @@ class Builder:
         if len(known) < len(xs):
             return None
         try:
-            with no_grad(), observing(self._observe):
+            with no_grad(), observing(self.table.observe):
                 return function(*known)
         except Exception as error:  # whatever it throws: it does not work on this input
             self.problems.append(misfit(error, known, at))

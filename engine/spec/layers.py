@@ -45,6 +45,12 @@ class LayerChecker:
         name = self.kind(value, at, kinds, what)
         return None if name is None else {"type": name, **kinds[name].check(value, at, self.problems)}
 
+    def model(self, value: Any, at: str) -> Any:
+        """Layers in a row, or one that is the whole model, whose state dict then has no numbers before its names."""
+        if isinstance(value, dict):
+            return self.layer(value, at, 0)
+        return self.layers(value, at)
+
     def layers(self, value: Any, at: str, depth: int = 0) -> list[dict[str, Any] | None]:
         if not isinstance(value, list):
             self.fail(at, "invalid", f"expected a list of layers, got {shown(value)}", "a list", value)

@@ -12,14 +12,16 @@ MAX_BYTES = 1 << 40
 """What training may take in all, on the largest of machines."""
 MAX_EXTENT = 1 << 16
 """The largest size of a window, a border or a map along one axis that a layer may ask for."""
-MAX_REPEATS = 500
-"""How many layers one layer may be made of."""
+MAX_REPEATS = 256
+"""How many layers one layer may be made of, and how often an architecture may repeat a block."""
 MAX_POSITIONS = 1 << 26
 """How many places a map may have, such as the pixels of an image or the steps of a sequence."""
 _MAX_INTEGER = (1 << 63) - 1
 _EXTENTS = (
     "dilation", "downscale_factor", "kernel_size", "max_len", "output_padding", "output_size", "padding", "scale_factor", "size", "stride", "upscale_factor",
 )  # fmt: skip
+
+_REPEATS = ("depth", "depths", "num_layers")
 
 
 def _numbers(value: Any) -> Iterator[int | float]:
@@ -39,7 +41,7 @@ def check_arguments(kind: str, arguments: dict[str, Any], at: str) -> list[Probl
         detail = f"expected at most {MAX_POSITIONS:,} places a channel, got {wanted}"
         return [Problem(pointer(at, "output_size"), "too_large", detail, MAX_POSITIONS, wanted)]
     for name, value in arguments.items():
-        limit = MAX_REPEATS if name == "num_layers" else MAX_EXTENT if name in _EXTENTS else _MAX_INTEGER
+        limit = MAX_EXTENT if name in _EXTENTS else MAX_REPEATS if name in _REPEATS else _MAX_INTEGER
         if any(abs(n) > limit for n in _numbers(value)):
             problems.append(
                 Problem(pointer(at, name), "too_large", f"expected numbers of at most {limit}, got {value}"[:300], limit, value)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from engine import nn, optim
+from engine.models import ARCHITECTURES
 from engine.nn import init
 from engine.nn.facts import Facts
 from engine.nn.module import Module
@@ -64,8 +65,9 @@ class Kind:
             else:
                 fields[p.name] = (annotation, ... if p.default is p.empty else p.default)
         fields.update(more or {})
+        self.is_architecture = not inspect.isclass(make)
         self.takes_device = "device" in _parameters(make)
-        self.needed = tuple(n for n, (p, _) in _parameters(make).items() if n in self.facts.follows and p.default is p.empty)
+        self.needed = tuple(n for n, (p, _) in _parameters(make).items() if n in self.facts.follows and p.default is not None)
         """What has to be known to make one: those left out that follow from the inputs."""
         self.defaults = {n: d for n, (_, d) in fields.items() if d is not ...}
         self.model: type[BaseModel] = create_model(name, __config__=ConfigDict(extra="forbid", strict=True), **fields)
@@ -167,7 +169,8 @@ CONTAINERS: dict[str, type[Module]] = _modules("container")
 
 @functools.cache
 def layers() -> dict[str, Kind]:
-    return {n: Kind(n, c) for n, c in _modules("layer").items()}
+    made: dict[str, Callable[..., Any]] = {**_modules("layer"), **ARCHITECTURES}
+    return {n: Kind(n, make) for n, make in made.items()}
 
 
 _CLASS_DIM = {

@@ -84,7 +84,7 @@ class Spec(BaseModel):
     precision: Literal["float32", "float64", "bfloat16"] = Field(
         "float32", description="bfloat16: products in half precision, parameters in single."
     )
-    model: list[Any] = Field(description="Layers in order.")
+    model: list[Any] | dict[str, Any] = Field(description="Layers in order, or one layer that is the whole model, such as resnet18.")
     init: list[Any] = []
     init_from: Any = None
     freeze: list[Any] = []
@@ -135,7 +135,7 @@ class _Checker(LayerChecker):
     def sections(self, spec: dict[str, Any], at: str = "") -> dict[str, Any]:
         """Checks those of the variable sections that are there."""
         checks: dict[str, Callable[[Any, str], Any]] = {
-            "model": self.layers,
+            "model": self.model,
             "init": self.rules,
             "init_from": lambda v, p: check_init_from(v, p, self),
             "freeze": lambda v, p: check_freeze(v, p, self),
@@ -290,7 +290,7 @@ def json_schema() -> dict[str, Any]:
             "description": "A pattern of parameter names, such as *.weight.",
         }
     p = schema["properties"]
-    p["model"] = {**nested, "minItems": 1}
+    p["model"] = {"anyOf": [{**nested, "minItems": 1}, {"$ref": "#/$defs/Layer"}], "description": Spec.model_fields["model"].description}
     p["init"]["items"] = rule
     p["loss"], p["optimizer"] = _choice(registry.losses(), d), _choice(registry.optimizers(), d)
     p["scheduler"] = {"anyOf": [_choice(registry.schedulers(), d), {"type": "null"}], "default": None}

@@ -8,13 +8,23 @@ from dataclasses import asdict
 from typing import Any
 
 from engine.backend import resolve
-from engine.check import FindWeights, check_targets, load_weights, sample_shape, takes_classes, targets_for, weight_file, with_class_dim
+from engine.check import (
+    FindWeights,
+    check_targets,
+    load_weights,
+    sample_shape,
+    takes_classes,
+    targets_for,
+    weight_file,
+    with_class_dim,
+    with_outputs,
+)
 from engine.data.selftarget import with_own_targets
 from engine.data.source import Source
 from engine.data.split import partition, test_indices
 from engine.inference.given import TOKENIZER, described
 from engine.inference.outputs import portable
-from engine.nn.container import Sequential
+from engine.nn.module import Module
 from engine.spec import Summary, variants
 from engine.spec.heads import heads, with_heads
 from engine.spec.inputs import features_of, limit_of
@@ -54,6 +64,7 @@ class Run:
         plan: dict[str, int] | None = None,
         find_weights: FindWeights | None = None,
     ) -> None:
+        spec = with_outputs(spec, source)
         self.shape = sample_shape(source, spec)
         source = with_own_targets(source, spec, self.shape)
         self.spec, self.source, self.device = spec, source, resolve(device)
@@ -80,7 +91,7 @@ class Run:
     # -- where it stands
 
     @property
-    def model(self) -> Sequential:
+    def model(self) -> Module:
         """The model being trained, or trained last."""
         assert self._job is not None
         return self._job.model

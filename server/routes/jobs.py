@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 
-from engine.check import check_targets, sample_shape
+from engine.check import check_targets, sample_shape, with_outputs
 from engine.data import Report, open_source
 from engine.spec import Problem, SpecError, Summary, check, resolve_layers, summarize, variants
 from server.dependencies import After, Body, Change, Held, JobId, Limit, Owner, Services, WithLabels, body_of
@@ -69,6 +69,7 @@ def _checked(held: Services, body: Any) -> tuple[Spec, tuple[int, ...], list[Sum
         source = open_source(held.deployment.dataset(dataset.id) / datasets.PREPARED)
     except FileNotFoundError:
         raise ProblemError(409, f"the files of dataset {dataset.id} are not on this server's storage") from None
+    spec = with_outputs(spec, source)
     shape = sample_shape(source, spec)
     return spec, shape, check_targets(spec, source, shape), source.report
 

@@ -29,7 +29,8 @@ def torch_models() -> Any:
     root = types.ModuleType(f"{__name__}.models")
     root.__path__ = []
     sys.modules[root.__name__] = root
-    names = ["blocks", *sorted(p.stem for p in _SOURCES.glob("*.py") if p.stem not in ("__init__", "blocks"))]
+    first = ["architecture", "blocks"]
+    names = [*first, *sorted(p.stem for p in _SOURCES.glob("*.py") if p.stem not in ("__init__", *first))]
     for path in (_SOURCES / f"{n}.py" for n in names):
         text = path.read_text()
         for ours, theirs in _PLACES.items():

@@ -158,7 +158,7 @@ def _rarely(rng: Random, share: float) -> bool:
 
 # -- models
 
-_LAYERS = sorted(registry.layers())
+_LAYERS = sorted(n for n, kind in registry.layers().items() if not kind.is_architecture)
 _COMMON = {
     2: ["Linear", "Linear", "ReLU", "BatchNorm1d", "Dropout", "LayerNorm", "Tanh", "GELU", "PReLU", "Softplus", "SELU"],
     3: ["Conv1d", "Conv1d", "BatchNorm1d", "MaxPool1d", "ReLU", "Linear", "AvgPool1d", "AdaptiveAvgPool1d", "ConvTranspose1d", "GroupNorm", "SiLU", "LSTM", "GRU", "TransformerEncoderLayer", "MultiheadAttention", "PositionalEncoding", "SequencePool", "Permute"],
@@ -320,6 +320,12 @@ def _training(rng: Random, spec: dict[str, Any], source: Source) -> dict[str, An
     return found
 
 
+_SMALL: Layers = [
+    {"type": "unet", "width": 4, "depth": 1}, {"type": "vit_b_16", "patch_size": 4, "num_layers": 1, "num_heads": 2, "hidden_dim": 8, "mlp_dim": 8},
+    {"type": "textcnn", "hidden_dim": 6, "filters": 4}, {"type": "lstm_classifier", "embedding_dim": 4, "hidden_dim": 6},
+]  # fmt: skip
+
+
 def random_spec(rng: Random, sources: dict[str, Source]) -> tuple[str, dict[str, Any]]:
     """A dataset's name and a spec for it."""
     name = rng.choice(sorted(sources))
@@ -342,6 +348,8 @@ def random_spec(rng: Random, sources: dict[str, Source]) -> tuple[str, dict[str,
     except SpecError:
         head = []
     spec["model"] = [*body, *([] if _rarely(rng, 0.06) else head)] or [{"type": "Flatten"}]
+    if _rarely(rng, 0.04):
+        spec["model"] = rng.choice(_SMALL)
     if _rarely(rng, 0.12):
         spec["init"] = [
             {**named(rng, rng.choice(sorted(registry.initializers()))), "match": rng.choice(["*", "*.weight", "*.weight", "0.*"])}
