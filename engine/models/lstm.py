@@ -42,7 +42,7 @@ def lstm_classifier(
     num_layers: int = 1,
     bidirectional: bool = True,
     dropout: float = 0.5,
-    padding_idx: int | None = None,
+    padding_idx: int | None = 0,
 ) -> LSTMClassifier:
     """An LSTM of ``num_layers`` on embeddings of ``embedding_dim`` numbers; ``padding_idx`` is the token that fills up short texts."""
     return LSTMClassifier(num_embeddings, num_classes, embedding_dim, hidden_dim, num_layers, bidirectional, dropout, padding_idx)

@@ -36,7 +36,7 @@ def textcnn(
     filters: int = 100,
     kernel_sizes: tuple[int, ...] = (3, 4, 5),
     dropout: float = 0.5,
-    padding_idx: int | None = None,
+    padding_idx: int | None = 0,
 ) -> TextCNN:
     """TextCNN on embeddings of ``hidden_dim`` numbers, ``filters`` of each of ``kernel_sizes``; ``padding_idx`` is the token that fills up short texts."""
     return TextCNN(num_embeddings, num_classes, hidden_dim, filters, kernel_sizes, dropout, padding_idx)
