@@ -111,8 +111,8 @@ MISFITS: list[tuple[str, tuple[int, ...], list[dict[str, Any]], str, str]] = [
     ("the batch's dimension", (5, 4), [{"type": "Permute", "dims": [1, 0, 2]}], "/model/0", "samples of a batch apart"),
     ("dimensions twice", (5, 4), [{"type": "Permute", "dims": [0, 2, 2]}], "/model/0/dims", "once"),
     ("heads", (5, 4), [{"type": "TransformerEncoder", "nhead": 3, "num_layers": 1}], "/model/0", "divisible"),
-    ("too many layers", (5, 4), [{"type": "TransformerEncoder", "nhead": 2, "num_layers": 10**9}], "/model/0/num_layers", "at most 500"),
-    ("too many recurrences", (5, 4), [{"type": "LSTM", "hidden_size": 2, "num_layers": 10**9}], "/model/0/num_layers", "at most 500"),
+    ("too many layers", (5, 4), [{"type": "TransformerEncoder", "nhead": 2, "num_layers": 10**9}], "/model/0/num_layers", "at most 256"),
+    ("too many recurrences", (5, 4), [{"type": "LSTM", "hidden_size": 2, "num_layers": 10**9}], "/model/0/num_layers", "at most 256"),
     ("too many positions", (5, 4), [{"type": "PositionalEncoding", "max_len": 10**9}], "/model/0/max_len", "at most 65536"),
     ("no layers", (5, 4), [{"type": "TransformerEncoder", "nhead": 2, "num_layers": 0}], "/model/0/num_layers", "at least 1"),
 ]  # fmt: skip
