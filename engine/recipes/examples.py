@@ -122,6 +122,23 @@ EXAMPLES: tuple[Example, ...] = (
         _classifier([*_TRANSFORMER, {"type": "Linear", "out_features": 3}], 32, **_cosine(20), gradient_clip={"norm": 1.0}, optimizer={"type": "AdamW", "lr": 0.0005}),
     ),
     Example(
+        "language-model", "Texts, the token that comes next", "A small GPT; each place's target is the next token (data.target).", "texts as tokens (N, length)",
+        _classifier(
+            {"type": "gpt", "hidden_dim": 64, "num_layers": 2, "num_heads": 4, "dropout": 0.1}, 16, {"target": "next"}, **_cosine(20), metrics=["accuracy"],
+            loss={"type": "CrossEntropyLoss", "class_dim": -1}, gradient_clip={"norm": 1.0}, optimizer={"type": "AdamW", "lr": 0.001},
+        ),
+    ),
+    Example(
+        "autoencoder", "Samples that are their own targets", "Eight numbers in the middle say all of an image (data.target); images that come back worst are unlike the others.",
+        "small images with one channel",
+        _classifier(
+            [
+                {"type": "Flatten"}, {"type": "Linear", "out_features": 64}, {"type": "ReLU"}, {"type": "Linear", "out_features": 8}, {"type": "Linear", "out_features": 64},
+                {"type": "ReLU"}, {"type": "Linear", "out_features": 64}, {"type": "Unflatten", "dim": 1, "unflattened_size": [1, 8, 8]},
+            ], 32, {"target": "input"}, **_cosine(30), loss={"type": "MSELoss"}, metrics=["mae"],
+        ),
+    ),
+    Example(
         "compare", "Several settings at once", "Four optimizers on one network, as one job with overlaid curves.", "a table with a column of classes",
         _classifier(
             [*_TABLE, {"type": "Linear", "out_features": 3}], 32, epochs=20,

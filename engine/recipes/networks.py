@@ -11,7 +11,6 @@ from engine.recipes.tasks import Task
 Layers = list[dict[str, Any]]
 _MANY, _LARGE = 2000, 48
 """Samples, and pixels a side, from which on a residual network is worth its time."""
-_MOST_TOKENS = 512
 
 
 @dataclass(frozen=True)
@@ -44,18 +43,11 @@ def network(need: Need) -> Any:
     return body if isinstance(body, dict) else [*body, *_head(need)]
 
 
-def _language(need: Need) -> Layers:
-    """A small GPT, its scores ``(L, V)`` as a loss of classes takes them, ``(V, L)``."""
+def _language(need: Need) -> dict[str, Any]:
+    """A small GPT."""
     width = 128 if need.samples < 20_000 else 256
-    gpt = {
-        "type": "gpt",
-        "num_embeddings": max(need.outputs, need.limit or 0),
-        "hidden_dim": width,
-        "num_layers": 4,
-        "num_heads": 4,
-        "dropout": 0.1,
-    }
-    return [gpt, {"type": "Permute", "dims": [0, 2, 1]}]
+    sizes = {"hidden_dim": width, "num_layers": 4, "num_heads": 4, "dropout": 0.1}
+    return {"type": "gpt", "num_embeddings": max(need.outputs, need.limit or 0), **sizes}
 
 
 def _of_places(need: Need) -> Any:

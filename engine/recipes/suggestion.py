@@ -7,11 +7,12 @@ from typing import Any
 
 from engine.check import outputs_wanted, sample_shape, targets_for
 from engine.data.balance import unweightable
+from engine.data.selftarget import with_own_targets
 from engine.data.source import Source
 from engine.data.split import partition, test_indices
 from engine.metrics import unfit
 from engine.recipes.networks import Need, network
-from engine.recipes.tasks import Task, possible_tasks
+from engine.recipes.tasks import Task, possible_tasks, predicts_itself
 from engine.recipes.transforms import augmentation
 from engine.spec import check
 
@@ -34,18 +35,25 @@ def suggest(source: Source, task: Task | None = None) -> dict[str, Any]:
     if task is None or task not in allowed:
         raise ValueError(f"expected a task that the dataset's targets allow ({', '.join(allowed) or 'there is none'}), got {task!r}")
     data: dict[str, Any] = {"validation": _validation(source), "transform": augmentation(source, task)}
+    loss: dict[str, Any] = {"type": _LOSSES.get(task, "CrossEntropyLoss")}
+    if task == "language_model":
+        loss["class_dim"] = -1
+        if predicts_itself(source):
+            data["target"] = "next"
     spec: dict[str, Any] = {
         "name": f"suggested-{task}",
         "seed": _SEED,
-        "loss": {"type": _LOSSES.get(task, "CrossEntropyLoss")},
+        "loss": loss,
         "optimizer": {"type": "AdamW", "lr": 0.002, "weight_decay": 0.01},
-        "model": [{"type": "Identity"}],
+        "model": [{"type": "SequenceLengths" if task == "language_model" else "Identity"}],
         "data": data,
     }
     checked = check(spec)
-    targets, shape = targets_for(checked, source), tuple(sample_shape(source, checked))
+    shape = sample_shape(source, checked)
+    source = with_own_targets(source, checked, shape)
+    targets = targets_for(checked, source)
     train = partition(source, checked)[0]
-    need = Need(task, shape, tuple(targets.shape[1:]), outputs_wanted(checked, source), len(train), source.index_limit)
+    need = Need(task, tuple(shape), tuple(targets.shape[1:]), outputs_wanted(checked, source), len(train), source.index_limit)
     data.update(_batches(len(train), shape))
     if task == "regression":
         _fit_scale(spec, need, targets[train])

@@ -28,7 +28,15 @@ def possible_tasks(source: Source) -> list[Task]:
         found.append("labels")
     if numbers is not None:
         found.append("regression")
+    if are_tokens(source) and "language_model" not in found:
+        found.append("language_model")
     return found
+
+
+def predicts_itself(source: Source) -> bool:
+    """Whether a language model has to make its targets of the tokens themselves: the dataset has others, or none."""
+    classes = source.targets_as("classes")
+    return classes is None or classes.shape[1:] != tuple(source.report.shape or ())
 
 
 def _of_places(source: Source, classes: Array) -> list[Task]:
@@ -41,4 +49,5 @@ def _of_places(source: Source, classes: Array) -> list[Task]:
 
 def are_tokens(source: Source) -> bool:
     """Whether samples may be token numbers ``(L,)``: whole ones from 0 on."""
-    return len(source.report.shape or ()) == 1 and source.index_limit is not None
+    shape = source.report.shape or ()
+    return len(shape) == 1 and shape[0] > 2 and source.index_limit is not None

@@ -47,6 +47,7 @@ def _table(folder: Path) -> Source:
 
 DATASETS: dict[str, Any] = {
     "digits-cnn": _digits, "resnet18": _photos, "fine-tuning": _photos, "table-classes": _table, "compare": _table, "text-cnn": _texts, "text-transformer": _texts,
+    "language-model": _texts, "autoencoder": _digits,
     "segmentation": lambda folder: prepared(folder, RNG.normal(size=(20, 2, 16, 16)).astype(np.float32), RNG.integers(0, 3, (20, 16, 16))),
     "table-numbers": lambda folder: prepared(folder, X, X[:, :1] * 2), "labels": lambda folder: prepared(folder, X, (X[:, :2] > 0).astype(np.float32)),
     "series": lambda folder: prepared(folder, RNG.normal(size=(40, 12, 3)).astype(np.float32), np.arange(40) % 3, classes=["a", "b", "c"]),
@@ -71,7 +72,7 @@ def test_an_example_passes_the_check(name: str, tmp_path: Path) -> None:
     assert example["title"] and len(example["description"]) > 40 and spec["data"]["dataset"] is None
 
 
-@pytest.mark.parametrize("name", ["labels", "series", "segmentation", "text-transformer"])
+@pytest.mark.parametrize("name", ["autoencoder", "labels", "language-model", "series", "segmentation", "text-transformer"])
 def test_an_example_trains(name: str, tmp_path: Path) -> None:
     example = next(e for e in examples() if e["name"] == name)
     run = Run(check({**example["spec"], "epochs": 2, "scheduler": None}), DATASETS[name](tmp_path / "dataset"))

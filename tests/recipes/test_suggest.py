@@ -51,7 +51,7 @@ def test_every_suggestion_passes_the_check(sources: dict[str, Source]) -> None:
             checked(spec, source)
             seen.add(task)
         assert suggest(source) == suggest(source, tasks[0])
-    assert seen == set(TASKS) - {"language_model"}
+    assert seen == set(TASKS)
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 9, 17, 33, 129, 1001])
@@ -105,8 +105,11 @@ def test_a_language_model_predicts_the_token_that_comes_next(tmp_path: Path) -> 
     source = prepared(tmp_path, tokens[:, :-1], tokens[:, 1:])
     assert possible_tasks(source)[0] == "language_model"
     spec = suggest(source)
-    assert types(spec) == ["gpt", "Permute"]
+    assert types(spec) == ["gpt"] and "target" not in spec["data"]
     checked(spec, source)
+    labelled = prepared(tmp_path / "labelled", tokens, np.arange(40) % 2, classes=["a", "b"])
+    assert possible_tasks(labelled) == ["classification", "text_classification", "regression", "language_model"]
+    assert suggest(labelled, "language_model")["data"]["target"] == "next"
 
 
 def test_a_task_that_the_dataset_does_not_allow_is_refused(sources: dict[str, Source]) -> None:
