@@ -50,20 +50,25 @@ def renamed(name: str, renames: Mapping[str, str | None]) -> str | None:
     return None if new is None else new + name[len(found) :]
 
 
-def match(own: Mapping[str, Shape], there: Mapping[str, Shape], renames: Mapping[str, str | None]) -> Match:
-    """Compares the shapes of a model's arrays with those of a file."""
-    found = Match()
-    for name, shape in there.items():
+def match(model: Module, there: Mapping[str, Shape], renames: Mapping[str, str | None]) -> Match:
+    """Compares the shapes of a model's arrays with those of a file, which an earlier version of a layer may have written."""
+    own, found, given = {k: tuple(x.shape) for k, x in model.state_dict().items()}, Match(), dict[str, Any]()
+    for name in there:
         new = renamed(name, renames)
         if new is None:
             found.left_out.append(name)
-        elif new not in own:
+        else:
+            given.setdefault(new, []).append(name)
+    model.upgrade(given)
+    kept = [n for n, names in given.items() if not isinstance(names, list)]  # what such a file never has
+    for new, name in ((n, name) for n, names in given.items() if n not in kept for name in names):
+        if new not in own:
             found.unexpected.append(name)
-        elif shape != own[new]:
+        elif there[name] != own[new]:
             found.misshapen[name] = new
         else:
             found.matched[name] = new
-    reached = {*found.matched.values(), *found.misshapen.values()}
+    reached = {*found.matched.values(), *found.misshapen.values(), *kept}
     found.missing = [n for n in own if n not in reached]
     return found
 
@@ -98,7 +103,7 @@ def match_weights(spec: dict[str, Any], model: Module, places: Mapping[Module, s
     own = {k: tuple(x.shape) for k, x in model.state_dict().items()}
     there = _shapes(path, _source(section))
     layers = {n: places[m] for n, m in model.named_modules() if m in places}
-    found = match(own, there, section["map"])
+    found = match(model, there, section["map"])
     problems = _map_problems(section["map"], own, there) + _shape_problems(found, own, there, layers)
     if not problems and not found.matched:
         detail = f"no array of the file is one of the model's: it has {_some(list(there))}, the model {_some(list(own))}"
@@ -159,8 +164,7 @@ def _strict_problems(found: Match) -> list[Problem]:
 def load_weights(spec: dict[str, Any], model: Module, optimizer: Optimizer, path: Path) -> None:
     """Copies a file's arrays into a model that they match, and the optimizer's state beside them where the spec asks for it."""
     there: dict[str, Tensor] = load(path)
-    own = {k: tuple(x.shape) for k, x in model.state_dict().items()}
-    found = match(own, {k: tuple(x.shape) for k, x in there.items()}, spec["init_from"]["map"])
+    found = match(model, {k: tuple(x.shape) for k, x in there.items()}, spec["init_from"]["map"])
     model.load_state_dict({new: there[name] for name, new in found.matched.items()}, strict=False)
     if spec["init_from"]["optimizer"]:
         _take_over(optimizer, _optimizer_state(path))

@@ -23,14 +23,12 @@ class MLPBlock(nn.Sequential):
         for m in (self[0], self[3]):
             init.xavier_uniform_(m.weight)
             init.normal_(m.bias, std=1e-6)
-        self.register_load_state_dict_pre_hook(_rename)
 
-
-def _rename(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
-    for old, new in (("linear_1", "0"), ("linear_2", "3")):
-        for kind in ("weight", "bias"):
-            if f"{prefix}{old}.{kind}" in state_dict:
-                state_dict[f"{prefix}{new}.{kind}"] = state_dict.pop(f"{prefix}{old}.{kind}")
+    def _upgrade(self, given: dict[str, Any], prefix: str, version: int) -> None:
+        for old, new in (("linear_1", "0"), ("linear_2", "3")):
+            for kind in ("weight", "bias"):
+                if f"{prefix}{old}.{kind}" in given:
+                    given[f"{prefix}{new}.{kind}"] = given.pop(f"{prefix}{old}.{kind}")
 
 
 class EncoderBlock(nn.Module):

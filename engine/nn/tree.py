@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.hooks import RemovableHandle, register
@@ -251,7 +252,7 @@ class Tree:
             metadata = told.get(prefix[:-1], {})
             for hook in list(module._load_pre_hooks.values()):
                 hook(module, given, prefix, metadata, strict, keys.missing_keys, keys.unexpected_keys, problems)
-            module._upgrade(given, prefix, metadata.get("version") or 1)
+        self.upgrade(given, told)
         own = self.state_dict()
         keys.missing_keys.extend(k for k in own if k not in given)
         keys.unexpected_keys.extend(k for k in given if k not in own)
@@ -274,6 +275,14 @@ class Tree:
                 hook(module, keys)
         self._refuse(keys.problems() if strict else [])
         return keys
+
+    def upgrade(self, state: dict[str, Any], metadata: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """Brings the names of a state that an earlier version of a module here has written to today's, and adds what it does not have.
+
+        ``metadata``: what PyTorch notes of each module; its ``version``, 1 where it is not known.
+        """
+        for path, module in self.named_modules(remove_duplicate=False):
+            module._upgrade(state, f"{path}." if path else "", metadata.get(path, {}).get("version") or 1)
 
     def _upgrade(self, given: dict[str, Any], prefix: str, version: int) -> None:
         """Brings what a state of an earlier ``version`` of this module has to today's."""

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from engine.spec import check
+from engine.spec import SpecError, check
 from engine.train import Run
 from tests.data.prepared import prepared
+from tests.models.test_architectures import SMALL, small
 from tests.models.twin import torch_models
 from tests.train.jobs import points
 
@@ -57,3 +58,28 @@ def test_ten_steps_are_pytorchs(frozen: tuple[str, ...], precision: str, tmp_pat
     assert list(theirs) == list(run.model.state_dict())
     for key, value in run.model.state_dict().items():
         np.testing.assert_allclose(value.numpy(), theirs[key].numpy(), rtol=1e-4, atol=1e-5, err_msg=key)
+
+
+def test_weights_as_torchvision_publishes_them_are_strict_matches(tmp_path: Path) -> None:
+    """Without counts of batches, and ViT's with other names, they are all that the model has; what is missing beside that is still told."""
+    source = prepared(tmp_path / "dataset", np.zeros((16, 3, 32, 32), np.float32), np.arange(16) % 2, classes=["a", "b"])
+    resnet, vit = small("resnet18", num_classes=2).state_dict(), small("vit_b_16", num_classes=2).state_dict()
+    published = {
+        "resnet18": {k: v for k, v in resnet.items() if not k.endswith("num_batches_tracked")},
+        "vit_b_16": {k.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2."): v for k, v in vit.items()},
+    }
+    for name, state in published.items():
+        save_file({f"net.{k}": v.numpy() for k, v in state.items()}, tmp_path / "weights.safetensors")
+        options = {k: v for k, v in SMALL[name].items() if k != "image_size"}
+        spec = {
+            "epochs": 1, "model": {"type": name, **options}, "loss": {"type": "CrossEntropyLoss"}, "optimizer": {"type": "SGD", "lr": 0.0},
+            "init_from": {"weights": "weights.safetensors", "map": {"net.": ""}}, "data": {"batch_size": 8},
+        }  # fmt: skip
+        run = Run(check(spec), source, find_weights=lambda section: tmp_path / section["weights"])
+        points(run)
+        key = "fc.weight" if name == "resnet18" else "encoder.layers.encoder_layer_1.mlp.3.weight"
+        expected = resnet[key] if name == "resnet18" else vit[key]
+        assert run.model.state_dict()[key].tolist() == expected.tolist()
+        save_file({f"net.{k}": v.numpy() for k, v in state.items() if k != next(iter(state))}, tmp_path / "weights.safetensors")
+        with pytest.raises(SpecError, match="/init_from/strict: 1 array"):
+            Run(check(spec), source, find_weights=lambda section: tmp_path / section["weights"])
