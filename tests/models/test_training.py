@@ -11,8 +11,8 @@ import pytest
 import engine
 from engine import models
 from engine.nn import functional as F
-from tests.models.test_architectures import SMALL, TEXT, example, small
-from tests.models.twin import torch_models, torch_twin
+from tests.models.test_architectures import SMALL, TEXT, example
+from tests.models.twin import torch_twin
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed; scripts/test --peers brings it")
 pytestmark = pytest.mark.peer
@@ -27,7 +27,7 @@ def loss_of(f: Any, scores: Any, y: Any) -> Any:
     return f.cross_entropy(scores.reshape(-1, scores.shape[-1]) if scores.ndim == 3 else scores, y.reshape(-1) if scores.ndim == 3 else y)
 
 
-@pytest.mark.parametrize("name", sorted(SMALL))
+@pytest.mark.parametrize("name", sorted(set(SMALL) - {"resnet34", "mobilenet_v3_large"}))  # blocks that others have
 def test_loss_and_gradients_are_pytorchs(name: str) -> None:
     """In double precision, of small networks, batch normalization by the batch."""
     options = {**SMALL[name], **NO_DRAWS.get(name, {})}
@@ -82,15 +82,3 @@ def test_a_captured_step_at_its_size_is_pytorchs(name: str) -> None:
     assert ours[0] == pytest.approx(exact[0], rel=1e-5)
     far, near = (float(np.linalg.norm(g - exact[1])) for g in (ours[1], theirs[1]))
     assert far <= 2 * near + 1e-5 * float(np.linalg.norm(exact[1]))
-
-
-def test_initial_values_are_drawn_as_by_the_same_source_on_pytorch() -> None:
-    """The spread of every parameter."""
-    engine.manual_seed(0)
-    torch.manual_seed(0)
-    for name in sorted(SMALL):
-        theirs = dict(getattr(torch_models(), name)(**SMALL[name]).named_parameters())
-        for key, p in small(name).named_parameters():
-            if p.numel() > 500:
-                expected = float(theirs[key].detach().std())
-                assert float(p.detach().std()) == pytest.approx(expected, rel=0.2, abs=1e-9), f"{name}: {key}"

@@ -72,7 +72,7 @@ def test_an_example_passes_the_check(name: str, tmp_path: Path) -> None:
     assert example["title"] and len(example["description"]) > 40 and spec["data"]["dataset"] is None
 
 
-@pytest.mark.parametrize("name", ["autoencoder", "labels", "language-model", "series", "segmentation", "text-transformer"])
+@pytest.mark.parametrize("name", ["autoencoder", "language-model", "series", "segmentation"])
 def test_an_example_trains(name: str, tmp_path: Path) -> None:
     example = next(e for e in examples() if e["name"] == name)
     run = Run(check({**example["spec"], "epochs": 2, "scheduler": None}), DATASETS[name](tmp_path / "dataset"))
