@@ -62,7 +62,8 @@ def waiting(workload: str, threads: int) -> dict[str, Any]:
     from benchmarks.sides import training_step
     from benchmarks.workloads import WORKLOADS, module, optimizer
     from engine.data import ingest, open_source
-    from engine.data.batches import Draws, Pipeline, ahead
+    from engine.data.batches import Pipeline, ahead
+    from engine.data.compiled import Draws
 
     engine.set_num_threads(threads)
     w = WORKLOADS[workload]

@@ -26,7 +26,8 @@ BATCH = 64
 def ours(s: Set, folder: Path, workers: int) -> Callable[[int], Iterator[Any]]:
     import engine
     from engine.data import ingest, open_source
-    from engine.data.batches import Draws, Pipeline, ahead
+    from engine.data.batches import Pipeline, ahead
+    from engine.data.compiled import Draws
 
     engine.set_num_threads(workers)
     pipeline, shape = Pipeline(spec(s)), (1 if s.grey else 3, s.side, s.side)

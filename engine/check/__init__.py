@@ -104,6 +104,8 @@ def _output_problems(spec: dict[str, Any], summary: Summary) -> list[Problem]:
     if missing:
         detail = f"the model has outputs that have no loss: {', '.join(missing)}"
         problems.append(Problem("/outputs" if named else "/loss", "missing", detail, list(there), list(named)))
+    if named and spec["data"]["mix"]:
+        problems.append(Problem("/data/mix", "does_not_fit", "mixed targets are for one output", None, spec["data"]["mix"]))
     if named and spec["data"]["class_weights"]:
         problems.append(
             Problem("/data/class_weights", "does_not_fit", "class weights are for one output: give the losses weights", None, "balanced")

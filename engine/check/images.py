@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.data.batches import Draws, Pipeline
+from engine.data.batches import Pipeline
+from engine.data.compiled import Draws
 from engine.data.features import features
 from engine.data.selftarget import with_own_targets
 from engine.data.source import Source

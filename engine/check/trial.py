@@ -49,10 +49,14 @@ class _Loss:
 
     def __init__(self, settings: dict[str, Any], targets: np.ndarray[Any, Any], dtype: Any, at: str) -> None:
         self.settings, self.targets, self.dtype, self.at = settings, targets, dtype, at
+        self.mixed = False
 
     def loss(self, output: Tensor, settings: dict[str, Any]) -> Tensor:
-        kind = self.targets.dtype if self.targets.dtype.kind == "i" else self.dtype.numpy
-        y = Tensor._wrap(MetaArray((output.shape[0], *self.targets.shape[1:]), kind))
+        classes = self.targets.dtype.kind == "i"
+        if classes and self.mixed:  # shares of them
+            y = Tensor._wrap(MetaArray(tuple(output.shape), self.dtype.numpy))
+        else:
+            y = Tensor._wrap(MetaArray((output.shape[0], *self.targets.shape[1:]), self.targets.dtype if classes else self.dtype.numpy))
         loss: Tensor = build_loss({"loss": settings}).to(META, dtype=self.dtype)(output, y)
         return loss
 
@@ -119,7 +123,9 @@ class _Trial:
             raise _Found(misfit(error, xs, place)) from None
 
     def try_losses(self, outputs: Any) -> Tensor:
-        """The sum of what is learned."""
+        """The sum of what is learned; of mixed targets in training, if the spec mixes."""
+        for head in self.heads.values():
+            head.mixed = self.model.training and bool(self.spec["data"]["mix"])
         losses = [head.try_loss(outputs[name] if name else outputs) for name, head in self.heads.items()]
         return functools.reduce(lambda a, b: a + b, losses)
 

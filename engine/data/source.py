@@ -12,8 +12,9 @@ from typing import Any, Literal
 import numpy as np
 
 from engine.backend import copied
-from engine.data.batches import Draws, Pipeline
+from engine.data.batches import Pipeline
 from engine.data.cache import PixelCache
+from engine.data.compiled import Compiled, Draws
 from engine.data.images.pixels import ImageFiles
 from engine.data.report import Report
 from engine.tensor import Tensor
@@ -127,10 +128,21 @@ class Source:
             return Tensor._wrap(numbers)
         compiled = pipeline.compiled(draws is not None, shape[0]) if self.is_image else None
         if compiled is not None:
-            whole = compiled([self._prepared(int(i), pipeline) for i in indices], indices, draws, shape)
+            whole = self._whole(compiled, indices, pipeline, draws, shape)
             if whole is not None:
                 return whole
         return Tensor._wrap(np.stack([self.sample(int(i), pipeline, draws)._data for i in indices]))
+
+    def _whole(
+        self, compiled: Compiled, indices: np.ndarray[Any, Any], pipeline: Pipeline, draws: Draws | None, shape: tuple[int, ...]
+    ) -> Tensor | None:
+        """A batch whose tail is done in compiled code; None if an image does not come out in ``shape``."""
+        prepared = [self._prepared(int(i), pipeline) for i in indices]
+        if not pipeline.head(draws is not None):
+            return compiled(prepared, indices, draws, [0] * len(prepared), shape)
+        generators = [draws.generator(int(i)) if draws else None for i in indices]
+        begun = [pipeline.begun(Tensor._wrap(x), g).numpy() for x, g in zip(prepared, generators, strict=True)]
+        return compiled(begun, indices, draws, [g.get_state()[2] if g else 0 for g in generators], shape)
 
     def _prepared(self, i: int, pipeline: Pipeline) -> Pixels:
         """One sample's pixels after the pipeline's prefix, decoded no more than once."""

@@ -52,12 +52,12 @@ def _parameters(make: Callable[..., Any]) -> dict[str, tuple[inspect.Parameter, 
 class Kind:
     """One name: what it makes, and the check of its arguments."""
 
-    def __init__(self, name: str, make: Callable[..., Any], more: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, name: str, make: Callable[..., Any], more: Mapping[str, Any] | None = None, left_out: tuple[str, ...] = ()) -> None:
         self.name, self.make = name, make
         self.facts: Facts = getattr(make, "spec_facts", Facts())
         fields: dict[str, Any] = {"type": (Literal[name], ...)}
         for p, hint in _parameters(make).values():
-            if p.name in _NOT_JSON or p.name in self.facts.hides:
+            if p.name in (*_NOT_JSON, *left_out) or p.name in self.facts.hides:
                 continue
             annotation = _reduced(hint) if p.name == "reduction" else hint
             if p.name in self.facts.follows:
@@ -215,3 +215,10 @@ _NO_SPEC = ("Transform", "Compose", "Lambda", "RandomApply", "RandomChoice", "To
 def image_transforms() -> dict[str, Kind]:
     classes = {n: c for n, c in vars(transforms).items() if inspect.isclass(c) and issubclass(c, transforms.Transform)}
     return {n: Kind(n, c) for n, c in classes.items() if n not in _NO_SPEC and not n.startswith("_")}
+
+
+@functools.cache
+def batch_transforms() -> dict[str, Kind]:
+    """Those that mix whole batches; of how many classes follows from the model."""
+    classes = {n: c for n, c in vars(transforms).items() if inspect.isclass(c) and issubclass(c, transforms.BatchTransform)}
+    return {n: Kind(n, c, left_out=("num_classes",)) for n, c in classes.items() if c is not transforms.BatchTransform}

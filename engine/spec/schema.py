@@ -42,6 +42,7 @@ class Data(BaseModel):
         description="Samples that are their own targets: input, of an autoencoder; next, the next element at each place of a sequence.",
     )
     transform: list[Any] = Field([], description="Applied to each training image in order; random ones are left out in validation.")
+    mix: list[Any] = Field([], description="Each batch of training is mixed by one of these, drawn by the seed, and so are its targets.")
 
 
 class Checkpoint(BaseModel):
@@ -173,6 +174,10 @@ def check(value: Any) -> dict[str, Any]:
     spec["data"]["transform"] = [
         checker.named(t, f"/data/transform/{i}", registry.image_transforms(), "a transform") for i, t in enumerate(transforms)
     ]
+    spec["data"]["mix"] = [
+        checker.named(t, f"/data/mix/{i}", registry.batch_transforms(), "a transform of batches")
+        for i, t in enumerate(spec["data"].get("mix", []))
+    ]
     spec["checkpoint"] = checker.part(Checkpoint, spec["checkpoint"], "/checkpoint")
     if spec["early_stopping"] is not None:
         spec["early_stopping"] = checker.part(EarlyStopping, spec["early_stopping"], "/early_stopping")
@@ -282,6 +287,7 @@ def json_schema() -> dict[str, Any]:
     for part in (Data, Checkpoint, EarlyStopping, GradientClip, Freeze, Group, InitFrom, Output):
         d[part.__name__] = part.model_json_schema()
     d["Data"]["properties"]["transform"]["items"] = _choice(registry.image_transforms(), d)
+    d["Data"]["properties"]["mix"]["items"] = _choice(registry.batch_transforms(), d)
     rule = _choice(registry.initializers(), d)
     for name in registry.initializers():
         d[name]["properties"]["match"] = {

@@ -43,10 +43,13 @@ class Scale:
             self._ignored = ignored if (targets == ignored).any() else None
 
     def weight(self, targets: Array) -> float:
-        """How much the loss of a batch with these targets counts: by its elements, or their classes; 0 where all of them are ignored."""
+        """How much the loss of a batch with these targets counts: by its elements, or their classes; 0 where all of them are ignored.
+
+        Shares of classes count as elements do: of them the loss is a mean over samples, whatever the weights of the classes.
+        """
         if self._ignored is not None:
             targets = targets[targets != self._ignored]
-        return float(targets.size if self._weights is None else self._weights[targets].sum())
+        return float(targets.size if self._weights is None or targets.dtype.kind == "f" else self._weights[targets].sum())
 
     def mean(self, loss: float, targets: Array) -> float:
         """The loss of a batch as a mean."""

@@ -59,11 +59,11 @@ class Variant:
         self.before_step = before_step
         manual_seed(spec["seed"])
         dtype = parameter_dtype(spec)
-        own = heads(spec)
+        own, outputs = heads(spec), class_outputs(spec, tuple(summary.output))
         targets = [targets_for(h, with_own_targets(setting.source, h, setting.shape)) for h in own.values()]
         self.train_indices, self.val_indices = partition(setting.source, spec)
         if spec["data"]["class_weights"] == "balanced":
-            spec = {**spec, "loss": class_weights(spec["loss"], targets[0][self.train_indices], class_outputs(spec, tuple(summary.output)))}
+            spec = {**spec, "loss": class_weights(spec["loss"], targets[0][self.train_indices], outputs)}
         self.spec, own = spec, heads(spec)
         shape = as_taken(spec, setting.source, setting.shape)
         self.model = build_model(spec, shape, setting.device)
@@ -72,7 +72,7 @@ class Variant:
         self.monitor = Monitor(spec, len(self.val_indices) > 0)
         self.scheduler = build_scheduler(self._scheduled(), self.optimizer)
         self.scale = Scales([h["loss"] for h in own.values()], targets)
-        self.batches = Batches(spec, setting.source, targets, shape, setting.device, dtype)
+        self.batches = Batches(spec, setting.source, targets, shape, outputs, setting.device, dtype)
         self.step = Step(spec, self.model, loss, self.optimizer, setting.device)
         self.train_step: Callable[..., tuple[Tensor, ...]] = compile(self.step, plan=setting.plan)
         classes = setting.source.report.classes

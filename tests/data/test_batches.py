@@ -18,8 +18,9 @@ from PIL import Image
 
 from engine import train
 from engine.data import ingest, open_source
-from engine.data.batches import Draws, Pipeline, ahead
+from engine.data.batches import Pipeline, ahead
 from engine.data.cache import PixelCache
+from engine.data.compiled import Draws
 from engine.data.source import Source
 from engine.kernels.native import native
 from engine.spec import check
@@ -27,6 +28,7 @@ from engine.vision import transforms
 
 needs_kernels = pytest.mark.skipif(native() is None, reason="the compiled kernels are left out")
 NORMALIZE = {"type": "Normalize", "mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.1]}
+ERASE = {"type": "RandomErasing", "p": 0.7}
 FLIP, CROP = {"type": "RandomHorizontalFlip"}, {"type": "RandomCrop", "size": 11, "padding": 2}
 
 
@@ -55,6 +57,13 @@ def dataset(folder: Path, sizes: list[tuple[int, int]], n: int = 12, mode: str =
         [{"type": "Resize", "size": [10, 10]}, {"type": "CenterCrop", "size": [13, 17]}, FLIP, CROP],
         [NORMALIZE, FLIP, {"type": "RandomCrop", "size": 7}],
         [{"type": "Grayscale"}, CROP],
+        [FLIP, {"type": "RandAugment"}, CROP, NORMALIZE],
+        [{"type": "Resize", "size": [9, 14]}, {"type": "TrivialAugmentWide"}, {"type": "Grayscale"}, FLIP],
+        [{"type": "RandomResizedCrop", "size": 9}, FLIP, {"type": "AutoAugment", "policy": "cifar10", "fill": [9, 8, 7]}, NORMALIZE, ERASE],
+        [CROP, {"type": "ToTensor"}, {**ERASE, "value": [7, 300.0, -2]}, ERASE],
+        [{**ERASE, "value": 5}, NORMALIZE, {**ERASE, "value": [1, 2.5, -2], "p": 1.0}, NORMALIZE],
+        [CROP, {**ERASE, "value": "random"}],
+        [{"type": "AugMix"}, CROP, {**ERASE, "ratio": [0.01, 0.02]}],
     ],
 )  # fmt: skip
 def test_compiled_batches_have_the_bits_of_the_transforms(tmp_path: Path, spec: list[dict[str, Any]], training: bool) -> None:
@@ -68,7 +77,13 @@ def test_compiled_batches_have_the_bits_of_the_transforms(tmp_path: Path, spec: 
 
 
 @pytest.mark.parametrize(
-    "spec", [[{"type": "ColorJitter", "brightness": 0.5}, CROP], [NORMALIZE, CROP], [CROP, {"type": "Pad", "padding": 1, "fill": 3}]]
+    "spec",
+    [
+        [NORMALIZE, {"type": "ColorJitter", "brightness": 0.5}, CROP],
+        [NORMALIZE, CROP],
+        [CROP, {"type": "Pad", "padding": 1, "fill": 3}],
+        [ERASE, FLIP],
+    ],
 )
 def test_other_transforms_run_sample_by_sample(tmp_path: Path, spec: list[dict[str, Any]]) -> None:
     source, pipeline = dataset(tmp_path, [(13, 16)]), Pipeline(spec)

@@ -266,6 +266,9 @@ def _data(rng: Random, name: str, source: Source, loss: dict[str, Any]) -> dict[
         data["target"] = rng.choice(["input", "next"])
     if data.get("sampler"):
         data["shuffle"] = not _rarely(rng, 0.05)
+    if _rarely(rng, 0.1 if loss["type"] == "CrossEntropyLoss" and one_class else 0.01):
+        kinds = ["MixUp", "CutMix"] if source.is_image else ["MixUp"]
+        data["mix"] = [{"type": rng.choice(kinds), "alpha": 0.4} for _ in range(rng.randint(1, 2))]
     if source.is_image or _rarely(rng, 0.02):
         data["transform"] = _transforms(rng, name)
     return data

@@ -177,6 +177,7 @@ def test_the_schema_is_complete() -> None:
         *registry.schedulers(),
         *registry.initializers(),
         *registry.image_transforms(),
+        *registry.batch_transforms(),
     ):
         assert name in definitions, name
     assert {"Conv2d", "Linear", "BatchNorm2d", "Dropout"} <= set(registry.layers()) and "Module" not in registry.layers()

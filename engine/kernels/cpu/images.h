@@ -1,10 +1,11 @@
-// Batches of images from uint8 pixels: crops, flips and borders move pixels, a table turns each into a number.
+// Batches of images from uint8 pixels: crops, flips and borders move pixels, a table turns each into a number, rectangles are erased.
 #pragma once
 #include "random.h"
+#include <math.h>
 
 namespace images {
 
-enum Step { CROP, CENTER, HFLIP, VFLIP, PAD };  // with their numbers in engine/data/batches.py, which has the same list
+enum Step { CROP, CENTER, HFLIP, VFLIP, PAD, ERASE };  // with their numbers in engine/data/compiled.py, which has the same list
 
 struct Axis {
     i64 size, from, by;   // output i is the source's from + by i,
@@ -25,14 +26,14 @@ struct Axis {
     }
 };
 
-struct Draws {  // each takes a counter, as Generator.take does
-    uint64_t seed, stream, counter;
+struct Draws {  // from counter `start` on; each takes one, as Generator.take does
+    uint64_t seed, stream, start, taken;
     philox::vu word[4];
 
     uint32_t next(uint32_t* second) {
-        i64 lane = counter % VL;
-        if (lane == 0) philox::block(seed, stream, counter, word);
-        counter++, *second = word[1][lane];
+        i64 lane = taken % VL;
+        if (lane == 0) philox::block(seed, stream, start + taken, word);
+        taken++, *second = word[1][lane];
         return word[0][lane];
     }
     i64 below(i64 n) {
@@ -45,23 +46,51 @@ struct Draws {  // each takes a counter, as Generator.take does
     }
 };
 
-struct Batch {
-    i64 count, channels, height, width;  // of the result
-    const i64* sample;                   // for each: pixels, height, width, the stream of its draws
-    i64 border;
-    uint64_t seed;
-    const i64* step;                     // each a Step and four numbers
-    i64 steps;
-    const float* table;                  // (channels, 256)
+constexpr int MAX_ERASED = 8, WORDS = 7;
+
+struct Erased {
+    i64 top, left, height, width, number;  // of its row in Batch::erased
 };
 
-// Where a sample's rows and columns come from; false if it does not come out at the size of the result.
-static bool place(const Batch& b, const i64* sample, Axis* y, Axis* x) {
+struct Batch {
+    i64 count, channels, height, width;  // of the result
+    const i64* sample;                   // for each: pixels, height, width, the stream of its draws, the counter they begin at
+    i64 border;
+    uint64_t seed;
+    const i64* step;                     // each a Step and WORDS - 1 numbers, some of them the bits of doubles
+    i64 steps;
+    const float* table;                  // (channels, 256)
+    const float* erased;                 // (ERASE steps, channels): what each writes
+};
+
+static double real(i64 bits) {
+    double x;
+    memcpy(&x, &bits, 8);
+    return x;
+}
+
+// As RandomErasing.place draws it, in the same arithmetic; no height where no rectangle was found.
+static Erased erase(Draws& draws, const i64* s, i64 height, i64 width) {
+#pragma STDC FP_CONTRACT OFF
+    double scale = real(s[2]), scales = real(s[3]) - scale, low = real(s[4]), logs = real(s[5]) - low;
+    for (int tries = 0; tries < 10; tries++) {
+        double share = scales * draws.uniform(), turn = logs * draws.uniform();
+        double area = (double)(height * width) * (scale + share), ratio = exp(low + turn);
+        i64 h = (i64)nearbyint(sqrt(area * ratio)), w = (i64)nearbyint(sqrt(area / ratio));
+        if (h < height && w < width) {
+            i64 top = draws.below(height - h + 1);
+            return {top, draws.below(width - w + 1), h, w, s[6]};
+        }
+    }
+    return {};
+}
+
+// Where a sample's rows and columns come from, and what is erased; false if it does not come out at the size of the result.
+static bool place(const Batch& b, const i64* sample, Axis* y, Axis* x, Erased* erased, int* n) {
     *y = {sample[1], 0, 1, 0, sample[1]}, *x = {sample[2], 0, 1, 0, sample[2]};
-    Draws draws{b.seed, (uint64_t)sample[3], 0, {}};
-    for (const i64* s = b.step; s < b.step + 5 * b.steps; s += 5) {
-        double p;
-        memcpy(&p, s + 1, 8);
+    Draws draws{b.seed, (uint64_t)sample[3], (uint64_t)sample[4], 0, {}};
+    for (const i64* s = b.step; s < b.step + WORDS * b.steps; s += WORDS) {
+        double p = real(s[1]);
         switch (s[0]) {
             case CROP: {
                 if (y->size < s[1] || x->size < s[2]) return false;
@@ -79,7 +108,9 @@ static bool place(const Batch& b, const i64* sample, Axis* y, Axis* x) {
             case VFLIP:
                 if (draws.uniform() < p) y->flip();
                 break;
-            case PAD: x->pad(s[1], s[3]), y->pad(s[2], s[4]);
+            case PAD: x->pad(s[1], s[3]), y->pad(s[2], s[4]); break;
+            case ERASE:
+                if (draws.uniform() < p) erased[(*n)++] = erase(draws, s, y->size, x->size);
         }
     }
     return y->size == b.height && x->size == b.width;
@@ -90,9 +121,11 @@ static i64 augment(const Batch& b, float* y) {
     i64 plane = b.height * b.width, wrong = -1;
     threads::ranges(b.count, 1, (double)b.count * b.channels * plane, [&](i64 low, i64 high) {
         for (i64 n = low; n < high; n++) {
-            const i64* sample = b.sample + 4 * n;
+            const i64* sample = b.sample + 5 * n;
             Axis rows, columns;
-            if (!place(b, sample, &rows, &columns)) {
+            Erased erased[MAX_ERASED];
+            int erasings = 0;
+            if (!place(b, sample, &rows, &columns, erased, &erasings)) {
                 __atomic_store_n(&wrong, n, __ATOMIC_RELAXED);
                 continue;
             }
@@ -111,6 +144,10 @@ static i64 augment(const Batch& b, float* y) {
                         for (i64 j = first; j < last; j++) out[j] = table[row[-j]];
                     for (i64 j = last; j < b.width; j++) out[j] = table[b.border];
                 }
+                out -= plane;
+                for (const Erased* e = erased; e < erased + erasings; e++)
+                    for (i64 i = e->top; i < e->top + e->height; i++)
+                        for (i64 j = e->left; j < e->left + e->width; j++) out[i * b.width + j] = b.erased[e->number * b.channels + c];
             }
         }
     });

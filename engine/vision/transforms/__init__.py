@@ -1,6 +1,7 @@
 """Image transforms on Pillow images and on ``(C, H, W)`` tensors (``torchvision.transforms``)."""
 
 from engine.vision.transforms import functional
+from engine.vision.transforms.automatic import AugMix, AutoAugment, RandAugment, TrivialAugmentWide
 from engine.vision.transforms.basic import (
     CenterCrop,
     Compose,
@@ -19,6 +20,8 @@ from engine.vision.transforms.basic import (
     ToTensor,
     Transform,
 )  # fmt: skip
+from engine.vision.transforms.erasing import RandomErasing
+from engine.vision.transforms.mixing import BatchTransform, CutMix, MixUp
 from engine.vision.transforms.random import (
     ColorJitter,
     GaussianBlur,
@@ -26,7 +29,6 @@ from engine.vision.transforms.random import (
     RandomAffine,
     RandomAutocontrast,
     RandomEqualize,
-    RandomErasing,
     RandomGrayscale,
     RandomInvert,
     RandomPosterize,
@@ -36,8 +38,5 @@ from engine.vision.transforms.random import (
 )  # fmt: skip
 
 __all__ = [
-    "CenterCrop", "ColorJitter", "Compose", "GaussianBlur", "Grayscale", "Lambda", "Normalize", "PILToTensor", "Pad", "RandomAdjustSharpness", "RandomAffine",
-    "RandomApply", "RandomAutocontrast", "RandomChoice", "RandomCrop", "RandomEqualize", "RandomErasing", "RandomGrayscale", "RandomHorizontalFlip",
-    "RandomInvert", "RandomPosterize", "RandomResizedCrop", "RandomRotation", "RandomSolarize", "RandomVerticalFlip", "Resize", "ToPILImage", "ToTensor",
-    "Transform", "functional",
+    "AugMix", "AutoAugment", "BatchTransform", "CenterCrop", "ColorJitter", "Compose", "CutMix", "GaussianBlur", "Grayscale", "Lambda", "MixUp", "Normalize", "PILToTensor", "Pad", "RandAugment", "RandomAdjustSharpness", "RandomAffine", "RandomApply", "RandomAutocontrast", "RandomChoice", "RandomCrop", "RandomEqualize", "RandomErasing", "RandomGrayscale", "RandomHorizontalFlip", "RandomInvert", "RandomPosterize", "RandomResizedCrop", "RandomRotation", "RandomSolarize", "RandomVerticalFlip", "Resize", "ToPILImage", "ToTensor", "Transform", "TrivialAugmentWide", "functional",
 ]  # fmt: skip

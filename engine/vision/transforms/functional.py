@@ -5,8 +5,9 @@ Colours and geometry of tensors go through Pillow where they are uint8; float te
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
@@ -16,6 +17,10 @@ from engine.tensor import Tensor
 from engine.vision.io import channels_first, to_array, to_pil
 
 Picture = Image.Image | Tensor
+Interpolation = Literal["nearest", "bilinear"]
+Fill = int | tuple[int, ...] | None
+"""The pixel where an image has none: one number for all channels, or one for each; None is black."""
+_SAMPLINGS = {"nearest": Image.Resampling.NEAREST, "bilinear": Image.Resampling.BILINEAR}
 
 
 def as_pair(value: int | Sequence[int], name: str) -> tuple[int, int]:
@@ -69,7 +74,7 @@ def pad(image: Picture, padding: int | Sequence[int], fill: int = 0) -> Picture:
     return ImageOps.expand(image, (left, top, right, bottom), fill)
 
 
-def _through_pillow(image: Picture, function: Callable[[Image.Image], Image.Image]) -> Picture:
+def through_pillow(image: Picture, function: Callable[[Image.Image], Image.Image]) -> Picture:
     """Applies a function of Pillow images to a uint8 or a float tensor too."""
     if not isinstance(image, Tensor):
         return function(image)
@@ -79,42 +84,44 @@ def _through_pillow(image: Picture, function: Callable[[Image.Image], Image.Imag
     return Tensor._wrap(to_array(function(to_pil(image.numpy()))))
 
 
-def _colour(image: Image.Image, fill: int) -> Any:
-    """``fill`` in each of an image's channels."""
+def fill_of(image: Image.Image, fill: Fill) -> Any:
+    """``fill`` as Pillow takes it for an image. Raises ValueError for another number of channels."""
     channels = len(image.getbands())
-    return fill if channels == 1 else (fill,) * channels
+    values = (fill or 0,) if isinstance(fill, int | None) else tuple(fill)
+    if len(values) not in (1, channels):
+        raise ValueError(f"fill must have one value, or one for each of the {channels} channels, got {fill}")
+    return values[0] if channels == 1 else values * (channels // len(values))
 
 
-def rotate(image: Picture, angle: float, expand: bool = False, fill: int = 0) -> Picture:
+def rotate(image: Picture, angle: float, expand: bool = False, fill: Fill = 0, interpolation: Interpolation = "nearest") -> Picture:
     """Counter-clockwise by ``angle`` degrees about the middle."""
-    return _through_pillow(image, lambda p: p.rotate(angle, Image.Resampling.NEAREST, expand, fillcolor=_colour(p, fill)))
+    return through_pillow(image, lambda p: p.rotate(angle, _SAMPLINGS[interpolation], expand, fillcolor=fill_of(p, fill)))
 
 
-def affine(image: Picture, matrix: Sequence[float], fill: int = 0) -> Picture:
+def affine(image: Picture, matrix: Sequence[float], fill: Fill = 0, interpolation: Interpolation = "nearest") -> Picture:
     """Each pixel ``(x, y)`` from ``(a x + b y + c, d x + e y + f)``."""
-    return _through_pillow(
-        image, lambda p: p.transform(p.size, Image.Transform.AFFINE, tuple(matrix), Image.Resampling.NEAREST, fillcolor=_colour(p, fill))
-    )
+    sampling = _SAMPLINGS[interpolation]
+    return through_pillow(image, lambda p: p.transform(p.size, Image.Transform.AFFINE, tuple(matrix), sampling, fillcolor=fill_of(p, fill)))
 
 
 def adjust_brightness(image: Picture, brightness_factor: float) -> Picture:
     """0 is black, 1 the image."""
-    return _through_pillow(image, lambda p: ImageEnhance.Brightness(p).enhance(brightness_factor))
+    return through_pillow(image, lambda p: ImageEnhance.Brightness(p).enhance(brightness_factor))
 
 
 def adjust_contrast(image: Picture, contrast_factor: float) -> Picture:
     """0 is grey, 1 the image."""
-    return _through_pillow(image, lambda p: ImageEnhance.Contrast(p).enhance(contrast_factor))
+    return through_pillow(image, lambda p: ImageEnhance.Contrast(p).enhance(contrast_factor))
 
 
 def adjust_saturation(image: Picture, saturation_factor: float) -> Picture:
     """0 is without colour, 1 the image."""
-    return _through_pillow(image, lambda p: ImageEnhance.Color(p).enhance(saturation_factor))
+    return through_pillow(image, lambda p: ImageEnhance.Color(p).enhance(saturation_factor))
 
 
 def adjust_sharpness(image: Picture, sharpness_factor: float) -> Picture:
     """0 is blurred, 1 the image, 2 sharper."""
-    return _through_pillow(image, lambda p: ImageEnhance.Sharpness(p).enhance(sharpness_factor))
+    return through_pillow(image, lambda p: ImageEnhance.Sharpness(p).enhance(sharpness_factor))
 
 
 def adjust_hue(image: Picture, hue_factor: float) -> Picture:
@@ -129,38 +136,38 @@ def adjust_hue(image: Picture, hue_factor: float) -> Picture:
         shifted = (np.asarray(h, np.int16) + round(hue_factor * 255)).astype(np.uint8)
         return Image.merge("HSV", (Image.fromarray(shifted), s, v)).convert(p.mode)
 
-    return _through_pillow(image, turned)
+    return through_pillow(image, turned)
 
 
 def gaussian_blur(image: Picture, sigma: float) -> Picture:
-    return _through_pillow(image, lambda p: p.filter(ImageFilter.GaussianBlur(sigma)))
+    return through_pillow(image, lambda p: p.filter(ImageFilter.GaussianBlur(sigma)))
 
 
 def invert(image: Picture) -> Picture:
-    return _through_pillow(image, ImageOps.invert)
+    return through_pillow(image, ImageOps.invert)
 
 
 def posterize(image: Picture, bits: int) -> Picture:
     """Colours of so many bits."""
-    return _through_pillow(image, lambda p: ImageOps.posterize(p, bits))
+    return through_pillow(image, lambda p: ImageOps.posterize(p, bits))
 
 
-def solarize(image: Picture, threshold: int) -> Picture:
+def solarize(image: Picture, threshold: float) -> Picture:
     """Values from ``threshold`` on inverted."""
-    return _through_pillow(image, lambda p: ImageOps.solarize(p, threshold))
+    return through_pillow(image, lambda p: ImageOps.solarize(p, math.ceil(threshold)))
 
 
 def autocontrast(image: Picture) -> Picture:
-    return _through_pillow(image, ImageOps.autocontrast)
+    return through_pillow(image, ImageOps.autocontrast)
 
 
 def equalize(image: Picture) -> Picture:
-    return _through_pillow(image, ImageOps.equalize)
+    return through_pillow(image, ImageOps.equalize)
 
 
 def to_grayscale(image: Picture, num_output_channels: int = 1) -> Picture:
     """Luminance (ITU-R 601), in one channel or three times."""
-    return _through_pillow(image, lambda p: p.convert("L") if num_output_channels == 1 else p.convert("L").convert("RGB"))
+    return through_pillow(image, lambda p: p.convert("L") if num_output_channels == 1 else p.convert("L").convert("RGB"))
 
 
 def to_tensor(image: Any) -> Tensor:
@@ -201,8 +208,8 @@ def normalize(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> Ten
     return (image - image.new_tensor(mean).reshape(shape)) / image.new_tensor(std).reshape(shape)
 
 
-def erase(image: Tensor, top: int, left: int, height: int, width: int, value: Any) -> Tensor:
-    """A copy with one value in a rectangle."""
-    y = image.clone()
+def erase(image: Tensor, top: int, left: int, height: int, width: int, value: Any, inplace: bool = False) -> Tensor:
+    """A copy, or the image itself, with a value in a rectangle."""
+    y = image if inplace else image.clone()
     y[..., top : top + height, left : left + width] = value
     return y

@@ -1,4 +1,4 @@
-"""Random augmentations: crops of any scale, colours, rotations, erasing. They draw from the engine's generator."""
+"""Random augmentations: crops of any scale, colours, rotations. They draw from the engine's generator."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from engine.creation import rand, randint, randn, randperm
+from engine.creation import rand, randint, randperm
 from engine.tensor import Tensor
 from engine.vision.transforms import functional as F
 from engine.vision.transforms.basic import Random, Resize, _probability
 from engine.vision.transforms.functional import Picture, as_pair
 
 
-def _uniform(low: float, high: float) -> float:
+def uniform(low: float, high: float) -> float:
     return low + (high - low) * float(rand(1).item())
 
 
@@ -33,8 +33,8 @@ class RandomResizedCrop(Random):
     def place(self, height: int, width: int) -> tuple[int, int, int, int]:
         """(top, left, height, width) of a crop; after ten misses the greatest one in the middle."""
         for _ in range(10):
-            area = height * width * _uniform(*self.scale)
-            ratio = math.exp(_uniform(math.log(self.ratio[0]), math.log(self.ratio[1])))
+            area = height * width * uniform(*self.scale)
+            ratio = math.exp(uniform(math.log(self.ratio[0]), math.log(self.ratio[1])))
             w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
             if 0 < w <= width and 0 < h <= height:
                 return int(randint(0, height - h + 1, (1,)).item()), int(randint(0, width - w + 1, (1,)).item()), h, w
@@ -80,7 +80,7 @@ class ColorJitter(Random):
         for i in randperm(4).tolist():
             adjust, between = steps[i]
             if between is not None:
-                image = adjust(image, _uniform(*between))
+                image = adjust(image, uniform(*between))
         return image
 
 
@@ -94,7 +94,7 @@ class RandomRotation(Random):
         self.expand, self.fill = expand, fill
 
     def __call__(self, image: Picture) -> Picture:
-        return F.rotate(image, _uniform(*self.degrees), self.expand, self.fill)
+        return F.rotate(image, uniform(*self.degrees), self.expand, self.fill)
 
 
 class RandomAffine(Random):
@@ -114,14 +114,14 @@ class RandomAffine(Random):
 
     def __call__(self, image: Picture) -> Picture:
         height, width = F.size_of(image)
-        angle = math.radians(_uniform(*self.degrees))
+        angle = math.radians(uniform(*self.degrees))
         dx, dy = (
             (0.0, 0.0)
             if self.translate is None
-            else tuple(_uniform(-t, t) * n for t, n in zip(self.translate, (width, height), strict=True))
+            else tuple(uniform(-t, t) * n for t, n in zip(self.translate, (width, height), strict=True))
         )
-        zoom = 1.0 if self.scale is None else _uniform(*self.scale)
-        shear = 0.0 if self.shear is None else math.radians(_uniform(*self.shear))
+        zoom = 1.0 if self.scale is None else uniform(*self.scale)
+        shear = 0.0 if self.shear is None else math.radians(uniform(*self.shear))
         # where a pixel of the result comes from: back by the shift, the shear, the angle and the scale, about the middle
         cx, cy = (width - 1) / 2, (height - 1) / 2
         a, b = math.cos(angle) / zoom, math.sin(angle) / zoom
@@ -218,31 +218,4 @@ class GaussianBlur(Random):
         self.sigma = (float(sigma), float(sigma)) if isinstance(sigma, int | float) else tuple(sigma)
 
     def __call__(self, image: Picture) -> Picture:
-        return F.gaussian_blur(image, min(_uniform(*self.sigma), max(self.kernel_size) / 2))
-
-
-class RandomErasing(Random):
-    """A random rectangle of a tensor overwritten, by a value or by "random" noise, with probability ``p`` (Zhong et al., 2017)."""
-
-    def __init__(
-        self, p: float = 0.5, scale: tuple[float, float] = (0.02, 0.33), ratio: tuple[float, float] = (0.3, 3.3), value: float | str = 0.0
-    ) -> None:
-        if isinstance(value, str) and value != "random":
-            raise ValueError("If value is str, it should be 'random'")
-        self.p, self.scale, self.ratio, self.value = _probability(p), tuple(scale), tuple(ratio), value
-
-    def __call__(self, image: Tensor) -> Tensor:
-        if not isinstance(image, Tensor):
-            raise TypeError(f"RandomErasing takes a tensor, got {type(image).__name__}; put ToTensor before it")
-        if rand(1).item() >= self.p:
-            return image
-        height, width = F.size_of(image)
-        for _ in range(10):
-            area = height * width * _uniform(*self.scale)
-            ratio = math.exp(_uniform(math.log(self.ratio[0]), math.log(self.ratio[1])))
-            h, w = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-            if 0 < h < height and 0 < w < width:
-                top, left = int(randint(0, height - h + 1, (1,)).item()), int(randint(0, width - w + 1, (1,)).item())
-                value = randn(*image.shape[:-2], h, w).to(image.dtype) if self.value == "random" else self.value
-                return F.erase(image, top, left, h, w, value)
-        return image
+        return F.gaussian_blur(image, min(uniform(*self.sigma), max(self.kernel_size) / 2))
