@@ -90,7 +90,9 @@ _TARGET = click.option(
 @main.command()
 @click.argument("spec", type=PATH)
 @_TARGET
-@click.option("--data", type=PATH, help="A zip, npz or csv file, or a folder of image folders; else what the spec names, relative to it.")
+@click.option(
+    "--data", type=PATH, help="A zip, npz, csv, jsonl or txt file, or a folder of image folders; else what the spec names, relative to it."
+)
 @click.option("--out", type=PATH, help="Folder for the model, the history and the picture; runs/NAME by default.")
 @click.option("--device", help="cpu or cuda:N; by default what the spec says.")
 def train(spec: Path, target: str | None, data: Path | None, out: Path | None, device: str | None) -> None:
@@ -149,7 +151,9 @@ def check(spec: Path, target: str | None, data: Path | None) -> None:
 @click.argument("spec", type=PATH)
 @_TARGET
 @click.option(
-    "--data", type=PATH, help="A zip, npz or csv file, or a folder of images, to upload; else the spec's dataset, which may be an id."
+    "--data",
+    type=PATH,
+    help="A zip, npz, csv, jsonl or txt file, or a folder of images, to upload; else the spec's dataset, which may be an id.",
 )
 @click.option("--watch", "watching", is_flag=True, help="Draw the loss until the job is done.")
 @click.option("--picture", "png", type=PATH, help="With --watch: save the curves as a PNG.")

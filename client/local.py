@@ -58,7 +58,7 @@ def find_weights(spec_path: Path, section: Mapping[str, Any]) -> Path:
 
 
 def prepare(path: Path, folder: Path, options: Options = Options()) -> Source:
-    """A zip, npz, csv or tsv file, or a folder of image folders, as a source of samples in ``folder``. Raises Rejected."""
+    """A zip, npz, csv, tsv, jsonl or txt file, or a folder of image folders, as a source of samples in ``folder``. Raises Rejected."""
     if path.is_dir():
         path = pack(path, folder.with_suffix(".zip"))
     form = FORMATS.get(path.suffix.lower())

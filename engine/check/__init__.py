@@ -13,6 +13,7 @@ from engine.check.weights import FindWeights, load_weights, match_weights, weigh
 from engine.data.selftarget import with_own_targets
 from engine.data.source import Source
 from engine.data.suitability import suitability_problems
+from engine.data.views import as_read
 from engine.spec import Problem, SpecError, Summary, summarize, variants
 from engine.spec.build import outline
 from engine.spec.heads import heads, with_heads
@@ -41,7 +42,7 @@ def check_targets(spec: dict[str, Any], source: Source, shape: tuple[int, ...], 
 
     ``find`` leads to the files of weights that models start from.
     """
-    source = with_own_targets(source, spec, shape)
+    source = with_own_targets(as_read(source, spec), spec, shape)
     summaries: list[Summary] = []
     problems = loop_problems(spec, source)
     runnable = not problems

@@ -13,6 +13,7 @@ from engine.data.compiled import Draws
 from engine.data.features import features
 from engine.data.selftarget import with_own_targets
 from engine.data.source import Source
+from engine.data.views import as_read
 from engine.spec import Problem, SpecError, inputs, registry, wants_columns, wants_indices
 from engine.spec.builder import blame
 from engine.spec.problems import pointer, said
@@ -33,7 +34,7 @@ class _Misfit(Exception):
 
 def sample_shape(source: Source, spec: dict[str, Any]) -> Shape:
     """The shape of one transformed sample, indices where the model takes such. Raises SpecError where transforms and data do not go together."""
-    source = with_own_targets(source, spec)
+    source = with_own_targets(as_read(source, spec), spec)
     return as_taken(spec, source, _plain_shape(source, spec))
 
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
+import zipfile
 from pathlib import Path
 
 from engine.data.arrays import read_arrays
+from engine.data.images.layouts import IMAGES
 from engine.data.images.reader import read_images
 from engine.data.report import Options, Progress, Report
-from engine.data.tables.reader import read_table
+from engine.data.tables.reader import read_json_lines, read_table
+from engine.data.text.reader import TEXTS, read_text
 
-_READERS = {"imagefolder": read_images, "npz": read_arrays, "csv": read_table}
+_READERS = {"imagefolder": read_images, "npz": read_arrays, "csv": read_table, "jsonl": read_json_lines, "text": read_text}
 FORMATS = tuple(_READERS)
+_PAPERS = re.compile("readme|licen[cs]e|changelog", re.IGNORECASE)
 DIGEST = "upload.sha256"
 """The file with the checksum of what was uploaded."""
 
@@ -24,6 +29,7 @@ def ingest(upload: Path, target: Path, form: str, progress: Progress = lambda do
 
     Raises Rejected, with the report, for a file that cannot be trained on.
     """
+    form = _archive_of(upload) if form == "imagefolder" else form
     report = Report(form)
     work = target.with_name(f".{target.name}.{os.getpid()}")
     shutil.rmtree(work, ignore_errors=True)
@@ -38,3 +44,14 @@ def ingest(upload: Path, target: Path, form: str, progress: Progress = lambda do
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return report
+
+
+def _archive_of(upload: Path) -> str:
+    """The format of an archive: by the images in it, else by the texts."""
+    try:
+        with zipfile.ZipFile(upload) as archive:
+            names = [name.lower() for name in archive.namelist() if not _PAPERS.match(name.rpartition("/")[2])]
+    except Exception:  # damaged bytes bring about anything: the reader of images will say it
+        return "imagefolder"
+    found = (form for form, medium in (("imagefolder", IMAGES), ("text", TEXTS)) if any(n.endswith(medium.suffixes) for n in names))
+    return next(found, "imagefolder")

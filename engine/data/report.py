@@ -23,6 +23,9 @@ class Report:
     (``train``, ``val``, ``test``). ``target`` says what is predicted: ``{"name", "chosen", "kinds"}``, where ``kinds`` are the readings that a
     loss may choose from (``classes``, ``numbers``). ``columns`` lists a table's columns: ``{"name", "type", "role", "missing", ..}``.
 
+    ``text`` is there where samples are texts: how many ``documents``, how long they are in ``characters`` and ``words``, how many words and characters are different, the
+    most ``frequent`` words and the first ``samples``; of a table also the ``column``.
+
     Told: ``converted`` says in sentences what was changed on the way in, ``warnings`` what its owner should look at, ``duplicates`` which samples
     stand there twice, ``refused`` what was left out and why (the first 1000; ``refused_count`` counts all).
     """
@@ -46,6 +49,7 @@ class Report:
     scale: float | None = None
     ranges: dict[str, list[float]] | None = None
     duplicates: dict[str, Any] | None = None
+    text: dict[str, Any] | None = None
     converted: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -71,11 +75,13 @@ class Rejected(ValueError):
 class Options:
     """What the owner of an upload says about it; None leaves it to the reader to recognise.
 
-    ``layout``: how an archive of images is laid out. ``target``: the name of the column to predict.
+    ``layout``: how an archive is laid out; of a table "text" or "table", whether it is learned from a column of texts or from numbers and categories.
+    ``target``: the name of the column to predict. ``text``: that of the column with the texts.
     """
 
     layout: str | None = None
     target: str | None = None
+    text: str | None = None
 
 
 def listed(names: list[str]) -> str:

@@ -20,10 +20,15 @@ class SelfTarget(Source):
 
     def __init__(self, source: Source, arrays: Array | None, targets: Array, bounds: tuple[float, float]) -> None:
         self.__dict__.update(source.__dict__)
-        self.__dict__["index_limit"] = source.index_limit
+        self.__dict__ |= {"index_limit": source.index_limit, "splits": source.splits}
+        self._known = source.known
         self.arrays, self.targets, self.bounds = arrays, targets, bounds
         shape = source.report.shape if arrays is None else list(arrays.shape[1:])
         self.report = dataclasses.replace(source.report, classes=None, counts={}, shape=shape)
+
+    @property
+    def known(self) -> dict[str, Any]:
+        return self._known
 
     def targets_as(self, kind: Kind) -> Array | None:
         whole = self.targets.dtype.kind == "i"
@@ -64,7 +69,7 @@ def with_own_targets(source: Source, spec: dict[str, Any], shape: tuple[int, ...
     kind, columns = spec["data"]["target"], spec["data"].get("columns")
     if kind is None and columns is not None:
         return SomeTargets(source, columns)
-    if kind is None or isinstance(source, SelfTarget):
+    if kind is None or isinstance(source, SelfTarget) or (kind == "next" and source.predicts_next):
         return source
     if kind == "next":
         return _shifted(source, spec)

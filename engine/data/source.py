@@ -34,16 +34,21 @@ class Source:
 
     def __init__(self, folder: Path) -> None:
         self.report = Report(**json.loads((folder / "dataset.json").read_text()))
-        self.targets: np.ndarray[Any, Any] = np.load(folder / "y.npy")
         self.arrays: np.ndarray[Any, Any] | None = None
         self.folder = folder
+        self.views: dict[str, Source] = {}
+        """What specs have read it as, see ``engine.data.views``."""
         self._caches: dict[str, PixelCache | None] = {}
         if (folder / "x.npy").exists():
             self.arrays = np.load(folder / "x.npy", mmap_mode="r").view(np.ndarray)  # indexing a memmap costs more
             pixels = self.arrays.dtype == np.uint8  # all that was stored as bytes before reports had a scale
             self._scale = self.report.scale or (255.0 if pixels else None)
+        elif self.is_text:
+            self._scale = None
         else:
             self._files = ImageFiles(folder)
+        plain = self.is_text and not (folder / "y.npy").exists()  # what is predicted are the texts' own tokens
+        self.targets: np.ndarray[Any, Any] = np.zeros(self.report.samples, np.int64) if plain else np.load(folder / "y.npy")
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -92,6 +97,19 @@ class Source:
     @property
     def is_image(self) -> bool:
         return self.report.format == "imagefolder"
+
+    @property
+    def is_text(self) -> bool:
+        """Whether samples are texts, which a spec reads as tokens (``engine.data.views``)."""
+        return self.report.text is not None
+
+    predicts_next = False
+    """Whether its targets are the elements that come next."""
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """What a model's file says of how samples are read, beside the report and the columns: the tokenizer of texts."""
+        return {}
 
     @functools.cached_property
     def image_sizes(self) -> list[tuple[int, int]]:

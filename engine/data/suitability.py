@@ -41,7 +41,7 @@ def _balance_problems(spec: dict[str, Any], targets: np.ndarray[Any, Any], sourc
 def _mix_problems(spec: dict[str, Any], targets: np.ndarray[Any, Any], source: Source) -> list[Problem]:
     """Mixtures that the samples, the targets or the loss do not have."""
     given = spec["data"]["mix"]
-    reason = _unmixable(spec["loss"], targets) if given else None
+    reason = _unmixable(spec["loss"], targets, source) if given else None
     if reason:
         return [Problem("/data/mix", "does_not_fit", reason, None, given)]
     problems, rank = [], 4 if source.is_image else 1 + len(source.report.shape or ())
@@ -58,8 +58,10 @@ def _mix_problems(spec: dict[str, Any], targets: np.ndarray[Any, Any], source: S
     return problems
 
 
-def _unmixable(loss: dict[str, Any], targets: np.ndarray[Any, Any]) -> str | None:
+def _unmixable(loss: dict[str, Any], targets: np.ndarray[Any, Any], source: Source) -> str | None:
     """Why targets cannot be mixed for a loss; None where they can."""
+    if source.is_text:
+        return "the tokens of texts are names, which cannot be mixed"
     kind = getattr(nn, loss["type"]).targets
     if kind == "signs" or (kind == "classes" and loss["type"] != "CrossEntropyLoss"):
         return f"{loss['type']} does not take mixed targets: CrossEntropyLoss does, and so do losses of numbers such as BCEWithLogitsLoss"

@@ -15,13 +15,15 @@ from engine.data.ingest import DIGEST
 from engine.data.report import Report
 from engine.data.source import Source
 from engine.data.tables.columns import Column, encode_row
+from engine.data.text.encoded import padded
+from engine.data.text.tokenizers import from_json
 from engine.tensor import Tensor
 from engine.vision.decode import Picture, decode, plain
 from engine.vision.io import to_array, to_pil
 
 Array = np.ndarray[Any, Any]
 _KEPT = ("format", "samples", "shape", "classes", "target", "channels", "scale", "ranges")
-COLUMNS, TOKENIZER = "columns.json", "tokenizer.json"
+COLUMNS = "columns.json"
 
 
 def described(source: Source) -> dict[str, Any]:
@@ -50,9 +52,11 @@ class _Samples(Source):
 
 
 class Reader:
-    """Reads samples by what ``described`` said of a dataset."""
+    """Reads samples by what ``described`` said of a dataset, texts by the ``tokenizer`` of a model's file."""
 
-    def __init__(self, known: dict[str, Any]) -> None:
+    def __init__(self, known: dict[str, Any], tokenizer: dict[str, Any] | None = None) -> None:
+        self._tokenizer = None if tokenizer is None else from_json(tokenizer)
+        self._length = 0 if tokenizer is None else tokenizer["max_length"]
         self._report = Report(**{k: v for k, v in known.items() if k in _KEPT})
         self.columns = [Column(**c) for c in known.get("columns", ())]
         self.is_image = self._report.format == "imagefolder"
@@ -75,6 +79,8 @@ class Reader:
         given = given.numpy() if isinstance(given, Tensor) else given
         if self.is_image:
             return _in_channels(_pixels(given, self._report.ranges), self._report.channels or 3)
+        if self._tokenizer is not None and isinstance(given, str):
+            return padded([self._tokenizer.encode(given)], self._length)[0]
         if isinstance(given, Mapping):
             if not self.columns:
                 raise ValueError(f"expected an array of shape {self._shape}, got a row by names: the model was not trained on a table")

@@ -24,6 +24,21 @@ Monitor = Literal[tuple(monitorable(METRICS))]  # type: ignore[valid-type]  # as
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
+class Text(BaseModel):
+    """How texts become numbers. The vocabulary is that of the texts that train."""
+
+    model_config = _STRICT
+    tokenizer: Literal["byte", "character", "word", "bpe"] | None = Field(None, description="By default word; byte for a language model.")
+    vocab_size: Annotated[int, Field(ge=4, le=1_000_000)] | None = Field(
+        None, description="How many tokens there are at most, with the three special ones; by default 20000. Bytes are always 259."
+    )
+    max_length: Annotated[int, Field(ge=1, le=1 << 20)] | None = Field(
+        None,
+        description="Tokens of a sample; longer texts are cut. By default what 19 of 20 texts have, at most 512; 128 for a language model.",
+    )
+    lowercase: bool | None = Field(None, description="By default for words.")
+
+
 class Data(BaseModel):
     """Which samples, in which batches."""
 
@@ -42,6 +57,7 @@ class Data(BaseModel):
         description="Samples that are their own targets: input, of an autoencoder; next, the next element at each place of a sequence.",
     )
     transform: list[Any] = Field([], description="Applied to each training image in order; random ones are left out in validation.")
+    text: Any = Field(None, description="How texts become numbers, for a dataset of texts.")
     mix: list[Any] = Field([], description="Each batch of training is mixed by one of these, drawn by the seed, and so are its targets.")
 
 
@@ -178,6 +194,9 @@ def check(value: Any) -> dict[str, Any]:
         checker.named(t, f"/data/mix/{i}", registry.batch_transforms(), "a transform of batches")
         for i, t in enumerate(spec["data"].get("mix", []))
     ]
+    if spec["data"].get("text") is not None:
+        spec["data"]["text"] = checker.part(Text, spec["data"]["text"], "/data/text")
+        _check_text(checker, spec["data"]["text"])
     spec["checkpoint"] = checker.part(Checkpoint, spec["checkpoint"], "/checkpoint")
     if spec["early_stopping"] is not None:
         spec["early_stopping"] = checker.part(EarlyStopping, spec["early_stopping"], "/early_stopping")
@@ -203,6 +222,15 @@ def _check_objective(checker: _Checker, spec: dict[str, Any]) -> None:
         checker.fail("/loss", "invalid", "a model with outputs has a loss for each of them, and no other", None, spec["loss"])
     if spec["outputs"] and spec["metrics"]:
         checker.fail("/metrics", "invalid", "a model with outputs has metrics for each of them: name them there", [], spec["metrics"])
+
+
+def _check_text(checker: _Checker, text: dict[str, Any]) -> None:
+    """Settings that a tokenizer does not have."""
+    if text.get("tokenizer") in ("byte", "character") and text.get("lowercase"):
+        checker.fail("/data/text/lowercase", "invalid", f"lowercase is for words and bpe, not for {text['tokenizer']}", None, True)
+    if text.get("tokenizer") == "byte" and text.get("vocab_size"):
+        detail = "there are always 259 tokens of bytes: leave vocab_size out"
+        checker.fail("/data/text/vocab_size", "invalid", detail, None, text["vocab_size"])
 
 
 def _check_monitor(checker: _Checker, stopping: dict[str, Any], metrics: Any) -> None:
@@ -284,9 +312,10 @@ def json_schema() -> dict[str, Any]:
     d.update(container_schemas())
     d["Layer"]["oneOf"] += [{"$ref": f"#/$defs/{n}"} for n in CONTAINERS]
     nested = {"type": "array", "items": {"$ref": "#/$defs/Layer"}}
-    for part in (Data, Checkpoint, EarlyStopping, GradientClip, Freeze, Group, InitFrom, Output):
+    for part in (Text, Data, Checkpoint, EarlyStopping, GradientClip, Freeze, Group, InitFrom, Output):
         d[part.__name__] = part.model_json_schema()
     d["Data"]["properties"]["transform"]["items"] = _choice(registry.image_transforms(), d)
+    d["Data"]["properties"]["text"] = {"anyOf": [{"$ref": "#/$defs/Text"}, {"type": "null"}], "default": None}
     d["Data"]["properties"]["mix"]["items"] = _choice(registry.batch_transforms(), d)
     rule = _choice(registry.initializers(), d)
     for name in registry.initializers():

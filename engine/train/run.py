@@ -22,7 +22,8 @@ from engine.check import (
 from engine.data.selftarget import with_own_targets
 from engine.data.source import Source
 from engine.data.split import partition, test_indices
-from engine.inference.given import TOKENIZER, described
+from engine.data.views import as_read
+from engine.inference.given import described
 from engine.inference.outputs import portable
 from engine.nn.module import Module
 from engine.spec import Summary, variants
@@ -66,7 +67,7 @@ class Run:
     ) -> None:
         spec = with_outputs(spec, source)
         self.shape = sample_shape(source, spec)
-        source = with_own_targets(source, spec, self.shape)
+        source = with_own_targets(as_read(source, spec), spec, self.shape)
         self.spec, self.source, self.device = spec, source, resolve(device)
         self.variants = variants(spec)
         self.summaries = check_targets(spec, source, self.shape, find_weights)
@@ -130,11 +131,10 @@ class Run:
         """All that is known of the model being trained, as its file carries it: enough to build it, to read samples for it and to judge it."""
         assert self._job is not None
         source, spec = self.source, self.variants[min(self.variant_index, len(self.variants) - 1)][1]
-        tokenizer = source.folder / TOKENIZER
         return {
             **self.card, "spec": spec, "dataset": {"name": spec["data"]["dataset"], **described(source)},
             "metrics": {"variant": self._job.name, **self._job.final}, "plan": portable(self._setting.plan), "engine": __version__,
-            **({"tokenizer": tokenizer.read_text()} if tokenizer.exists() else {}),
+            **source.known,
         }  # fmt: skip
 
     def results(self) -> dict[str, Any]:

@@ -55,16 +55,16 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
 
 
-def warn_of_classes(report: Report, samples: Sequence[Sample]) -> None:
+def warn_of_classes(report: Report, samples: Sequence[Sample], noun: str = "image") -> None:
     """Warnings on how classes, and splits, are filled."""
     classes, counts = report.classes or [], {name: n for name, n in report.counts.items() if n}
     if len(classes) == 1:
         report.warnings.append(f"there is one class only, {classes[0]}")
     if len(samples) >= _MANY and 2 * len(classes) > len(samples):
-        report.warnings.append(f"{len(classes):,} classes for {len(samples):,} images: are these labels the right ones?")
+        report.warnings.append(f"{len(classes):,} classes for {len(samples):,} {noun}s: are these labels the right ones?")
     if counts and max(counts.values()) >= _IMBALANCED * min(counts.values()):
         largest, smallest = max(counts, key=lambda n: counts[n]), min(counts, key=lambda n: counts[n])
-        report.warnings.append(f"the classes are imbalanced: {largest} has {counts[largest]:,} images, {smallest} {counts[smallest]:,}")
+        report.warnings.append(f"the classes are imbalanced: {largest} has {counts[largest]:,} {noun}s, {smallest} {counts[smallest]:,}")
     alike: dict[str, list[str]] = {}
     for name in classes:
         alike.setdefault(" ".join(name.casefold().split()), []).append(name)
@@ -75,9 +75,9 @@ def warn_of_classes(report: Report, samples: Sequence[Sample]) -> None:
         has = {s.label for s in samples if s.split == split}
         lacking = [name for name in counts if name not in has]
         if lacking and split == "train":
-            report.warnings.append(f"no training image of class {some(lacking)}: a model cannot learn it")
+            report.warnings.append(f"no training {noun} of class {some(lacking)}: a model cannot learn it")
         elif lacking and n:
-            report.warnings.append(f"no image of class {some(lacking)} in split {split}")
+            report.warnings.append(f"no {noun} of class {some(lacking)} in split {split}")
 
 
 def warn_of_duplicates(report: Report) -> None:

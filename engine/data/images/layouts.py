@@ -1,4 +1,7 @@
-"""How an archive of images says what each image is: by folders, with or without splits, or by a list of files and labels."""
+"""How an archive of images says what each image is: by folders, with or without splits, or by a list of files and labels.
+
+Archives of other files, texts or recordings, say it in the same ways: ``Medium`` is what they are of.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,42 @@ from engine.vision.decode import SUFFIXES
 
 _DOCUMENTS = (".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".html", ".pdf", ".py", ".ipynb", ".log", ".mat")
 _SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "testing": "test"}
+
+
+@dataclass(frozen=True)
+class Medium:
+    """What an archive holds: files with one of these ``suffixes``, each called a ``noun``, such as ``example``."""
+
+    noun: str
+    suffixes: tuple[str, ...]
+    example: str
+
+    @property
+    def a(self) -> str:
+        return f"{'an' if self.noun[0] in 'aeiou' else 'a'} {self.noun}"
+
+    def includes(self, entry: Entry) -> bool:
+        return entry.parts[-1].lower().endswith(self.suffixes)
+
+    @property
+    def not_one(self) -> str:
+        return f"not {self.a} by its extension ({', '.join(self.suffixes)})"
+
+    @property
+    def no_classes(self) -> str:
+        return f"no classes: expected {self.noun}s at CLASS/{self.example}, one folder a class, or beside a file of names and labels"
+
+    def expected(self, layout: str) -> str:
+        """What a layout looks like."""
+        return {
+            "class_folders": f"{self.noun}s at CLASS/{self.example}",
+            "split_folders": f"{self.noun}s at SPLIT/CLASS/{self.example} or CLASS/SPLIT/{self.example}, with folders train and val or test",
+            "labels_file": f"{self.noun}s and a table of file names and labels, such as labels.csv",
+            "index_file": f"{self.noun}s and a text file with lines of a path and a label",
+        }[layout]
+
+
+IMAGES = Medium("image", SUFFIXES, "NAME.png")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +75,17 @@ class Layout:
     warnings: list[str] = field(default_factory=list)
 
 
-def recognise(contents: Contents, wanted: str | None, target: str | None, read: Callable[[Entry], bytes]) -> Layout:
+def recognise(
+    contents: Contents, wanted: str | None, target: str | None, read: Callable[[Entry], bytes], medium: Medium = IMAGES
+) -> Layout:
     """The layout of an archive: the one ``wanted``, else the first that fits. Raises BadArchive where none does.
 
     Splits are recognised before classes, so that folders train and test are not taken for two classes; class folders before lists. ``target`` names
     the column of a list to predict, ``read`` gives a file's content.
     """
-    found = _Archive(contents, target, read)
+    found = _Archive(contents, target, read, medium)
     if not found.images:
-        raise BadArchive(_NO_CLASSES, found.skipped + found.unread_lists())
+        raise BadArchive(medium.no_classes, found.skipped + found.unread_lists())
     for name in _READ if wanted is None else (wanted,):
         layout = _READ[name](found, wanted is not None)
         if layout is not None:
@@ -52,33 +93,25 @@ def recognise(contents: Contents, wanted: str | None, target: str | None, read: 
             return layout
     skipped = found.skipped + found.unread_lists()
     if wanted is not None:
-        raise BadArchive(f"the archive is not laid out as {wanted}: expected {_EXPECTED[wanted]}", skipped)
+        raise BadArchive(f"the archive is not laid out as {wanted}: expected {medium.expected(wanted)}", skipped)
     if names := ", ".join(found.called_splits):
-        lacking = "are no class folders with images in them and no list of labels" if found.splits else "is no training split among them"
+        lacking = (
+            f"are no class folders with {medium.noun}s in them and no list of labels" if found.splits else "is no training split among them"
+        )
         raise BadArchive(f"the folders {names} are splits, but there {lacking}; give layout=class_folders if they are classes", skipped)
-    raise BadArchive(_NO_CLASSES, skipped + [(e.name, "not inside a class folder") for e in found.images])
-
-
-_NO_IMAGE = f"not an image by its extension ({', '.join(SUFFIXES)})"
-_NO_CLASSES = "no classes: expected images at CLASS/NAME.png, one folder a class, or beside a file of names and labels"
-_EXPECTED = {
-    "class_folders": "images at CLASS/NAME.png",
-    "split_folders": "images at SPLIT/CLASS/NAME.png or CLASS/SPLIT/NAME.png, with folders train and val or test",
-    "labels_file": "images and a table of file names and labels, such as labels.csv",
-    "index_file": "images and a text file with lines of a path and a label",
-}
+    raise BadArchive(medium.no_classes, skipped + [(e.name, "not inside a class folder") for e in found.images])
 
 
 class _Archive:
     """The images of an archive, below the folders that surround all of them, and the other files."""
 
-    def __init__(self, contents: Contents, target: str | None, read: Callable[[Entry], bytes]) -> None:
-        self._target, self._read = target, read
-        self.images = [e for e in contents.files if e.parts[-1].lower().endswith(SUFFIXES)]
-        others = [e for e in contents.files if not e.parts[-1].lower().endswith(SUFFIXES)]
+    def __init__(self, contents: Contents, target: str | None, read: Callable[[Entry], bytes], medium: Medium) -> None:
+        self._target, self._read, self.medium = target, read, medium
+        self.images = [e for e in contents.files if medium.includes(e)]
+        others = [e for e in contents.files if not medium.includes(e)]
         self.lists = candidates(others)
         lists = {e.name for e in self.lists}
-        self.skipped = [(e.name, _NO_IMAGE) for e in others if e.name not in lists]
+        self.skipped = [(e.name, medium.not_one) for e in others if e.name not in lists]
         self.used_lists: set[str] = set()
         self.root = _depth([e.parts for e in self.images]) if self.images else 0
         around = self.images[0].parts[: self.root] if self.images else ()
@@ -117,14 +150,14 @@ class _Archive:
     @cached_property
     def listed(self) -> Layout | None:
         """The images as lists of names and labels have them; None where no list names an image."""
-        found = read_lists(self.lists, self.images, self._target, self._read)
+        found = read_lists(self.lists, self.images, self._target, self._read, self.medium.suffixes)
         if found is None:
             return None
         self.used_lists = found.used
         return _of_listing(self, found)
 
     def unread_lists(self) -> list[tuple[str, str]]:
-        return [(e.name, _NO_IMAGE) for e in self.lists if e.name not in self.used_lists]
+        return [(e.name, self.medium.not_one) for e in self.lists if e.name not in self.used_lists]
 
 
 def _folders_of(entries: list[Entry], without: Collection[str] = ()) -> set[tuple[str, ...]]:

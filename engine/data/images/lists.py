@@ -60,11 +60,13 @@ def candidates(entries: Iterable[Entry]) -> list[Entry]:
     return [e for kind in kinds if len(kind) <= _MANY for e in kind]
 
 
-def read_lists(lists: list[Entry], images: list[Entry], target: str | None, read: Callable[[Entry], bytes]) -> Listing | None:
+def read_lists(
+    lists: list[Entry], images: list[Entry], target: str | None, read: Callable[[Entry], bytes], suffixes: tuple[str, ...] = SUFFIXES
+) -> Listing | None:
     """What the lists that name images say of them; None where none does. Raises BadArchive if there is no column ``target``."""
     if not lists:
         return None
-    find, found = _Finder(images), None
+    find, found = _Finder(images, suffixes), None
     for entry in lists:
         table = _Table.of(entry, _text(read(entry)), find)
         if table is None:
@@ -88,7 +90,8 @@ def _text(content: bytes) -> str:
 class _Finder:
     """The image that a cell names."""
 
-    def __init__(self, images: list[Entry]) -> None:
+    def __init__(self, images: list[Entry], suffixes: tuple[str, ...]) -> None:
+        self.suffixes = suffixes
         self._exact = {e.parts: e for e in images}
         self._stems = {self._stem(e.parts): e for e in images}
         tails, stems = Counter(e.parts[-1] for e in images), Counter(self._stem(e.parts)[-1] for e in images)
@@ -123,7 +126,7 @@ class _Table:
         self.named = max(counts, default=0)
         self.name = counts.index(self.named) if self.named else 0
         first = rows[0][1] if rows else []
-        has_header = self.named > 0 and not self.image(first) and not any(c.lower().endswith(SUFFIXES) for c in first)
+        has_header = self.named > 0 and not self.image(first) and not any(c.lower().endswith(find.suffixes) for c in first)
         self.header = [_CONTROL.sub(" ", c).strip() for c in first] if has_header else [f"column {i + 1}" for i in range(width)]
         self.has_header, self.rows = has_header, rows[has_header:]
 
@@ -140,7 +143,7 @@ class _Table:
         """2 for a cell that names an image with its extension, 1 without: a label "7" is not the image 7.png as long as another column is."""
         if not self.find(cell, self.entry.parts[:-1]):
             return 0
-        return 2 if cell.strip().lower().endswith(SUFFIXES) else 1
+        return 2 if cell.strip().lower().endswith(self.find.suffixes) else 1
 
     def image(self, cells: list[str]) -> Entry | None:
         return self.find(cells[self.name], self.entry.parts[:-1]) if len(cells) > self.name else None

@@ -23,7 +23,7 @@ class Column:
     """A column, what is done with its cells, and the statistics that it takes to do the same to another row.
 
     ``type``: number, date, time, boolean, category, text (too many different ones to be categories) or empty; ``reading`` is the spelling of the first four (``engine.data.tables.cells``).
-    ``role``: feature, target, split, index (counts or names the rows) or left out. ``min`` and ``max`` are of the values read, ``mean`` stands for missing ones,
+    ``role``: feature, target, text (learned from), split, index (counts or names the rows) or left out. ``min`` and ``max`` are of the values read, ``mean`` stands for missing ones,
     ``origin`` is the first day of dates (days since 1970-01-01). ``encoding``: number, one-hot or index. ``outputs`` names the columns of ``x`` that come of it.
     ``done`` says it all in words.
     """

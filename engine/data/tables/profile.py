@@ -32,6 +32,9 @@ from engine.data.tables.columns import MAX_CATEGORIES, Column, Floats
 
 MAX_ODD_SHARE = 0.05
 """A column is numbers although this share of its cells (one at least) is not: the rows of those cells are refused."""
+_PROSE_GAPS, _PROSE_CHARACTERS = 3, 20
+"""Spaces and characters that a text has on average."""
+_MAX_PROSE = 1 << 26  # characters of texts, which are kept to be counted
 
 _TYPES = {**dict.fromkeys(NUMBERS, "number"), **dict.fromkeys(DATES, "date"), CLOCK: "time", TRUTH: "boolean"}
 
@@ -46,6 +49,7 @@ class Profile:
         self.counts: Counter[frozenset[str]] = Counter()
         self.words: Counter[str] | None = Counter()
         self.example = ""
+        self.characters = self.gaps = 0
         self.unseen = 0
         self.may_be_grouped = False
         self.careful = careful
@@ -81,11 +85,13 @@ class Profile:
         words = Counter(map(str.strip, cells))
         usual = self._usual_dates()
         for word, n in words.items():
+            self.characters += n * len(word)
+            self.gaps += n * word.count(" ")
             self.counts[usual if usual and all(value(word, r) is not None for r in usual) and not is_missing(word) else readings(word)] += n
         self.example = self.example or next((w for w in words if not is_missing(w)), "")
         if self.words is not None:
             self.words.update(words)
-            if len(self.words) > MAX_CATEGORIES:
+            if len(self.words) > MAX_CATEGORIES or (self.characters > _MAX_PROSE and self.is_prose):
                 self.words = None
 
     def _usual_dates(self) -> frozenset[str] | None:
@@ -117,6 +123,13 @@ class Profile:
     @property
     def is_text(self) -> bool:
         return self.present > 0 and not any(self.is_mostly(self.count(r)) for r in _TYPES)
+
+    @property
+    def is_prose(self) -> bool:
+        """Whether its cells are texts to be read: sentences on average, and hardly any of them twice."""
+        if not self.is_text or self.gaps < _PROSE_GAPS * self.present or self.characters < _PROSE_CHARACTERS * self.present:
+            return False
+        return self.words is None or 2 * len(self.words) > self.present
 
 
 def decide(name: str, profile: Profile, commas: bool, delimiter: str) -> Column:

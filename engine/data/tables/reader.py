@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from engine.data.report import MAX_LISTED, Options, Progress, Rejected, Report
+from engine.data.samples import save_splits
+from engine.data.tables import jsonl
 from engine.data.tables.columns import Column, Floats
 from engine.data.tables.dialect import Dialect, NotATable, Piece, recognise
 from engine.data.tables.encoding import read_target, save_features
 from engine.data.tables.profile import Profile, ambiguous_dates, decide, mixed
 from engine.data.tables.roles import SPLITS, NoTarget, choose_target, mark_rows, unique_names
+from engine.data.tables.texts import LAYOUTS, choose_text, leave_out_others, save_documents, without_text
+from engine.data.text.reader import NEXT
 
 MAX_REFUSED_SHARE = 0.05
 """More refused rows than this mean that the table was misread, so that all of it is rejected."""
@@ -25,12 +29,22 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def read_table(upload: Path, work: Path, report: Report, options: Options, progress: Progress) -> None:
-    """Reads a table into ``x.npy``, ``y.npy`` and the file ``columns.json``, which says how to encode another row. Raises Rejected."""
-    if options.layout is not None:
-        raise Rejected(report, f"a layout is that of an archive of images, got {options.layout!r} for a table")
+    """Reads a table into ``x.npy``, ``y.npy`` and the file ``columns.json``, which says how to encode another row; texts as documents. Raises Rejected."""
+    _read(upload, work, report, options, progress, recognise)
+
+
+def read_json_lines(upload: Path, work: Path, report: Report, options: Options, progress: Progress) -> None:
+    """As ``read_table``, a file with a JSON object on each line."""
+    _read(upload, work, report, options, progress, jsonl.recognise)
+
+
+def _read(
+    upload: Path, work: Path, report: Report, options: Options, progress: Progress, recognised: Callable[[Path], Dialect | jsonl.JsonLines]
+) -> None:
+    if options.layout not in (None, *LAYOUTS):
+        raise Rejected(report, f"the layouts of a table are {', '.join(LAYOUTS)}, got {options.layout!r}")
     try:
-        dialect = recognise(upload)
-        _Table(upload, work, report, dialect, progress).read(options.target)
+        _Table(upload, work, report, recognised(upload), progress, options).read()
     except NotATable as error:
         raise Rejected(report, str(error)) from None
     except (UnicodeError, csv.Error) as error:
@@ -40,16 +54,21 @@ def read_table(upload: Path, work: Path, report: Report, options: Options, progr
 
 
 class _Table:
-    def __init__(self, upload: Path, work: Path, report: Report, dialect: Dialect, progress: Progress) -> None:
+    def __init__(
+        self, upload: Path, work: Path, report: Report, dialect: Dialect | jsonl.JsonLines, progress: Progress, options: Options
+    ) -> None:
         self.upload, self.work, self.report, self.dialect, self.progress = upload, work, report, dialect, progress
+        self.options = options
+        self.text: int | None = None
         self.names, said = unique_names(dialect.names)
-        report.layout = f"table: {len(self.names)} columns, {'with' if dialect.header else 'without'} a header line"
+        kind = "lines of JSON" if isinstance(dialect, jsonl.JsonLines) else f"{'with' if dialect.header else 'without'} a header line"
+        report.layout = f"table: {len(self.names)} columns, {kind}"
         report.converted += dialect.said
         report.warnings += said
         self.lines = np.empty(0, np.int64)
         self.size = upload.stat().st_size
 
-    def read(self, wanted: str | None) -> None:
+    def read(self) -> None:
         columns = self._columns()
         raw = self._values(columns)
         if len(raw) < 2:
@@ -57,7 +76,23 @@ class _Table:
             raise Rejected(self.report, f"expected at least 2 samples, got {len(raw)} rows below the header line")
         given = self.dialect.names
         self.report.warnings += mark_rows(columns, given, self.dialect.header, raw, self.report.refused_count)
-        at, chosen, warnings = choose_target(columns, given, wanted)
+        if self.text is not None and self._is_plain(columns):
+            leave_out_others(columns)
+            self.report.target = dict(NEXT)
+            self._save_texts(columns, raw)
+        else:
+            self._read_labelled(columns, raw)
+        (self.work / _CELLS).unlink(missing_ok=True)
+        (self.work / "columns.json").write_text(json.dumps([c.saved() for c in columns]))
+        self.report.columns = [c.described() for c in columns[:MAX_LISTED]]
+
+    def _is_plain(self, columns: list[Column]) -> bool:
+        """Whether texts have no label."""
+        return self.options.layout == "plain" or (self.options.target is None and not any(c.role == "feature" for c in columns))
+
+    def _read_labelled(self, columns: list[Column], raw: Floats) -> None:
+        """The target, and what it is predicted from."""
+        at, chosen, warnings = choose_target(columns, self.dialect.names, self.options.target)
         self.report.warnings += warnings
         if columns[at].role != "feature":
             columns[at].done.clear()
@@ -66,13 +101,19 @@ class _Table:
             raise NoTarget(f"column {columns[at].name!r} has too many different texts to be the target: name another one with ?target=NAME")
         raw = self._with_target(raw, columns[at], at)
         targets = read_target(columns[at], raw[:, at], self.report)
-        splits = self._splits(columns, raw)
-        save_features(self.work, self.report, columns, raw, splits, self.progress)
+        if self.text is None:
+            save_features(self.work, self.report, columns, raw, self._splits(columns, raw), self.progress)
+        else:
+            leave_out_others(columns)
+            self._save_texts(columns, raw)
         targets.save(self.work, self.report, columns[at].name, chosen)
-        del raw
-        (self.work / _CELLS).unlink(missing_ok=True)
-        (self.work / "columns.json").write_text(json.dumps([c.saved() for c in columns]))
-        self.report.columns = [c.described() for c in columns[:MAX_LISTED]]
+
+    def _save_texts(self, columns: list[Column], raw: Floats) -> None:
+        assert self.text is not None
+        splits = self._splits(columns, raw)
+        save_splits(self.work, self.report, splits)
+        statistics = save_documents(self.work, self.dialect.pieces(self.upload, _ROWS), self.text, self.lines)
+        statistics.describe(self.report, splits, column=columns[self.text].name)
 
     def _columns(self) -> list[Column]:
         """The first pass: what the columns are."""
@@ -83,6 +124,7 @@ class _Table:
             again = self._profiled(careful)
             profiles = [again[i] if i in careful else p for i, p in enumerate(profiles)]
         columns = [decide(name, p, commas, self.dialect.delimiter) for name, p in zip(self.names, profiles, strict=True)]
+        self.text = choose_text(columns, profiles, self.options, self.report.warnings)
         for column, profile in zip(columns, profiles):
             if ambiguous_dates(column, profile):
                 self.report.warnings.append(
@@ -114,6 +156,7 @@ class _Table:
                 self.progress(self.size + piece.offset, 3 * self.size)
                 before, seen = seen, seen + piece.size
                 numbers = [before + i for i in self._of_one_width(piece)]
+                numbers = self._with_text(piece, numbers)
                 if not piece.rows:
                     continue
                 cells = list(zip(*piece.rows))
@@ -135,9 +178,18 @@ class _Table:
         if len(kept) < piece.size:
             for line, row in zip(piece.lines, piece.rows):
                 if len(row) != width:
-                    self.report.refuse(f"line {line}", f"{len(row)} columns, expected {width}")
+                    self.report.refuse(f"line {line}", f"{len(row)} columns, expected {width}" if row else "no JSON")
         piece.keep(kept)
         return kept
+
+    def _with_text(self, piece: Piece, numbers: list[int]) -> list[int]:
+        """Keeps the rows that have a text, where texts are learned from; the numbers of those that are left."""
+        absent = set() if self.text is None else set(without_text(piece, self.text))
+        for i in sorted(absent):
+            self.report.refuse(f"line {piece.lines[i]}", f"column {self.names[self.text or 0]!r}: the text is missing")
+        kept = [i for i in range(piece.size) if i not in absent]
+        piece.keep(kept)
+        return [numbers[i] for i in kept] if absent else numbers
 
     def _refuse(self, columns: list[Column], values: Floats, line: int, number: int, row: Sequence[str]) -> None:
         at = int(np.argmax(np.abs(values) > _FLOAT32_MAX))
@@ -163,6 +215,7 @@ class _Table:
             self.report.refuse(f"line {line}", f"column {column.name!r}: the target is missing")
         self._reject_if_misread(int((~absent).sum()))
         column.done.append(f"{int(absent.sum())} row(s) without a target were left out")
+        self.lines = self.lines[~absent]
         return np.ascontiguousarray(raw[~absent])
 
     def _splits(self, columns: list[Column], raw: Floats) -> np.ndarray[Any, Any] | None:

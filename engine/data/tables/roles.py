@@ -38,6 +38,8 @@ def mark_rows(columns: list[Column], given: list[str], header: bool, raw: Floats
         if column.type == "empty":
             column.role = "left out"
             column.done.append("left out: it has no values")
+        elif column.role == "text":
+            continue
         elif column.type == "text":
             column.role = "left out"
             column.done.append("left out: it has too many different texts to be categories")

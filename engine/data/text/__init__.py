@@ -1,0 +1,1 @@
+"""Texts: documents on disk, tokenizers, and their tokens as samples."""
