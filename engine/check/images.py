@@ -34,7 +34,8 @@ class _Misfit(Exception):
 
 def sample_shape(source: Source, spec: dict[str, Any]) -> Shape:
     """The shape of one transformed sample, indices where the model takes such. Raises SpecError where transforms and data do not go together."""
-    source = with_own_targets(as_read(source, spec), spec)
+    source = source if source.report.masks else as_read(source, spec)  # masks follow what is checked here
+    source = with_own_targets(source, spec)
     return as_taken(spec, source, _plain_shape(source, spec))
 
 

@@ -12,10 +12,15 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
+
+from engine.creation import zeros
 from engine.data.compiled import Compiled, compile_transforms, steps_of
+from engine.dtypes import uint8
 from engine.ops.random import Generator, drawing_from
 from engine.tensor import Tensor
 from engine.vision import transforms
+from engine.vision.io import Pixels
 
 
 class Pipeline:
@@ -68,6 +73,24 @@ class Pipeline:
         before, _ = self._steps(training)
         n = next((i for i in range(len(before), 0, -1) if steps_of(before[i - 1]) is None), 0)
         return before[:n]
+
+    def masked(self, mask: Pixels, channels: int, draws: Generator | None) -> Pixels:
+        """The mask ``(H, W)`` of an image of so many channels, moved as the image is that draws the same.
+
+        What changes colours is done to a blank image of the same size, since how much is drawn depends on the size alone.
+        """
+        before, after = self._steps(draws is not None)
+        chain = [*self.prefix, *before, self._scale, *after]
+        last = max((i for i, t in enumerate(chain) if t.moves), default=-1)
+        x, y = zeros(channels, 1, 1, dtype=uint8), Tensor._wrap(np.ascontiguousarray(mask[None]))
+        with drawing_from(draws or Generator()):
+            for t in chain[: last + 1]:
+                if t.moves:
+                    y = t.on_mask(y)
+                else:
+                    x = t(x.new_zeros((x.shape[0], *y.shape[1:])))
+        found: Pixels = y.numpy()[0]
+        return found
 
     def begun(self, sample: Tensor, draws: Generator | None) -> Tensor:
         """The head, on what ``prepare`` gave; the tail goes on drawing where it ends."""

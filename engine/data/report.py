@@ -26,6 +26,8 @@ class Report:
     ``text`` is there where samples are texts: how many ``documents``, how long they are in ``characters`` and ``words``, how many words and characters are different, the
     most ``frequent`` words and the first ``samples``; of a table also the ``column``.
 
+    ``masks`` is there where images have masks: which ``shares`` of the pixels the classes have (``counts`` are then the images in which they occur), and the share of ``void`` ones.
+
     Told: ``converted`` says in sentences what was changed on the way in, ``warnings`` what its owner should look at, ``duplicates`` which samples
     stand there twice, ``refused`` what was left out and why (the first 1000; ``refused_count`` counts all).
     """
@@ -50,6 +52,7 @@ class Report:
     ranges: dict[str, list[float]] | None = None
     duplicates: dict[str, Any] | None = None
     text: dict[str, Any] | None = None
+    masks: dict[str, Any] | None = None
     converted: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 

@@ -47,8 +47,8 @@ class Source:
             self._scale = None
         else:
             self._files = ImageFiles(folder)
-        plain = self.is_text and not (folder / "y.npy").exists()  # what is predicted are the texts' own tokens
-        self.targets: np.ndarray[Any, Any] = np.zeros(self.report.samples, np.int64) if plain else np.load(folder / "y.npy")
+        none = (self.is_text or self.report.masks) and not (folder / "y.npy").exists()  # a view has them: the texts' tokens, masks
+        self.targets: np.ndarray[Any, Any] = np.zeros(self.report.samples, np.int64) if none else np.load(folder / "y.npy")
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -150,6 +150,10 @@ class Source:
             if whole is not None:
                 return whole
         return Tensor._wrap(np.stack([self.sample(int(i), pipeline, draws)._data for i in indices]))
+
+    def targets_of(self, targets: np.ndarray[Any, Any], indices: np.ndarray[Any, Any], draws: Draws | None) -> np.ndarray[Any, Any]:
+        """Those of some samples, out of the ``targets`` of all; for an epoch of training as the samples are transformed by its ``draws``."""
+        return targets[indices]
 
     def _whole(
         self, compiled: Compiled, indices: np.ndarray[Any, Any], pipeline: Pipeline, draws: Draws | None, shape: tuple[int, ...]

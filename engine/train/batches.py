@@ -45,7 +45,10 @@ class Batches:
         draws = None if epoch is None else Draws(self.spec["seed"], _AUGMENT << 56 | epoch << 32)
         x = self.source.batch(indices, self._pipeline, draws, self._shape)
         pixels = x.numpy()
-        found = tuple(pixels if itself else y[indices] for y, (_, itself) in zip(self.targets, self._heads, strict=True))
+        found = tuple(
+            pixels if itself else self.source.targets_of(y, indices, draws)
+            for y, (_, itself) in zip(self.targets, self._heads, strict=True)
+        )
         return x, found if epoch is None or self._mixing is None else (self._mixed(pixels, found[0], epoch, start),)
 
     def _mixed(self, x: Array, y: Array, epoch: int, start: int) -> Array:

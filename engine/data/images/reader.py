@@ -11,8 +11,10 @@ from engine.data.images.described import describe_pixels, warn_of_classes, warn_
 from engine.data.images.duplicates import find_duplicates
 from engine.data.images.labelling import label_samples, read_list, refusal
 from engine.data.images.layouts import recognise
+from engine.data.images.masks import LAYOUT as MASKS
+from engine.data.images.masks import find_pairs, read_masks
 from engine.data.images.pixels import Stored, digests, store
-from engine.data.report import Options, Progress, Report
+from engine.data.report import Options, Progress, Rejected, Report
 
 
 def read_images(upload: Path, work: Path, report: Report, options: Options, progress: Progress) -> None:
@@ -22,6 +24,12 @@ def read_images(upload: Path, work: Path, report: Report, options: Options, prog
             warnings.simplefilter("ignore")  # Pillow's, on tags that it cannot read
             contents = inspect(archive)
             report.converted += contents.notes
+            pairs = find_pairs(contents) if options.layout in (None, MASKS) else None
+            if pairs is not None:
+                read_masks(archive, pairs, work, report, progress)
+                return
+            if options.layout == MASKS:
+                raise Rejected(report, "no masks: expected images at images/NAME.jpg and masks at masks/NAME.png, of the same names")
             layout = recognise(contents, options.layout, options.target, functools.partial(read_list, archive, report))
             stored, ranges = store(archive, layout.samples, work, progress)
     except BadArchive as error:

@@ -5,6 +5,7 @@ An operation has magnitudes, of which a transform takes one; a signed one goes e
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -76,8 +77,16 @@ def _below(n: int) -> int:
 class _Automatic(Random):
     """The base: ``change`` draws operations and applies them to a Pillow image."""
 
+    moves = True
     interpolation: Interpolation
     fill: Fill
+    _only_moves = False
+
+    def on_mask(self, mask: Any) -> Any:
+        """The operations that move pixels, and none that change them."""
+        twin = copy.copy(self)
+        twin.interpolation, twin.fill, twin._only_moves = "nearest", 0, True
+        return twin(mask)
 
     def change(self, image: Image.Image) -> Any:
         raise NotImplementedError
@@ -90,6 +99,8 @@ class _Automatic(Random):
         return self.change(image)
 
     def _applied(self, image: Any, name: str, magnitude: float, negative: bool) -> Any:
+        if self._only_moves and name in _CHANGES:
+            return image
         return apply_operation(image, name, -magnitude if negative else magnitude, self.interpolation, self.fill)
 
 
@@ -179,6 +190,9 @@ class AugMix(_Automatic):
             raise ValueError(f"mixture_width and alpha must be positive, got mixture_width={mixture_width}, alpha={alpha}")
         self.severity, self.mixture_width, self.chain_depth, self.alpha, self.all_ops = severity, mixture_width, chain_depth, alpha, all_ops
         self.interpolation, self.fill = interpolation, fill
+
+    def on_mask(self, mask: Any) -> Any:
+        raise ValueError("AugMix mixes several pictures of an image, of which a mask can be only one: take another transform")
 
     def change(self, image: Image.Image) -> Any:
         left_out = "Identity Invert" + ("" if self.all_ops else " Brightness Color Contrast Sharpness")

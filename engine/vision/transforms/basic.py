@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from engine.creation import rand, randint
 from engine.tensor import Tensor
 from engine.vision.transforms import functional as F
-from engine.vision.transforms.functional import Picture, as_pair
+from engine.vision.transforms.functional import Interpolation, Picture, as_pair
 
 
 def _probability(p: float) -> float:
@@ -18,10 +19,20 @@ def _probability(p: float) -> float:
 
 
 class Transform:
-    """The base: parameters in ``__init__``, an image in ``__call__``."""
+    """The base: parameters in ``__init__``, an image in ``__call__``. ``moves``: whether it moves pixels, so that a mask must follow."""
+
+    moves = False
 
     def __call__(self, image: Any) -> Any:
         raise NotImplementedError
+
+    def on_mask(self, mask: Any) -> Any:
+        """What becomes of the mask of an image, given the same draws: moved alike, to the nearest pixel, with 0 where there is none; else as it is."""
+        if not self.moves:
+            return mask
+        twin = copy.copy(self)
+        vars(twin).update({k: v for k, v in (("interpolation", "nearest"), ("fill", 0)) if k in vars(self)})
+        return twin(mask)
 
     def still(self) -> Transform | None:
         """What stands for it where nothing may be random: itself unless it draws; None if it is left out."""
@@ -99,22 +110,26 @@ class Normalize(Transform):
 
 
 class Resize(Transform):
-    """To ``(height, width)``; one int is the shorter side, the other keeping the ratio."""
+    """To ``(height, width)``; one int is the shorter side, the other keeping the ratio. ``interpolation``: bilinear (anti-aliased) or nearest."""
 
-    def __init__(self, size: int | tuple[int, int]) -> None:
+    moves = True
+
+    def __init__(self, size: int | tuple[int, int], interpolation: Interpolation = "bilinear") -> None:
         as_pair(size, "size")
-        self.size = size
+        self.size, self.interpolation = size, interpolation
 
     def __call__(self, image: Picture) -> Picture:
         if not isinstance(self.size, int):
-            return F.resize(image, *self.size)
+            return F.resize(image, *self.size, self.interpolation)
         height, width = F.size_of(image)
         short = min(height, width)
-        return F.resize(image, max(1, int(height * self.size / short)), max(1, int(width * self.size / short)))
+        return F.resize(image, max(1, int(height * self.size / short)), max(1, int(width * self.size / short)), self.interpolation)
 
 
 class CenterCrop(Transform):
     """The middle ``(height, width)``; an image that is smaller is padded with zeros first."""
+
+    moves = True
 
     def __init__(self, size: int | tuple[int, int]) -> None:
         self.size = as_pair(size, "size")
@@ -129,6 +144,8 @@ class CenterCrop(Transform):
 
 class RandomCrop(Random):
     """A random ``(height, width)`` of the image, which is first padded by ``padding`` zeros on each side."""
+
+    moves = True
 
     def __init__(self, size: int | tuple[int, int], padding: int = 0) -> None:
         self.size, self.padding = as_pair(size, "size"), padding
@@ -150,6 +167,8 @@ class _Flip(Random):
     """Mirrors with probability ``p``."""
 
     flip: Callable[[Picture], Picture]
+
+    moves = True
 
     def __init__(self, p: float = 0.5) -> None:
         self.p = _probability(p)
@@ -184,6 +203,8 @@ class Grayscale(Transform):
 
 class Pad(Transform):
     """A border of ``fill``: one width, (left and right, top and bottom), or (left, top, right, bottom)."""
+
+    moves = True
 
     def __init__(self, padding: int | tuple[int, ...], fill: int = 0) -> None:
         self.padding, self.fill = padding, fill

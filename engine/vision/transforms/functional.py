@@ -50,17 +50,20 @@ def vflip(image: Picture) -> Picture:
     return image.flip(-2) if isinstance(image, Tensor) else ImageOps.flip(image)
 
 
-def resize(image: Picture, height: int, width: int) -> Picture:
-    """Bilinear, anti-aliased. A tensor must be uint8."""
+def resize(image: Picture, height: int, width: int, interpolation: Interpolation = "bilinear") -> Picture:
+    """Bilinear, anti-aliased; or the nearest pixel. A tensor must be uint8."""
+    sampling = _SAMPLINGS[interpolation]
     if isinstance(image, Tensor):
-        return Tensor._wrap(to_array(to_pil(image.numpy()).resize((width, height), Image.Resampling.BILINEAR)))
+        return Tensor._wrap(to_array(to_pil(image.numpy()).resize((width, height), sampling)))
     if image.mode == "I;16B":  # Pillow would take its bytes in the other order
         image = image.convert("I")
-    return image.resize((width, height), Image.Resampling.BILINEAR)
+    return image.resize((width, height), sampling)
 
 
-def resized_crop(image: Picture, top: int, left: int, height: int, width: int, size: tuple[int, int]) -> Picture:
-    return resize(crop(image, top, left, height, width), *size)
+def resized_crop(
+    image: Picture, top: int, left: int, height: int, width: int, size: tuple[int, int], interpolation: Interpolation = "bilinear"
+) -> Picture:
+    return resize(crop(image, top, left, height, width), *size, interpolation)
 
 
 def pad(image: Picture, padding: int | Sequence[int], fill: int = 0) -> Picture:

@@ -10,7 +10,7 @@ from engine.creation import rand, randint, randperm
 from engine.tensor import Tensor
 from engine.vision.transforms import functional as F
 from engine.vision.transforms.basic import Random, Resize, _probability
-from engine.vision.transforms.functional import Picture, as_pair
+from engine.vision.transforms.functional import Interpolation, Picture, as_pair
 
 
 def uniform(low: float, high: float) -> float:
@@ -20,15 +20,19 @@ def uniform(low: float, high: float) -> float:
 class RandomResizedCrop(Random):
     """A random part of the area and ratio given, resized to ``size`` (Szegedy et al., 2015)."""
 
+    moves = True
+
     def __init__(
-        self, size: int | tuple[int, int], scale: tuple[float, float] = (0.08, 1.0), ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    ) -> None:
+        self, size: int | tuple[int, int], scale: tuple[float, float] = (0.08, 1.0), ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        interpolation: Interpolation = "bilinear",
+    ) -> None:  # fmt: skip
         if not 0 < scale[0] <= scale[1] or not 0 < ratio[0] <= ratio[1]:
             raise ValueError(f"scale and ratio should be of kind (min, max), positive, got scale={scale}, ratio={ratio}")
         self.size, self.scale, self.ratio = as_pair(size, "size"), tuple(scale), tuple(ratio)
+        self.interpolation: Interpolation = interpolation
 
     def still(self) -> Resize:
-        return Resize(self.size)
+        return Resize(self.size, self.interpolation)
 
     def place(self, height: int, width: int) -> tuple[int, int, int, int]:
         """(top, left, height, width) of a crop; after ten misses the greatest one in the middle."""
@@ -47,7 +51,7 @@ class RandomResizedCrop(Random):
         return (height - h) // 2, (width - w) // 2, h, w
 
     def __call__(self, image: Picture) -> Picture:
-        return F.resized_crop(image, *self.place(*F.size_of(image)), self.size)
+        return F.resized_crop(image, *self.place(*F.size_of(image)), self.size, self.interpolation)
 
 
 Range = float | tuple[float, float]
@@ -87,6 +91,8 @@ class ColorJitter(Random):
 class RandomRotation(Random):
     """Turned by a random angle within ``degrees``: (low, high), or a number for both ways."""
 
+    moves = True
+
     def __init__(self, degrees: Range, expand: bool = False, fill: int = 0) -> None:
         if isinstance(degrees, int | float) and degrees < 0:
             raise ValueError("If degrees is a single number, it must be positive.")
@@ -99,6 +105,8 @@ class RandomRotation(Random):
 
 class RandomAffine(Random):
     """A random rotation, shift (in parts of the size), scale and shear (in degrees)."""
+
+    moves = True
 
     def __init__(
         self,
