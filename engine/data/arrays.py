@@ -14,21 +14,23 @@ import numpy as np
 from engine.data.labels import read_labels
 from engine.data.report import Options, Progress, Rejected, Report, listed
 from engine.data.samples import describe_samples, save_splits
+from engine.data.sequences import describe_lengths, lengths_of, padded
 from engine.data.tables.roles import SPLITS
 
 Array = np.ndarray[Any, Any]
 _CHANNELS = (1, 3, 4)
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _SPLIT = "|".join(SPLITS)
-_NAME = re.compile(rf"(?:({_SPLIT})_)?(?:(x|images)|(y|labels))(?:_({_SPLIT}))?", re.IGNORECASE)
+_NAME = re.compile(rf"(?:({_SPLIT})_)?(?:(x|images)|(y|labels)|(lengths))(?:_({_SPLIT}))?", re.IGNORECASE)
 _PIECE_BYTES = 1 << 26
+_Part = tuple[Array, Array, Array | None]
 
 
 def read_arrays(upload: Path, work: Path, report: Report, options: Options, progress: Progress) -> None:
     """Reads an ``.npz`` file into the folder ``work``. Raises Rejected."""
     if options.target is not None:
         raise Rejected(report, f"a target is a column of a table, got {options.target!r}: what an npz file predicts is its array y")
-    parts = _parts(upload, report, progress)
+    parts, lengths = _sequences(_parts(upload, report, progress), report)
     for split, (x, y) in parts.items():
         _check_pair(report, "" if len(parts) == 1 else f"_{split}", x, y)
     empty = [split for split, (x, _) in parts.items() if split != "train" and not len(x)]
@@ -45,12 +47,31 @@ def read_arrays(upload: Path, work: Path, report: Report, options: Options, prog
     splits = np.repeat(list(parts), [len(x) for x in xs]) if len(parts) > 1 else None
     targets, chosen = read_labels(np.concatenate(ys), xs[0].shape, report)
     save_splits(work, report, splits)
+    if lengths:
+        np.save(work / "lengths.npy", np.concatenate([lengths[split] for split in parts]))
     describe_samples(work, report, splits, lambda done, total: progress(2 * total + done, 3 * total))
     targets.save(work, report, "y", chosen)
 
 
-def _parts(upload: Path, report: Report, progress: Progress) -> dict[str, tuple[Array, Array]]:
-    """``x`` and ``y`` of each split, ``train`` first."""
+def _sequences(parts: dict[str, _Part], report: Report) -> tuple[dict[str, tuple[Array, Array]], dict[str, Array]]:
+    """``x`` and ``y`` of each split, and the lengths of sequences where they are known: then ``x`` is padded with zeros to the longest."""
+    found = {s: lengths_of(x, given, "" if len(parts) == 1 else f"_{s}", report) for s, (x, _, given) in parts.items()}
+    lengths = {s: n for s, n in found.items() if n is not None}
+    pairs = {s: (x, y) for s, (x, y, _) in parts.items()}
+    if len(lengths) < len(parts):
+        if any(given is not None for _, _, given in parts.values()):
+            raise Rejected(
+                report, f"expected lengths of every split, got them of {', '.join(s for s in lengths if parts[s][2] is not None)} only"
+            )
+        return pairs, {}
+    longest = max(int(n.max()) for n in lengths.values())
+    by_nan = all(given is None for _, _, given in parts.values())
+    describe_lengths(np.concatenate(list(lengths.values())), ", ended by NaN" if by_nan else ", by the array lengths", report)
+    return {s: (padded(x, lengths[s], longest), y) for s, (x, y) in pairs.items()}, lengths
+
+
+def _parts(upload: Path, report: Report, progress: Progress) -> dict[str, _Part]:
+    """``x``, ``y`` and lengths, where there are some, of each split, ``train`` first."""
     with upload.open("rb") as file:
         start = file.read(6)
     if start == b"\x93NUMPY":
@@ -72,17 +93,17 @@ def _parts(upload: Path, report: Report, progress: Progress) -> dict[str, tuple[
             before, done = done, done + archive.getinfo(members[name]).file_size
             return _load(archive, members[name], name, report, lambda n: progress(before + n, total))
 
-        return {split: (load(x), load(y)) for split, (x, y) in places.items()}
+        return {split: (load(x), load(y), load(n) if n else None) for split, (x, y, n) in places.items()}
 
 
-def _places(names: list[str], report: Report) -> dict[str, tuple[str, str]]:
-    """The names of ``x`` and ``y`` of each split. Raises Rejected where one is missing."""
+def _places(names: list[str], report: Report) -> dict[str, tuple[str, str, str | None]]:
+    """The names of ``x``, ``y`` and, where there are some, lengths of each split. Raises Rejected where one is missing."""
     places: dict[tuple[str, str], str] = {}
     for name in names:
         found = _NAME.fullmatch(name)
-        if found and not (found[1] and found[4]):
-            split = SPLITS[(found[1] or found[4] or "train").lower()]
-            places.setdefault((split, "x" if found[2] else "y"), name)
+        if found and not (found[1] and found[5]):
+            split = SPLITS[(found[1] or found[5] or "train").lower()]
+            places.setdefault((split, "x" if found[2] else "y" if found[3] else "n"), name)
     splits = [s for s in ("train", "val", "test") if (s, "x") in places or (s, "y") in places]
     complete = "train" in splits and all((s, a) in places for s in splits for a in "xy")
     if not complete or (len(splits) == 1 and "_" in places["train", "x"] + places["train", "y"]):
@@ -93,7 +114,7 @@ def _places(names: list[str], report: Report) -> dict[str, tuple[str, str]]:
     unused = [name for name in names if name not in places.values()]
     if unused:
         report.warnings.append(f"arrays that are not used: {listed(unused)}")
-    return {s: (places[s, "x"], places[s, "y"]) for s in splits}
+    return {s: (places[s, "x"], places[s, "y"], places.get((s, "n"))) for s in splits}
 
 
 class _Counted:

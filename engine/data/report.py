@@ -28,6 +28,8 @@ class Report:
 
     ``masks`` is there where images have masks: which ``shares`` of the pixels the classes have (``counts`` are then the images in which they occur), and the share of ``void`` ones.
 
+    ``lengths``: how many steps the shortest, the middle, the one of 20 and the longest sequence have, where arrays say it.
+
     Told: ``converted`` says in sentences what was changed on the way in, ``warnings`` what its owner should look at, ``duplicates`` which samples
     stand there twice, ``refused`` what was left out and why (the first 1000; ``refused_count`` counts all).
     """
@@ -53,6 +55,7 @@ class Report:
     duplicates: dict[str, Any] | None = None
     text: dict[str, Any] | None = None
     masks: dict[str, Any] | None = None
+    lengths: dict[str, int] | None = None
     converted: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 

@@ -98,6 +98,12 @@ class Source:
     def is_image(self) -> bool:
         return self.report.format == "imagefolder"
 
+    @functools.cached_property
+    def lengths(self) -> np.ndarray[Any, Any] | None:
+        """How long each sequence is, ``(N,)``, where they are padded with zeros; else None."""
+        known = self.folder / "lengths.npy"
+        return np.load(known) if known.exists() else None
+
     @property
     def is_text(self) -> bool:
         """Whether samples are texts, which a spec reads as tokens (``engine.data.views``)."""

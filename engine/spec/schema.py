@@ -39,6 +39,15 @@ class Text(BaseModel):
     lowercase: bool | None = Field(None, description="By default for words.")
 
 
+class Windows(BaseModel):
+    """How a table of rows in the order of time becomes samples: windows of rows, and the target in the rows after each."""
+
+    model_config = _STRICT
+    length: Count = Field(description="How many rows a sample has.")
+    horizon: Count = Field(1, description="How many rows after it are predicted.")
+    stride: Count = Field(1, description="How many rows lie between the beginnings of two samples.")
+
+
 class Data(BaseModel):
     """Which samples, in which batches."""
 
@@ -58,6 +67,7 @@ class Data(BaseModel):
     )
     transform: list[Any] = Field([], description="Applied to each training image in order; random ones are left out in validation.")
     text: Any = Field(None, description="How texts become numbers, for a dataset of texts.")
+    windows: Any = Field(None, description="How a table becomes the windows of a series.")
     mix: list[Any] = Field([], description="Each batch of training is mixed by one of these, drawn by the seed, and so are its targets.")
 
 
@@ -197,6 +207,8 @@ def check(value: Any) -> dict[str, Any]:
     if spec["data"].get("text") is not None:
         spec["data"]["text"] = checker.part(Text, spec["data"]["text"], "/data/text")
         _check_text(checker, spec["data"]["text"])
+    if spec["data"].get("windows") is not None:
+        spec["data"]["windows"] = checker.part(Windows, spec["data"]["windows"], "/data/windows")
     spec["checkpoint"] = checker.part(Checkpoint, spec["checkpoint"], "/checkpoint")
     if spec["early_stopping"] is not None:
         spec["early_stopping"] = checker.part(EarlyStopping, spec["early_stopping"], "/early_stopping")
@@ -312,10 +324,11 @@ def json_schema() -> dict[str, Any]:
     d.update(container_schemas())
     d["Layer"]["oneOf"] += [{"$ref": f"#/$defs/{n}"} for n in CONTAINERS]
     nested = {"type": "array", "items": {"$ref": "#/$defs/Layer"}}
-    for part in (Text, Data, Checkpoint, EarlyStopping, GradientClip, Freeze, Group, InitFrom, Output):
+    for part in (Text, Windows, Data, Checkpoint, EarlyStopping, GradientClip, Freeze, Group, InitFrom, Output):
         d[part.__name__] = part.model_json_schema()
     d["Data"]["properties"]["transform"]["items"] = _choice(registry.image_transforms(), d)
     d["Data"]["properties"]["text"] = {"anyOf": [{"$ref": "#/$defs/Text"}, {"type": "null"}], "default": None}
+    d["Data"]["properties"]["windows"] = {"anyOf": [{"$ref": "#/$defs/Windows"}, {"type": "null"}], "default": None}
     d["Data"]["properties"]["mix"]["items"] = _choice(registry.batch_transforms(), d)
     rule = _choice(registry.initializers(), d)
     for name in registry.initializers():

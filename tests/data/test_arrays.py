@@ -227,7 +227,7 @@ def test_a_target_is_for_tables_and_a_layout_for_images(tmp_path: Path) -> None:
     with pytest.raises(Rejected, match="a target is a column of a table, got 'y'"):
         ingest(tmp_path / "upload", tmp_path / "dataset", "npz", options=Options(target="y"))
     (tmp_path / "upload").write_text("a,y\n1,0\n2,1\n")
-    with pytest.raises(Rejected, match="a layout is that of an archive of images, got 'flat' for a table"):
+    with pytest.raises(Rejected, match="the layouts of a table are table, text, plain, got 'flat'"):
         ingest(tmp_path / "upload", tmp_path / "dataset", "csv", options=Options(layout="flat"))
 
 

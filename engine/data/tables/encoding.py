@@ -146,6 +146,25 @@ def read_target(column: Column, values: Floats, report: Report) -> Targets:
     return Targets(None, numbers)
 
 
+def read_targets(columns: list[Column], values: Floats, report: Report) -> Targets:
+    """Several columns to be predicted together, ``values (n, k)``: numbers, or labels that apply or not. Raises Rejected for others."""
+    for column in columns:
+        if column.type not in ("number", "boolean", "date", "time"):
+            raise Rejected(report, f"column {column.name!r} is of type {column.type}: several targets are numbers, or labels of 0 and 1")
+    shifted = values - np.array([np.floor(v.min()) if c.type == "date" else 0.0 for c, v in zip(columns, values.T, strict=True)])
+    labels = bool(np.isin(values, (0.0, 1.0)).all())
+    for column, own in zip(columns, values.T, strict=True):
+        column.distinct = len(np.unique(own))
+        column.done.append("a label that applies or not" if labels else "numbers")
+    if labels:
+        report.classes = [c.name for c in columns]
+        report.counts = {c.name: int(own.sum()) for c, own in zip(columns, values.T, strict=True)}
+    constant = [c.name for c in columns if c.distinct == 1]
+    if constant:
+        report.warnings.append(f"targets that are the same in every row: {listed(constant)}")
+    return Targets(None, shifted.astype(np.float32), [c.name for c in columns] if labels else None)
+
+
 def _warn_constant(report: Report, distinct: int) -> None:
     if distinct == 1:
         report.warnings.append("the target is the same in every row")

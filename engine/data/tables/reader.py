@@ -15,9 +15,9 @@ from engine.data.samples import save_splits
 from engine.data.tables import jsonl
 from engine.data.tables.columns import Column, Floats
 from engine.data.tables.dialect import Dialect, NotATable, Piece, recognise
-from engine.data.tables.encoding import read_target, save_features
+from engine.data.tables.encoding import read_target, read_targets, save_features
 from engine.data.tables.profile import Profile, ambiguous_dates, decide, mixed
-from engine.data.tables.roles import SPLITS, NoTarget, choose_target, mark_rows, unique_names
+from engine.data.tables.roles import SPLITS, NoTarget, choose_target, mark_rows, named_targets, unique_names
 from engine.data.tables.texts import LAYOUTS, choose_text, leave_out_others, save_documents, without_text
 from engine.data.text.reader import NEXT
 
@@ -91,22 +91,34 @@ class _Table:
         return self.options.layout == "plain" or (self.options.target is None and not any(c.role == "feature" for c in columns))
 
     def _read_labelled(self, columns: list[Column], raw: Floats) -> None:
-        """The target, and what it is predicted from."""
-        at, chosen, warnings = choose_target(columns, self.dialect.names, self.options.target)
-        self.report.warnings += warnings
-        if columns[at].role != "feature":
-            columns[at].done.clear()
-        columns[at].role = "target"
-        if columns[at].type == "text":
-            raise NoTarget(f"column {columns[at].name!r} has too many different texts to be the target: name another one with ?target=NAME")
-        raw = self._with_target(raw, columns[at], at)
-        targets = read_target(columns[at], raw[:, at], self.report)
+        """The target, or several, and what it is predicted from."""
+        several = named_targets(columns, self.options.target)
+        if several is None:
+            at, chosen, warnings = choose_target(columns, self.dialect.names, self.options.target)
+            self.report.warnings += warnings
+        for i in several or [at]:
+            if columns[i].role != "feature":
+                columns[i].done.clear()
+            columns[i].role = "target"
+            if columns[i].type == "text":
+                raise NoTarget(
+                    f"column {columns[i].name!r} has too many different texts to be the target: name another one with ?target=NAME"
+                )
+            raw = self._with_target(raw, columns[i], i)
+        if several is None:
+            targets, name = read_target(columns[at], raw[:, at], self.report), columns[at].name
+        else:
+            targets, name = (
+                read_targets([columns[i] for i in several], raw[:, several], self.report),
+                ", ".join(columns[i].name for i in several),
+            )
+            chosen = "as asked for"
         if self.text is None:
             save_features(self.work, self.report, columns, raw, self._splits(columns, raw), self.progress)
         else:
             leave_out_others(columns)
             self._save_texts(columns, raw)
-        targets.save(self.work, self.report, columns[at].name, chosen)
+        targets.save(self.work, self.report, name, chosen)
 
     def _save_texts(self, columns: list[Column], raw: Floats) -> None:
         assert self.text is not None

@@ -73,6 +73,20 @@ def counts_rows(values: Floats, gaps: int) -> bool:
     return bool((values == np.floor(values)).all() and (np.diff(values) >= 1).all() and values[-1] <= len(values) + gaps)
 
 
+def named_targets(columns: list[Column], wanted: str | None) -> list[int] | None:
+    """The places of several columns that a target names, separated by commas; None for one column. Raises NoTarget for names that are not there."""
+    names = [c.name for c in columns]
+    if wanted is None or wanted in names or "," not in wanted:
+        return None
+    parts = [part.strip() for part in wanted.split(",")]
+    missing = [part for part in parts if part not in names]
+    if missing:
+        raise NoTarget(f"no column named {missing[0]!r}, one of the targets that were asked for; the columns are {listed(names)}")
+    if len(set(parts)) < len(parts):
+        raise NoTarget(f"a target is named twice: {wanted!r}")
+    return [names.index(part) for part in parts]
+
+
 def choose_target(columns: list[Column], given: list[str], wanted: str | None) -> tuple[int, str, list[str]]:
     """The place of the column to predict, how it was chosen (as ``wanted``; the one that is called so; the last with values), and warnings. Raises NoTarget."""
     if wanted is not None:

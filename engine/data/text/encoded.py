@@ -26,7 +26,8 @@ class TokenSource(Source):
     def __init__(self, base: Source, tokenizer: Tokenizer, ids: Array, lengths: Array) -> None:
         self.__dict__.update(base.__dict__)
         self.__dict__.pop("splits", None)  # cached of the base
-        self.tokenizer, self.arrays, self.lengths = tokenizer, ids, lengths
+        self.tokenizer, self.arrays = tokenizer, ids
+        self.lengths = lengths
         self._scale = None
         self.report = dataclasses.replace(base.report, samples=len(ids), shape=list(ids.shape[1:]))
 
