@@ -11,13 +11,21 @@ import zipfile
 from pathlib import Path
 
 from engine.data.arrays import read_arrays
+from engine.data.audio.reader import RECORDINGS, read_recordings
 from engine.data.images.layouts import IMAGES
 from engine.data.images.reader import read_images
 from engine.data.report import Options, Progress, Report
 from engine.data.tables.reader import read_json_lines, read_table
 from engine.data.text.reader import TEXTS, read_text
 
-_READERS = {"imagefolder": read_images, "npz": read_arrays, "csv": read_table, "jsonl": read_json_lines, "text": read_text}
+_READERS = {
+    "imagefolder": read_images,
+    "npz": read_arrays,
+    "csv": read_table,
+    "jsonl": read_json_lines,
+    "text": read_text,
+    "audio": read_recordings,
+}
 FORMATS = tuple(_READERS)
 _PAPERS = re.compile("readme|licen[cs]e|changelog", re.IGNORECASE)
 DIGEST = "upload.sha256"
@@ -47,11 +55,15 @@ def ingest(upload: Path, target: Path, form: str, progress: Progress = lambda do
 
 
 def _archive_of(upload: Path) -> str:
-    """The format of an archive: by the images in it, else by the texts."""
+    """The format of an archive: by the images in it, else by the recordings, else by the texts."""
     try:
         with zipfile.ZipFile(upload) as archive:
             names = [name.lower() for name in archive.namelist() if not _PAPERS.match(name.rpartition("/")[2])]
     except Exception:  # damaged bytes bring about anything: the reader of images will say it
         return "imagefolder"
-    found = (form for form, medium in (("imagefolder", IMAGES), ("text", TEXTS)) if any(n.endswith(medium.suffixes) for n in names))
+    found = (
+        form
+        for form, medium in (("imagefolder", IMAGES), ("audio", RECORDINGS), ("text", TEXTS))
+        if any(n.endswith(medium.suffixes) for n in names)
+    )
     return next(found, "imagefolder")

@@ -30,6 +30,8 @@ class Report:
 
     ``lengths``: how many steps the shortest, the middle, the one of 20 and the longest sequence have, where arrays say it.
 
+    ``audio`` is there where samples are recordings: their ``sample_rate``, and how many ``seconds`` they have.
+
     Told: ``converted`` says in sentences what was changed on the way in, ``warnings`` what its owner should look at, ``duplicates`` which samples
     stand there twice, ``refused`` what was left out and why (the first 1000; ``refused_count`` counts all).
     """
@@ -56,6 +58,7 @@ class Report:
     text: dict[str, Any] | None = None
     masks: dict[str, Any] | None = None
     lengths: dict[str, int] | None = None
+    audio: dict[str, Any] | None = None
     converted: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 

@@ -43,7 +43,7 @@ class Source:
             self.arrays = np.load(folder / "x.npy", mmap_mode="r").view(np.ndarray)  # indexing a memmap costs more
             pixels = self.arrays.dtype == np.uint8  # all that was stored as bytes before reports had a scale
             self._scale = self.report.scale or (255.0 if pixels else None)
-        elif self.is_text:
+        elif self.is_text or self.report.audio:
             self._scale = None
         else:
             self._files = ImageFiles(folder)

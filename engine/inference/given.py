@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from engine.data.audio import wav
+from engine.data.audio.spectrogram import Settings, picture, stored
 from engine.data.batches import Pipeline
 from engine.data.ingest import DIGEST
 from engine.data.report import Report
@@ -52,9 +54,11 @@ class _Samples(Source):
 
 
 class Reader:
-    """Reads samples by what ``described`` said of a dataset, texts by the ``tokenizer`` of a model's file."""
+    """Reads samples by what ``described`` said of a dataset, texts by the ``tokenizer`` of a model's file, recordings by its ``audio``."""
 
-    def __init__(self, known: dict[str, Any], tokenizer: dict[str, Any] | None = None) -> None:
+    def __init__(self, known: dict[str, Any], tokenizer: dict[str, Any] | None = None, audio: dict[str, Any] | None = None) -> None:
+        self._audio = None if audio is None else Settings(**{k: v for k, v in audio.items() if k != "stored_rate"})
+        self._stored_rate = 0 if audio is None else int(audio["stored_rate"])
         self._tokenizer = None if tokenizer is None else from_json(tokenizer)
         self._length = 0 if tokenizer is None else tokenizer["max_length"]
         self._report = Report(**{k: v for k, v in known.items() if k in _KEPT})
@@ -81,6 +85,9 @@ class Reader:
             return _in_channels(_pixels(given, self._report.ranges), self._report.channels or 3)
         if self._tokenizer is not None and isinstance(given, str):
             return padded([self._tokenizer.encode(given)], self._length)[0]
+        if self._audio is not None and isinstance(given, str | Path | bytes):
+            found = wav.decode(given if isinstance(given, bytes) else Path(given).read_bytes())
+            return picture(stored(found, self._stored_rate), self._stored_rate, self._audio)
         if isinstance(given, Mapping):
             if not self.columns:
                 raise ValueError(f"expected an array of shape {self._shape}, got a row by names: the model was not trained on a table")

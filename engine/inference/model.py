@@ -41,7 +41,7 @@ class Model:
         self.device, self.dtype = resolve(device), parameter_dtype(metadata["spec"])
         self.module = module.eval().to(self.device)
         self.input = input_shape(metadata)
-        self.reader = Reader(metadata["dataset"], metadata.get("tokenizer"))
+        self.reader = Reader(metadata["dataset"], metadata.get("tokenizer"), metadata.get("audio"))
         self.pipeline = Pipeline(metadata["transform"])
         half = self.device.type if self.spec["precision"] == "bfloat16" else None
         self._outputs = Outputs(self.module, half, dict(metadata.get("plan", {})))
@@ -51,7 +51,7 @@ class Model:
         """The Prediction for a sample; a list of them for a list, or for an array with an axis more.
 
         Samples: images as a path, as a file's bytes, of Pillow, or as an array ``(H, W)``, ``(H, W, C)`` or ``(C, H, W)`` of uint8; rows of a table as
-        dicts of their cells; texts; arrays as those that the model was trained on. Raises ValueError for what is none.
+        dicts of their cells; texts; recordings as the path or the bytes of a wave file; arrays as those that the model was trained on. Raises ValueError for what is none.
         """
         several = self.reader.several(given)
         found = self.predict_samples(map(self.reader.sample, [given] if several is None else several))

@@ -48,6 +48,22 @@ class Windows(BaseModel):
     stride: Count = Field(1, description="How many rows lie between the beginnings of two samples.")
 
 
+class Audio(BaseModel):
+    """How recordings become pictures of their frequencies (torchaudio's MelSpectrogram, and its logarithm)."""
+
+    model_config = _STRICT
+    sample_rate: Annotated[int, Field(ge=100, le=768_000)] | None = Field(None, description="In Hz; by default what most recordings have.")
+    seconds: Annotated[float, Field(gt=0, le=3600)] | None = Field(
+        None,
+        description="Of a sample: shorter recordings are followed by silence, longer ones cut. By default what 19 of 20 have, at most 10.",
+    )
+    n_fft: Annotated[int, Field(ge=16, le=1 << 16)] | None = Field(None, description="Samples of a column; by default 25 ms.")
+    hop_length: Annotated[int, Field(ge=1, le=1 << 16)] | None = Field(None, description="Samples between columns; by default 10 ms.")
+    n_mels: Annotated[int, Field(ge=1, le=1024)] = Field(64, description="Rows.")
+    f_min: Annotated[float, Field(ge=0)] = Field(0.0, description="The lowest frequency, in Hz.")
+    f_max: Annotated[float, Field(gt=0)] | None = Field(None, description="The highest; by default half of the sample rate.")
+
+
 class Data(BaseModel):
     """Which samples, in which batches."""
 
@@ -68,6 +84,7 @@ class Data(BaseModel):
     transform: list[Any] = Field([], description="Applied to each training image in order; random ones are left out in validation.")
     text: Any = Field(None, description="How texts become numbers, for a dataset of texts.")
     windows: Any = Field(None, description="How a table becomes the windows of a series.")
+    audio: Any = Field(None, description="How recordings become pictures, for a dataset of recordings.")
     mix: list[Any] = Field([], description="Each batch of training is mixed by one of these, drawn by the seed, and so are its targets.")
 
 
@@ -207,8 +224,9 @@ def check(value: Any) -> dict[str, Any]:
     if spec["data"].get("text") is not None:
         spec["data"]["text"] = checker.part(Text, spec["data"]["text"], "/data/text")
         _check_text(checker, spec["data"]["text"])
-    if spec["data"].get("windows") is not None:
-        spec["data"]["windows"] = checker.part(Windows, spec["data"]["windows"], "/data/windows")
+    for key, section in (("windows", Windows), ("audio", Audio)):
+        if spec["data"].get(key) is not None:
+            spec["data"][key] = checker.part(section, spec["data"][key], f"/data/{key}")
     spec["checkpoint"] = checker.part(Checkpoint, spec["checkpoint"], "/checkpoint")
     if spec["early_stopping"] is not None:
         spec["early_stopping"] = checker.part(EarlyStopping, spec["early_stopping"], "/early_stopping")
@@ -324,11 +342,11 @@ def json_schema() -> dict[str, Any]:
     d.update(container_schemas())
     d["Layer"]["oneOf"] += [{"$ref": f"#/$defs/{n}"} for n in CONTAINERS]
     nested = {"type": "array", "items": {"$ref": "#/$defs/Layer"}}
-    for part in (Text, Windows, Data, Checkpoint, EarlyStopping, GradientClip, Freeze, Group, InitFrom, Output):
+    for part in (Text, Windows, Audio, Data, Checkpoint, EarlyStopping, GradientClip, Freeze, Group, InitFrom, Output):
         d[part.__name__] = part.model_json_schema()
     d["Data"]["properties"]["transform"]["items"] = _choice(registry.image_transforms(), d)
-    d["Data"]["properties"]["text"] = {"anyOf": [{"$ref": "#/$defs/Text"}, {"type": "null"}], "default": None}
-    d["Data"]["properties"]["windows"] = {"anyOf": [{"$ref": "#/$defs/Windows"}, {"type": "null"}], "default": None}
+    for key, name in (("text", "Text"), ("windows", "Windows"), ("audio", "Audio")):
+        d["Data"]["properties"][key] = {"anyOf": [{"$ref": f"#/$defs/{name}"}, {"type": "null"}], "default": None}
     d["Data"]["properties"]["mix"]["items"] = _choice(registry.batch_transforms(), d)
     rule = _choice(registry.initializers(), d)
     for name in registry.initializers():

@@ -1,0 +1,1 @@
+"""Recordings: wave files, and their spectrograms as samples."""
