@@ -54,6 +54,8 @@ class Reports:
 
 def picture(source: Source, i: int) -> str | None:
     """A sample as a PNG in a ``data:`` address; None where samples are no images."""
+    if source.arrays is None and not source.is_image:
+        return None
     x = source.raw(i).numpy()
     if x.dtype.name != "uint8" or x.ndim != 3 or len(x) not in (1, 3):
         return None
