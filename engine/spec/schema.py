@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from engine.metrics import METRICS, monitorable
 from engine.spec import registry
@@ -16,58 +16,17 @@ from engine.spec.layers import LayerChecker, container_schemas
 from engine.spec.names import check_file_name, check_name
 from engine.spec.problems import Problem, SpecError, nearest, pointer, shown
 from engine.spec.registry import CONTAINERS, Kind, check_model
+from engine.spec.samples import STRICT, Audio, Count, Text, Windows
 from engine.spec.weights import Freeze, Group, InitFrom, check_freeze, check_groups, check_init_from
 
-_STRICT = ConfigDict(extra="forbid", strict=True)
 MetricName = Literal[tuple(METRICS)]  # type: ignore[valid-type]  # made from the registry
 Monitor = Literal[tuple(monitorable(METRICS))]  # type: ignore[valid-type]  # as above
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
-
-
-class Text(BaseModel):
-    """How texts become numbers. The vocabulary is that of the texts that train."""
-
-    model_config = _STRICT
-    tokenizer: Literal["byte", "character", "word", "bpe"] | None = Field(None, description="By default word; byte for a language model.")
-    vocab_size: Annotated[int, Field(ge=4, le=1_000_000)] | None = Field(
-        None, description="How many tokens there are at most, with the three special ones; by default 20000. Bytes are always 259."
-    )
-    max_length: Annotated[int, Field(ge=1, le=1 << 20)] | None = Field(
-        None,
-        description="Tokens of a sample; longer texts are cut. By default what 19 of 20 texts have, at most 512; 128 for a language model.",
-    )
-    lowercase: bool | None = Field(None, description="By default for words.")
-
-
-class Windows(BaseModel):
-    """How a table of rows in the order of time becomes samples: windows of rows, and the target in the rows after each."""
-
-    model_config = _STRICT
-    length: Count = Field(description="How many rows a sample has.")
-    horizon: Count = Field(1, description="How many rows after it are predicted.")
-    stride: Count = Field(1, description="How many rows lie between the beginnings of two samples.")
-
-
-class Audio(BaseModel):
-    """How recordings become pictures of their frequencies (torchaudio's MelSpectrogram, and its logarithm)."""
-
-    model_config = _STRICT
-    sample_rate: Annotated[int, Field(ge=100, le=768_000)] | None = Field(None, description="In Hz; by default what most recordings have.")
-    seconds: Annotated[float, Field(gt=0, le=3600)] | None = Field(
-        None,
-        description="Of a sample: shorter recordings are followed by silence, longer ones cut. By default what 19 of 20 have, at most 10.",
-    )
-    n_fft: Annotated[int, Field(ge=16, le=1 << 16)] | None = Field(None, description="Samples of a column; by default 25 ms.")
-    hop_length: Annotated[int, Field(ge=1, le=1 << 16)] | None = Field(None, description="Samples between columns; by default 10 ms.")
-    n_mels: Annotated[int, Field(ge=1, le=1024)] = Field(64, description="Rows.")
-    f_min: Annotated[float, Field(ge=0)] = Field(0.0, description="The lowest frequency, in Hz.")
-    f_max: Annotated[float, Field(gt=0)] | None = Field(None, description="The highest; by default half of the sample rate.")
 
 
 class Data(BaseModel):
     """Which samples, in which batches."""
 
-    model_config = _STRICT
+    model_config = STRICT
     dataset: str | None = Field(None, description="A dataset's id; for a local run, a path relative to the spec's file.")
     batch_size: Count = 32
     shuffle: bool = True
@@ -91,7 +50,7 @@ class Data(BaseModel):
 class Checkpoint(BaseModel):
     """How often the whole state is saved, and how many states are kept."""
 
-    model_config = _STRICT
+    model_config = STRICT
     every_epochs: Count = 1
     keep: Count = 3
 
@@ -102,7 +61,7 @@ class EarlyStopping(BaseModel):
     The same value says which epoch is the best, and is what ReduceLROnPlateau looks at.
     """
 
-    model_config = _STRICT
+    model_config = STRICT
     monitor: Monitor = Field("val_loss", description="A loss, or a metric that the spec asks for.")  # type: ignore[valid-type]  # as above
     mode: Literal["min", "max"] | None = Field(None, description="Whether lower or higher is better; by default as the metric has it.")
     patience: Count = 5
@@ -112,7 +71,7 @@ class EarlyStopping(BaseModel):
 class GradientClip(BaseModel):
     """Keeps gradients small: all together, by their norm, or each element, by its size."""
 
-    model_config = _STRICT
+    model_config = STRICT
     norm: Annotated[float, Field(gt=0)] | None = None
     value: Annotated[float, Field(gt=0)] | None = None
 
@@ -120,7 +79,7 @@ class GradientClip(BaseModel):
 class Spec(BaseModel):
     """A training job: model, loss, optimizer, data, epochs."""
 
-    model_config = _STRICT
+    model_config = STRICT
     name: Annotated[str, Field(max_length=200)] = ""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     epochs: Count = 10

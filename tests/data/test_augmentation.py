@@ -17,6 +17,7 @@ from engine.spec import SpecError
 from engine.train import Metrics
 from engine.vision import transforms as T
 from engine.vision.transforms import automatic
+from engine.vision.transforms.perspective import coefficients
 from engine.vision.transforms.policies import POLICIES
 from tests.data.prepared import prepared
 from tests.train.jobs import job, points
@@ -90,6 +91,20 @@ def test_operations_move_and_change_pixels_as_they_say() -> None:
     assert len(np.unique(applied("Color", -1.0).reshape(-1, 3).std(1))) == 1
 
 
+def test_a_perspective_takes_corners_to_their_places() -> None:
+    manual_seed(1)
+    transform = T.RandomPerspective(0.6, 1.0)
+    for _ in range(20):
+        start, end = transform.corners(40, 50)
+        a, b, c, d, e, f, g, h = coefficients(start, end)
+        for (u, v), (x, y) in zip(start, end, strict=True):
+            assert 0 <= x < 50 and 0 <= y < 40 and abs(x - u) <= 15 and abs(y - v) <= 12
+            np.testing.assert_allclose(
+                [(a * x + b * y + c) / (g * x + h * y + 1), (d * x + e * y + f) / (g * x + h * y + 1)], [u, v], atol=1e-6
+            )
+    assert np.array_equal(np.asarray(T.RandomPerspective(0.0, 1.0, "nearest")(IMAGE)), PIXELS)
+
+
 def test_augmix_stays_near_the_image() -> None:
     manual_seed(0)
     smooth = Image.fromarray(np.full((20, 20, 3), 100, np.uint8))
@@ -121,6 +136,7 @@ def test_erasing_has_the_shares_and_ratios_it_says() -> None:
         (lambda: T.RandAugment(magnitude=31), "from 0 to num_magnitude_bins - 1 = 30, got 31"),
         (lambda: T.TrivialAugmentWide(num_magnitude_bins=1), "at least 2"),
         (lambda: T.AutoAugment("mnist"), "imagenet, cifar10, svhn"),  # type: ignore[arg-type]
+        (lambda: T.RandomPerspective(1.5), "between 0 and 1, got 1.5"),
         (lambda: T.AugMix(severity=11), "between 1 and 10, got 11"),
         (lambda: T.RandAugment(fill=(1, 2))(IMAGE), "each of the 3 channels"),
         (lambda: T.RandomErasing(1.0, value=(1, 2))(engine.zeros(3, 9, 9)), "each of the 3 channels"),

@@ -158,6 +158,7 @@ FLIP, CROP = {"type": "RandomHorizontalFlip"}, {"type": "RandomCrop", "size": [1
         [{"type": "Resize", "size": [24, 20]}, {"type": "RandomVerticalFlip"}, {"type": "Pad", "padding": 2, "fill": 9}, {"type": "CenterCrop", "size": 30}],
         [{"type": "ColorJitter", "brightness": 0.0, "hue": 0.0}, FLIP, {"type": "RandomErasing", "p": 1.0, "value": "random", "scale": [0.01, 0.02]}, CROP],
         [{"type": "RandomResizedCrop", "size": [9, 9]}, {"type": "RandomErasing", "scale": [0.0, 0.0]}],
+        [{"type": "RandomPerspective", "p": 1.0, "interpolation": "nearest"}],
         [{"type": "RandomRotation", "degrees": 60.0, "fill": 7}, {"type": "RandomAffine", "degrees": 0.0, "translate": [0.2, 0.2], "shear": 9.0}],
         [{"type": "Grayscale"}, {"type": "RandomErasing", "value": "random", "scale": [0.01, 0.02]}, FLIP, {"type": "Normalize", "mean": [0.0], "std": [1.0]}, FLIP],
     ],

@@ -58,7 +58,7 @@ def test_bad_lines_are_named_by_number(folder: Path) -> None:
 CASES: list[tuple[Any, tuple[int, int]]] = [
     (T.Resize(10), (10, 15)), (T.Resize((8, 9)), (8, 9)), (T.CenterCrop(12), (12, 12)), (T.RandomCrop(16, padding=2), (16, 16)), (T.Pad((1, 2, 3, 4)), (26, 34)),
     (T.RandomResizedCrop(11), (11, 11)), (T.ColorJitter(0.4, 0.4, 0.4, 0.2), (20, 30)), (T.RandomRotation(30), (20, 30)),
-    (T.RandomAffine(10, (0.1, 0.1), (0.8, 1.2), 5), (20, 30)), (T.Grayscale(), (20, 30)), (T.RandomGrayscale(1.0), (20, 30)), (T.GaussianBlur(3), (20, 30)),
+    (T.RandomPerspective(0.5, 1.0), (20, 30)), (T.RandomAffine(10, (0.1, 0.1), (0.8, 1.2), 5), (20, 30)), (T.Grayscale(), (20, 30)), (T.RandomGrayscale(1.0), (20, 30)), (T.GaussianBlur(3), (20, 30)),
     (T.RandomInvert(1.0), (20, 30)), (T.RandomAutocontrast(1.0), (20, 30)), (T.RandomEqualize(1.0), (20, 30)), (T.RandomPosterize(3, 1.0), (20, 30)),
     (T.RandomSolarize(128, 1.0), (20, 30)), (T.RandomAdjustSharpness(2.0, 1.0), (20, 30)), (T.RandomHorizontalFlip(1.0), (20, 30)), (T.RandomVerticalFlip(1.0), (20, 30)),
 ]  # fmt: skip

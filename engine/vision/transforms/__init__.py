@@ -22,6 +22,7 @@ from engine.vision.transforms.basic import (
 )  # fmt: skip
 from engine.vision.transforms.erasing import RandomErasing
 from engine.vision.transforms.mixing import BatchTransform, CutMix, MixUp
+from engine.vision.transforms.perspective import RandomPerspective
 from engine.vision.transforms.random import (
     ColorJitter,
     GaussianBlur,
@@ -38,5 +39,5 @@ from engine.vision.transforms.random import (
 )  # fmt: skip
 
 __all__ = [
-    "AugMix", "AutoAugment", "BatchTransform", "CenterCrop", "ColorJitter", "Compose", "CutMix", "GaussianBlur", "Grayscale", "Lambda", "MixUp", "Normalize", "PILToTensor", "Pad", "RandAugment", "RandomAdjustSharpness", "RandomAffine", "RandomApply", "RandomAutocontrast", "RandomChoice", "RandomCrop", "RandomEqualize", "RandomErasing", "RandomGrayscale", "RandomHorizontalFlip", "RandomInvert", "RandomPosterize", "RandomResizedCrop", "RandomRotation", "RandomSolarize", "RandomVerticalFlip", "Resize", "ToPILImage", "ToTensor", "Transform", "TrivialAugmentWide", "functional",
+    "AugMix", "AutoAugment", "BatchTransform", "CenterCrop", "ColorJitter", "Compose", "CutMix", "GaussianBlur", "Grayscale", "Lambda", "MixUp", "Normalize", "PILToTensor", "Pad", "RandAugment", "RandomAdjustSharpness", "RandomAffine", "RandomApply", "RandomAutocontrast", "RandomChoice", "RandomCrop", "RandomEqualize", "RandomErasing", "RandomGrayscale", "RandomHorizontalFlip", "RandomInvert", "RandomPerspective", "RandomPosterize", "RandomResizedCrop", "RandomRotation", "RandomSolarize", "RandomVerticalFlip", "Resize", "ToPILImage", "ToTensor", "Transform", "TrivialAugmentWide", "functional",
 ]  # fmt: skip

@@ -107,6 +107,14 @@ def affine(image: Picture, matrix: Sequence[float], fill: Fill = 0, interpolatio
     return through_pillow(image, lambda p: p.transform(p.size, Image.Transform.AFFINE, tuple(matrix), sampling, fillcolor=fill_of(p, fill)))
 
 
+def perspective(image: Picture, coefficients: Sequence[float], fill: Fill = 0, interpolation: Interpolation = "bilinear") -> Picture:
+    """Each pixel ``(x, y)`` from ``((a x + b y + c) / (g x + h y + 1), (d x + e y + f) / (g x + h y + 1))``."""
+    sampling = _SAMPLINGS[interpolation]
+    return through_pillow(
+        image, lambda p: p.transform(p.size, Image.Transform.PERSPECTIVE, tuple(coefficients), sampling, fillcolor=fill_of(p, fill))
+    )
+
+
 def adjust_brightness(image: Picture, brightness_factor: float) -> Picture:
     """0 is black, 1 the image."""
     return through_pillow(image, lambda p: ImageEnhance.Brightness(p).enhance(brightness_factor))
