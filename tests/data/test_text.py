@@ -25,6 +25,7 @@ from engine.inference.given import Reader
 from engine.spec import SpecError, check, registry
 from tests.data.reports import expected, report_of, write
 from tests.data.texts import CASES, STORY, archive, lines, reviews, table
+from tests.inference.finished import evaluated, finished
 from tests.train.jobs import job, points
 
 REPORTS = Path(__file__).with_name("texts.json")
@@ -244,6 +245,15 @@ def test_a_classifier_of_texts_learns(tmp_path: Path) -> None:
     model = [WIDTH, {"type": "Flatten"}, {"type": "Linear", "out_features": 2}]
     run = job(source, model=model, epochs=15, metrics=["accuracy"], optimizer={"type": "Adam", "lr": 0.02})
     assert points(run, "val")[-1].values["accuracy"] >= 0.9  # half of them without the words
+
+
+@needs_embedding
+def test_a_model_of_texts_reads_texts_as_evaluation_does(tmp_path: Path) -> None:
+    model = [WIDTH, {"type": "Flatten"}, {"type": "Linear", "out_features": 2}]
+    run, loaded = finished(read(table(reviews(80), "label,text"), tmp_path), tmp_path, "CrossEntropyLoss", model, metrics=["accuracy"])
+    texts = [Documents(run.source.folder)[i] for i in range(20)]
+    assert np.array_equal(np.stack([p.outputs for p in loaded.predict(texts)]), evaluated(run, np.arange(20)))
+    assert loaded.predict("a wonderful film").label in ("neg", "pos")
 
 
 @needs_embedding
