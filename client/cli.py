@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
@@ -82,22 +83,32 @@ _passed_on("worker", "worker", "Takes jobs from a queue and trains them (--help 
 _passed_on("keys", "server.keys", "Makes and lists API keys (--help for options).")
 
 
-_TARGET = click.option(
-    "--target", help="The column of a table to predict; by default the one called target, label, class or y, else the last."
-)
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_READING = (
+    click.option("--target", help="The column of a table to predict, or several, a,b; by default the one called target, label, class or y, else the last."),
+    click.option("--text", help="The column of a table with texts to learn from; by default as it is recognised."),
+    click.option("--layout", help="How the data are laid out (class_folders, masks, table, text, ..); by default as it is recognised."),
+)  # fmt: skip
+
+
+def _says_how_to_read(command: _Command) -> _Command:
+    """Gives a command the options that say how its data are read, as ``reading``'s arguments."""
+    for option in reversed(_READING):
+        command = option(command)
+    return command
 
 
 @main.command()
 @click.argument("spec", type=PATH)
-@_TARGET
+@_says_how_to_read
 @click.option(
     "--data", type=PATH, help="A zip, npz, csv, jsonl or txt file, or a folder of image folders; else what the spec names, relative to it."
 )
 @click.option("--out", type=PATH, help="Folder for the model, the history and the picture; runs/NAME by default.")
 @click.option("--device", help="cpu or cuda:N; by default what the spec says.")
-def train(spec: Path, target: str | None, data: Path | None, out: Path | None, device: str | None) -> None:
+def train(spec: Path, data: Path | None, out: Path | None, device: str | None, **reading: str | None) -> None:
     """Trains SPEC on this machine, without a server."""
-    folder = local.train(spec, data, out, device, Options(target=target))
+    folder = local.train(spec, data, out, device, Options(**reading))
     click.echo(f"Saved in {folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}")
 
 
@@ -131,11 +142,11 @@ def _bytes(n: float) -> str:
 
 @main.command()
 @click.argument("spec", type=PATH)
-@_TARGET
+@_says_how_to_read
 @click.option("--data", type=PATH, help="The data to check against; else what the spec names, relative to it.")
-def check(spec: Path, target: str | None, data: Path | None) -> None:
+def check(spec: Path, data: Path | None, **reading: str | None) -> None:
     """Checks SPEC against its data: every problem, or the table of its layers, and what was done with the data."""
-    _, report, summaries = local.examine(spec, data, Options(target=target))
+    _, report, summaries = local.examine(spec, data, Options(**reading))
     console = Console()
     summary = summaries[0]
     console.print(_table(summary))
@@ -149,7 +160,7 @@ def check(spec: Path, target: str | None, data: Path | None) -> None:
 
 @main.command()
 @click.argument("spec", type=PATH)
-@_TARGET
+@_says_how_to_read
 @click.option(
     "--data",
     type=PATH,
@@ -158,25 +169,25 @@ def check(spec: Path, target: str | None, data: Path | None) -> None:
 @click.option("--watch", "watching", is_flag=True, help="Draw the loss until the job is done.")
 @click.option("--picture", "png", type=PATH, help="With --watch: save the curves as a PNG.")
 @click.pass_context
-def submit(ctx: click.Context, spec: Path, target: str | None, data: Path | None, watching: bool, png: Path | None) -> None:
+def submit(ctx: click.Context, /, spec: Path, data: Path | None, watching: bool, png: Path | None, **reading: str | None) -> None:
     """Uploads the data if need be, and queues SPEC."""
     body = local.read_spec(spec)
     named = body.get("data", {}).get("dataset") if isinstance(body, dict) and isinstance(body.get("data", {}), dict) else None
     if data is None and isinstance(named, str) and not named.startswith("ds_"):
         data = spec.parent / named
     with ctx.obj() as client:
-        dataset_id = _upload(client, data, target) if data is not None else None
+        dataset_id = _upload(client, data, reading) if data is not None else None
         job = client.jobs.create(body, dataset_id)
         click.echo(f"job {job.id} is {job.state}")
         if watching:
             _watch(job, png)
 
 
-def _upload(client: Client, path: Path, target: str | None) -> str:
+def _upload(client: Client, path: Path, reading: dict[str, Any]) -> str:
     columns = (TextColumn("uploading {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, transient=True, disable=not sys.stdout.isatty()) as progress:
         task = progress.add_task(escape(printable(path.name)), total=None)
-        sent = client.datasets.upload(path, target=target, progress=lambda n, total: progress.update(task, completed=n, total=total))
+        sent = client.datasets.upload(path, progress=lambda n, total: progress.update(task, completed=n, total=total), **reading)
     dataset = client.datasets.wait_ready(sent.id)
     report = dataset.report
     assert report is not None

@@ -14,7 +14,9 @@ from numpy.typing import ArrayLike
 
 from client.pack import pack
 
-FORMATS = {".zip": "imagefolder", ".npz": "npz", ".csv": "csv", ".tsv": "csv"}
+FORMATS = {
+    ".zip": "imagefolder", ".npz": "npz", ".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "text",
+}  # fmt: skip
 
 
 class PandasTable(Protocol):

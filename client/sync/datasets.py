@@ -17,8 +17,8 @@ from client.errors import DatasetRejected
 from client.patience import Patience
 from server.models import DatasetInfo, DatasetState, Labels, Page, Update
 
-Format = Literal["imagefolder", "npz", "csv"]
-Layout = Literal["class_folders", "split_folders", "labels_file", "index_file"]
+Format = Literal["imagefolder", "npz", "csv", "jsonl", "text", "audio"]
+Layout = Literal["class_folders", "split_folders", "labels_file", "index_file", "masks", "table", "text", "plain"]
 
 
 class Datasets:
@@ -29,7 +29,7 @@ class Datasets:
 
     def upload(
         self, source: Source, name: str | None = None, format: Format | None = None, target: str | None = None,
-        layout: Layout | None = None, labels: Labels | None = None, progress: Progress | None = None,
+        layout: Layout | None = None, text: str | None = None, labels: Labels | None = None, progress: Progress | None = None,
     ) -> DatasetInfo:  # fmt: skip
         """Uploads a dataset; the server begins to validate it (see :meth:`wait_ready`).
 
@@ -42,7 +42,8 @@ class Datasets:
             name: What to call it; by default after the file or the folder.
             format: ``imagefolder``, ``npz`` or ``csv``, where neither the source nor the name's ending says so.
             target: The column of a table to predict; by default the one called target, label, class or y, else the last.
-            layout: How an archive of images is laid out; by default as it is recognised.
+            layout: How an archive is laid out, or what a table is learned from; by default as it is recognised.
+            text: The column of a table with the texts; by default as it is recognised.
             labels: Up to 64 characters a name, 256 a value.
             progress: Is called with the bytes that are sent and those there are.
 
@@ -53,7 +54,7 @@ class Datasets:
         """
         with tempfile.TemporaryDirectory(prefix="epochline-") as folder:
             found = in_thread(content, source, name, format, Path(folder))
-            params = {"name": found.name, "format": found.format, "target": target, "layout": layout, "label": pairs(labels)}
+            params = {"name": found.name, "format": found.format, "target": target, "layout": layout, "text": text, "label": pairs(labels)}
             body = Upload(found.size_bytes, found.open, progress)
             return self._transport.call(DatasetInfo, Call("POST", "/v1/datasets", params, upload=body))
 

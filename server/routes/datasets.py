@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +13,7 @@ from fastapi import Path as PathParameter
 from starlette.concurrency import run_in_threadpool
 
 from engine.data import Options, open_source
-from engine.vision.io import to_pil
+from engine.data.preview import preview
 from server.dependencies import After, Change, DatasetId, Held, Limit, Services, WithLabels
 from server.examples import UPDATE
 from server.models import DatasetInfo, Page, dataset_info, page
@@ -27,9 +25,12 @@ from worker.jobs import now_ms
 from worker.records import Dataset, DatasetState
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], responses=documented(401, 403, 422, 503))
-Format = Literal["imagefolder", "npz", "csv"]
-Layout = Literal["class_folders", "split_folders", "labels_file", "index_file"]
-_BY_SUFFIX: dict[str, Format] = {".zip": "imagefolder", ".npz": "npz", ".csv": "csv", ".tsv": "csv"}
+Format = Literal["imagefolder", "npz", "csv", "jsonl", "text", "audio"]
+Layout = Literal["class_folders", "split_folders", "labels_file", "index_file", "masks", "table", "text", "plain"]
+_BY_SUFFIX: dict[str, Format] = {
+    ".zip": "imagefolder", ".npz": "npz", ".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "text",
+}  # fmt: skip
+_OF_TABLES = ("table", "text", "plain")
 
 
 def _dataset_id(form: str, content: str, options: Options) -> str:
@@ -38,6 +39,7 @@ def _dataset_id(form: str, content: str, options: Options) -> str:
     return f"ds_{hashlib.sha256(f'{form}:{content}{chosen}'.encode()).hexdigest()[:24]}"
 
 
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
 _UPLOAD_BODY = {
     "requestBody": {
         "required": True,
@@ -54,9 +56,10 @@ _UPLOAD_BODY = {
 async def upload(
     request: Request, response: Response, held: Held, label: WithLabels,
     name: Annotated[str, Query(max_length=200, examples=["digits.zip"], description="The file's name.")] = "",
-    format: Annotated[Format | None, Query(description="Left out: by the name's ending (.zip, .npz, .csv, .tsv).")] = None,
+    format: Annotated[Format | None, Query(description="Left out: by the name's ending (.zip, .npz, .csv, .tsv, .jsonl, .ndjson, .txt).")] = None,
     target: Annotated[str | None, Query(max_length=1000, description="The column of a table to predict; left out: the one named target, label, class or y if there is just one, else the last.")] = None,
-    layout: Annotated[Layout | None, Query(description="How an archive of images is laid out; left out: as it is recognised.")] = None,
+    layout: Annotated[Layout | None, Query(description="How an archive is laid out, or what a table is learned from; left out: as it is recognised.")] = None,
+    text: Annotated[str | None, Query(max_length=1000, description="The column of a table with the texts; left out: as it is recognised.")] = None,
 ) -> DatasetInfo:  # fmt: skip
     """Stores the request's body and has a worker validate it. The id follows from the content: the same file again is the same dataset.
 
@@ -69,16 +72,15 @@ async def upload(
             422,
             f"the format is missing: expected ?format= as one of {', '.join(get_args(Format))}, or a ?name= that ends in {', '.join(_BY_SUFFIX)}",
         )
-    if layout is not None and form != "imagefolder":
-        raise ProblemError(
-            422, f"layout={layout} is for archives of images, but the format is {form}: leave it out, or give format=imagefolder"
-        )
+    if layout is not None and (layout in _OF_TABLES) is not (form in ("csv", "jsonl")):
+        kind = "tables" if layout in _OF_TABLES else "archives of images, recordings or texts"
+        raise ProblemError(422, f"layout={layout} is for {kind}, but the format is {form}: leave it out, or give another format")
     body = Upload(held.deployment.data / "uploads")
     content = await body.receive(request)
     if body.size == 0:
         body.discard()
         raise ProblemError(422, "the upload is empty: send the file as the request's body, with curl --data-binary @FILE")
-    options, created = Options(layout, target), now_ms()
+    options, created = Options(layout, target, text), now_ms()
     dataset = Dataset(
         id=_dataset_id(form, content, options), name=re.sub(r"[\x00-\x1f]", "", name), labels=label, format=form, size_bytes=body.size,
         created_ms=created, touched_ms=created, state=DatasetState.VALIDATING, options=options,
@@ -117,14 +119,14 @@ def one(held: Held, dataset_id: DatasetId) -> DatasetInfo:
 
 
 _SAMPLE = {
-    "type": "object", "required": ["index", "x", "y"],
-    "properties": {"index": {"type": "integer"}, "x": {"description": "Numbers, nested as the array is."}, "y": {"description": "The target."}},
+    "type": "object", "required": ["index", "y"],
+    "properties": {"index": {"type": "integer"}, "x": {"description": "Numbers, nested as the array is."}, "text": {"type": "string", "description": "Of texts, in place of x."}, "y": {"description": "The target."}},
 }  # fmt: skip
 
 
 @router.get(
-    "/{dataset_id}/samples/{index}", operation_id="get_sample", summary="A sample: an image as PNG, another as JSON", responses={
-        **documented(404, 409), 200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}, "application/json": {"schema": _SAMPLE}}},
+    "/{dataset_id}/samples/{index}", operation_id="get_sample", summary="A sample: an image as PNG, a recording as WAV, another as JSON", responses={
+        **documented(404, 409), 200: {"content": {"image/png": _BINARY, "audio/wav": _BINARY, "application/json": {"schema": _SAMPLE}}},
     },
 )  # fmt: skip
 def sample(
@@ -142,14 +144,8 @@ def sample(
         raise ProblemError(409, f"the files of dataset {dataset_id} are not on this server's storage") from None
     if index >= len(source):
         raise not_found(f"sample of {dataset_id}", str(index))
-    pixels = source.raw(index).numpy()
-    if not source.is_image:
-        return Response(
-            json.dumps({"index": index, "x": pixels.tolist(), "y": source.targets[index].tolist()}), media_type="application/json"
-        )
-    out = io.BytesIO()
-    to_pil(pixels).save(out, "PNG")
-    return Response(out.getvalue(), media_type="image/png")
+    content, media_type = preview(source, index)
+    return Response(content, media_type=media_type)
 
 
 @router.patch(

@@ -22,7 +22,7 @@ def series() -> bytes:
 
 
 Sample = Callable[[Any], bool]
-CASES: dict[str, tuple[bytes, dict[str, str], str, Sample, dict[str, Any]]] = {
+CASES: dict[str, tuple[bytes, dict[str, Any], str, Sample, dict[str, Any]]] = {
     "texts": (
         texts(), {"name": "reviews.jsonl", "text": "review", "target": "stars"}, "application/json", lambda r: r.json()["text"] == reviews()[1][1],
         {"model": [{"type": "Linear", "out_features": 2}], "data": {"text": {"tokenizer": "word", "max_length": 12}}},

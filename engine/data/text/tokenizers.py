@@ -5,6 +5,7 @@ The number 0 is padding, 1 stands for what is not in the vocabulary, 2 ends a do
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -12,10 +13,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-try:
-    import tokenizers
-except ImportError:  # the extra "text": all but BPE do without
-    tokenizers = None
+# an extra, "text": all but BPE do without
+tokenizers: Any = importlib.import_module("tokenizers") if importlib.util.find_spec("tokenizers") else None
 
 Name = Literal["byte", "character", "word", "bpe"]
 Ids = np.ndarray[Any, np.dtype[np.int32]]
