@@ -84,6 +84,16 @@ def _reduced(annotation: Any) -> Any:
     return Literal[tuple(r for r in typing.get_args(annotation) if r != "none")]
 
 
+_BOUNDS = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "above {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "below {}",
+    "minLength": "of at least {} characters",
+    "maxLength": "of at most {} characters",
+}
+
+
 def _written(value: Any) -> str:
     """A constant: names in quotes, others as in JSON."""
     return repr(value) if isinstance(value, str) else json.dumps(value)
@@ -100,7 +110,8 @@ def describe(schema: dict[str, Any]) -> str:
     if schema.get("type") == "array":
         if "prefixItems" in schema:
             return "[" + ", ".join(describe(s).removeprefix("an ").removeprefix("a ") for s in schema["prefixItems"]) + "]"
-        return "a list of " + describe(schema.get("items", {})).removeprefix("an ").removeprefix("a ") + "s"
+        items = describe(schema.get("items", {}))
+        return f"a list, each {items}" if items.startswith("one of") else "a list of " + items.removeprefix("an ").removeprefix("a ") + "s"
     words = {
         "integer": "an integer",
         "number": "a number",
@@ -110,11 +121,9 @@ def describe(schema: dict[str, Any]) -> str:
         "object": "an object",
     }
     text = words.get(schema.get("type", ""), "a value")
-    bounds = [
-        f"{word} {schema[key]}"
-        for key, word in (("minimum", "at least"), ("exclusiveMinimum", "above"), ("maximum", "at most"), ("exclusiveMaximum", "below"))
-        if key in schema
-    ]
+    if "pattern" in schema and "examples" in schema:
+        text = f"{text} such as {', '.join(map(repr, schema['examples']))}"
+    bounds = [word.format(schema[key]) for key, word in _BOUNDS.items() if key in schema]
     return f"{text} {' and '.join(bounds)}" if bounds else text
 
 
@@ -125,15 +134,16 @@ def check_model(model: type[BaseModel], value: Any, at: str, problems: list[Prob
         return model.model_validate_json(_json(value)).model_dump()
     except ValidationError as error:
         schema = model.model_json_schema()
-        seen: set[str] = set()
+        seen: set[tuple[int | str, ...]] = set()
         for e in error.errors(include_url=False):
             field = str(e["loc"][0]) if e["loc"] else ""
-            if field in seen:
+            place = _place(e["loc"], schema)
+            if place in seen:
                 continue
-            seen.add(field)
-            where = pointer(at, field) if field else at
+            seen.add(place)
+            where = pointer(at, *place)
             properties = schema.get("properties", {})
-            if e["type"] == "missing":
+            if e["type"] == "missing" and len(e["loc"]) == 1:
                 expected = describe(properties[field])
                 problems.append(Problem(where, "missing", f"{field} is missing: expected {expected}", expected))
             elif e["type"] == "extra_forbidden":
@@ -148,10 +158,28 @@ def check_model(model: type[BaseModel], value: Any, at: str, problems: list[Prob
                     )
                 )
             else:
-                expected = describe(properties[field]) if field in properties else "an object"
-                got = value.get(field) if isinstance(value, dict) else value
-                problems.append(Problem(where, "invalid", f"expected {expected}, got {shown(got)}", expected, got))
+                problems.append(_broken_rule(where, place, e["type"], properties, value))
         return None
+
+
+def _place(loc: tuple[int | str, ...], schema: dict[str, Any]) -> tuple[int | str, ...]:
+    """What of a field an error is about: the element of a list of things of one kind, else the field as a whole."""
+    listed = len(loc) > 1 and isinstance(loc[1], int) and "items" in schema["properties"].get(loc[0], {})
+    return loc[: 2 if listed else 1]
+
+
+def _broken_rule(where: str, place: tuple[int | str, ...], rule: str, properties: dict[str, Any], value: Any) -> Problem:
+    """The problem of a value that is there, but not as it should be."""
+    if not place or place[0] not in properties:
+        return Problem(where, "invalid", f"expected an object, got {shown(value)}", "an object", value)
+    schema, got = properties[place[0]], value.get(place[0])
+    if len(place) > 1:
+        schema, got = schema["items"], got[place[1]]
+    expected = describe(schema)
+    if rule == "string_too_long":
+        return Problem(where, "too_long", f"expected {expected}, got {len(got)} characters", expected, len(got))
+    near = nearest(got, schema["enum"]) if "enum" in schema else ""
+    return Problem(where, "invalid", f"expected {expected}, got {shown(got)}{near}", expected, got)
 
 
 def _json(value: Any) -> str:

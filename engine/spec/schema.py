@@ -83,7 +83,7 @@ class Spec(BaseModel):
     name: Annotated[str, Field(max_length=200)] = ""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     epochs: Count = 10
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,2})?)$")] = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,2})?)$", examples=["auto", "cpu", "cuda", "cuda:0"])] = "auto"
     precision: Literal["float32", "float64", "bfloat16"] = Field(
         "float32", description="bfloat16: products in half precision, parameters in single."
     )

@@ -86,6 +86,12 @@ WRONG = [
     ("/gradient_clip", {"norm": 0.0}, "/gradient_clip/norm", "above 0"),
     ("/gradient_accumulation", 0, "/gradient_accumulation", "at least 1"),
     ("/precision", "float16", "/precision", "'bfloat16'"),
+    ("/precision", "flot32", "/precision", "did you mean 'float32'?"),
+    ("/name", "n" * 201, "/name", "of at most 200 characters, got 201"),
+    ("/device", "gpu", "/device", "such as 'auto', 'cpu', 'cuda', 'cuda:0', got 'gpu'"),
+    ("/metrics", ["f1", "acuracy"], "/metrics/1", "did you mean 'accuracy'?"),
+    ("/metrics", "accuracy", "/metrics", "a list, each one of"),
+    ("/optimizer", {"type": "Adam", "betas": [0.9]}, "/optimizer/betas", "expected [number, number], got [0.9]"),
     ("/data/class_weights", "even", "/data/class_weights", "'balanced'"),
     ("/data/sampler", "even", "/data/sampler", "'balanced'"),
     ("/compare", [{"name": "a"}, {"name": "a"}], "/compare/1/name", "another variant"),
@@ -104,7 +110,7 @@ def test_a_fault_is_found_at_its_place(path: str, value: Any, pointer: str, text
 def test_all_faults_at_once() -> None:
     spec = changed("/model/0/kernel_size", "x")
     spec.update(epochs=-1, loss={"type": "CrossEntropy"}, metrics=["f2"])
-    assert set(problems(spec)) == {"/model/0/kernel_size", "/epochs", "/loss/type", "/metrics"}
+    assert set(problems(spec)) == {"/model/0/kernel_size", "/epochs", "/loss/type", "/metrics/0"}
 
 
 def test_branches() -> None:
