@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -15,12 +16,16 @@ import click
 import uvicorn
 
 from server.app import create_app
+from server.models import Serving
 from worker.deployment import Deployment
 from worker.embedded import Store
 from worker.logs import configure, logger
+from worker.options import HELP, LogFormat, command_name, json_option, log_format_option, reachable, writable
 from worker.processes import die_with_parent, end, start, started_by
 
 _log = logger("serve")
+_REDIS_S = 5.0
+"""How long a Redis that runs elsewhere may take to answer before the server gives up."""
 RESTART_S = 1.0
 """How long to wait after a worker died, so that one that cannot live does not keep the machine busy."""
 
@@ -88,9 +93,12 @@ def _leave(*_: object) -> None:
     raise SystemExit(0)
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @click.option(
-    "--redis", "redis_url", envvar="EPOCHLINE_REDIS_URL", help="A store that runs elsewhere; without it an embedded one is started."
+    "--redis",
+    "redis_url",
+    envvar="EPOCHLINE_REDIS_URL",
+    help="A Redis or Valkey that runs elsewhere; without it an embedded one is started.",
 )
 @click.option(
     "--workers", type=click.IntRange(0), default=None, help="CPU workers to start beside the server; 1 with the embedded store, else 0."
@@ -108,9 +116,17 @@ def _leave(*_: object) -> None:
 @click.option(
     "--auth/--no-auth", default=None, help="Require API keys; on by default except on a loopback address, where alone it can be off."
 )
-def main(redis_url: str | None, workers: int | None, data: Path, host: str, port: int, auth: bool | None) -> None:
+@json_option
+@log_format_option
+@click.option("--access-log/--no-access-log", default=None, help="A line for each request; by default with --log-format json only.")
+def main(
+    redis_url: str | None, workers: int | None, data: Path, host: str, port: int, auth: bool | None, log_format: LogFormat,
+    access_log: bool | None, as_json: bool,
+) -> None:  # fmt: skip
     """Serves the REST API and the page."""
     configure("server")
+    shown = log_format == "json" if access_log is None else access_log
+    logging.getLogger("epochline.access").setLevel(logging.INFO if shown else logging.WARNING)
     parent = started_by()
     if parent is not None:
         die_with_parent(parent)
@@ -118,12 +134,13 @@ def main(redis_url: str | None, workers: int | None, data: Path, host: str, port
         raise click.BadParameter(
             f"keys cannot be off on {host}, which others can reach; use --host 127.0.0.1, or leave --no-auth out", param_hint="--no-auth"
         )
-    data.mkdir(parents=True, exist_ok=True)
-    lock = (data / "serve.lock").open("w")
+    lock = (writable(data) / "serve.lock").open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         raise click.ClickException(f"another server is using the folder {data}") from None
+    if redis_url:
+        reachable(redis_url, _REDIS_S).close()
     store = None if redis_url else Store(data / "store")
     deployment = Deployment(redis_url or (store.url if store else ""), data)
     os.environ.update({k: v for k, v in deployment.environment().items() if k.startswith("EPOCHLINE_")})
@@ -139,7 +156,8 @@ def main(redis_url: str | None, workers: int | None, data: Path, host: str, port
         listener = socket.create_server((host, port), family=family, reuse_port=False)
         address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         (data / "address").write_text(address)
-        click.echo(f"Epochline is serving at {address}  (data in {data.resolve()})")
+        serving = Serving(address=address, data=str(data.resolve()))
+        click.echo(serving.model_dump_json() if as_json else f"Epochline is serving at {address}  (data in {serving.data})")
         app = create_app(deployment, not _is_loopback(host) if auth is None else auth)
         config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3)
         uvicorn.Server(config).run(sockets=[listener])
@@ -150,4 +168,4 @@ def main(redis_url: str | None, workers: int | None, data: Path, host: str, port
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name=command_name())

@@ -25,6 +25,7 @@ from worker.records import (
     ModelVersion,
     Progress,
     RegisteredModel,
+    ReportEvent,
     Spec,
     StateChange,
     StateEvent,
@@ -313,6 +314,21 @@ class SessionInfo(Model):
     owner: str | None = Field(description="The name of the key; None where keys are off.")
 
 
+class ApiKey(Model):
+    """An API key as ``epochline keys`` prints it; the key itself only when it is made."""
+
+    name: str
+    created: Seconds
+    key: str | None = None
+
+
+class Serving(Model):
+    """What ``epochline serve`` prints once it serves."""
+
+    address: str
+    data: str
+
+
 class Health(Model):
     """Whether the server serves."""
 
@@ -391,5 +407,5 @@ def worker(info: WorkerInfo) -> Worker:
 
 __all__ = [
     "ENDED", "Attempt", "Checkpoint", "DatasetState", "DoneEvent", "Event", "Fault", "JobState", "JsonObject", "Labels", "LogEvent",
-    "MetricsEvent", "Request", "Spec", "StateEvent", "checksum", "event_adapter",
+    "MetricsEvent", "ReportEvent", "Request", "Spec", "StateEvent", "checksum", "event_adapter",
 ]  # fmt: skip

@@ -12,11 +12,11 @@ from typing import Literal
 
 from redis.exceptions import RedisError
 
+from engine.backend import available_memory
 from worker import dispatch, jobs, keys, queue, supervisor
 from worker.deployment import Deployment, Redis
 from worker.logs import logger
 from worker.records import WorkerInfo, dump, parse
-from worker.run import available_memory
 
 PRESENCE_S = 5
 _log = logger("worker")

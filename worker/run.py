@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
-from engine.backend import resolve
+from engine.backend import available_memory, resolve
 from engine.data import Source, open_source
 from engine.kernels.native import set_num_threads
 from engine.spec import SpecError, check
@@ -213,15 +213,6 @@ class Training:
 
 def _out_of_memory(message: str) -> JobError:
     return JobError(code="out_of_memory", message=message, pointer="/data/batch_size")
-
-
-def available_memory() -> int:
-    """Bytes of main memory that can be had without swapping."""
-    try:
-        with open("/proc/meminfo") as lines:
-            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def execute(job_id: str) -> int:

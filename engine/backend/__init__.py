@@ -16,7 +16,7 @@ import numpy as np
 
 from engine.backend import special
 from engine.backend.device import CPU, META, device, get_default_device
-from engine.backend.memory import aligned, keep_freed_memory
+from engine.backend.memory import aligned, available_memory, keep_freed_memory
 from engine.backend.meta import MetaArray
 
 Array = Any
@@ -197,6 +197,6 @@ def as_strided_array(x: Array, shape: tuple[int, ...], strides: tuple[int, ...])
 
 
 __all__ = [
-    "CPU", "META", "Array", "MetaArray", "array_module", "as_strided_array", "cuda_device_count", "cupy", "device", "device_of", "empty",
+    "CPU", "META", "Array", "MetaArray", "array_module", "as_strided_array", "available_memory", "cuda_device_count", "cupy", "device", "device_of", "empty",
     "full", "hush", "hushed", "is_scalar", "is_writeable", "on", "pinned", "quietly", "resolve", "shares_memory", "special_module", "transfer", "unhush",
 ]  # fmt: skip

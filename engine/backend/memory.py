@@ -43,3 +43,12 @@ def keep_freed_memory() -> None:
         return
     adjust(_MMAP_THRESHOLD, 32 << 20)
     adjust(_TRIM_THRESHOLD, 256 << 20)
+
+
+def available_memory() -> int:
+    """Bytes of main memory that can be had without swapping."""
+    try:
+        with open("/proc/meminfo") as lines:
+            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
