@@ -1,41 +1,39 @@
-"""Loss curves: live in the terminal, and as a picture."""
+"""Loss curves, as text and as a picture."""
 
 from __future__ import annotations
 
-import shutil
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import plotext
-from rich.console import Console, Group
-from rich.live import Live
-from rich.text import Text
 
 from client.terminal import printable
+from server.models import MetricsEvent
 
 _COLOURS = ("cyan", "orange", "green", "magenta", "blue", "red", "yellow", "white")
 _SMOOTHING = 0.9
+Key = tuple[str | None, str]
+"""A variant and a split."""
 
 
 class History:
     """Points of one job, by variant and split."""
 
     def __init__(self) -> None:
-        self.curves: dict[tuple[str | None, str], tuple[list[int], list[float]]] = {}
-        self.values: dict[tuple[str | None, str], dict[str, float]] = {}
+        self.curves: dict[Key, tuple[list[int], list[float]]] = {}
+        self.values: dict[Key, dict[str, float]] = {}
 
-    def add(self, point: dict[str, Any]) -> None:
-        key = (point.get("variant"), point["split"])
-        self.values[key] = {n: v for n, v in point["values"].items() if isinstance(v, int | float)}
-        if "loss" in point["values"]:
+    def add(self, point: MetricsEvent) -> None:
+        """Takes one more point."""
+        key = (point.variant, point.split)
+        self.values[key] = {n: v for n, v in point.values.items() if isinstance(v, int | float)}
+        loss = self.values[key].get("loss")
+        if loss is not None:
             steps, losses = self.curves.setdefault(key, ([], []))
-            steps.append(point["step"])
-            losses.append(point["values"]["loss"])
+            steps.append(point.step)
+            losses.append(loss)
 
-    def label(self, key: tuple[str | None, str]) -> str:
+    def label(self, key: Key) -> str:
+        """What a curve is called."""
         variant, split = key
         name = None if variant is None else printable(variant)
         return split if name is None else name if split == "train" else f"{name} {split}"
@@ -55,15 +53,10 @@ def chart(history: History, title: str, width: int, height: int) -> str:
     plotext.clear_figure()
     plotext.theme("clear")
     plotext.plot_size(width, height)
-    plotext.title(title)
+    plotext.title(printable(title))
     for i, (key, (steps, losses)) in enumerate(history.curves.items()):
-        plotext.plot(
-            steps,
-            smoothed(losses) if key[1] == "train" else losses,
-            label=history.label(key),
-            color=_COLOURS[i % len(_COLOURS)],
-            marker="braille",
-        )
+        shown = smoothed(losses) if key[1] == "train" else losses
+        plotext.plot(steps, shown, label=history.label(key), color=_COLOURS[i % len(_COLOURS)], marker="braille")
     plotext.xlabel("step")
     return str(plotext.build())
 
@@ -72,51 +65,6 @@ def line(history: History, state: str) -> str:
     """The newest values in one line."""
     parts = [f"{history.label(k)} {n} {v:.4g}" for k, values in list(history.values.items())[-3:] for n, v in values.items()]
     return f"{state}  " + "  ".join(parts)
-
-
-class Screen:
-    """Draws a history while it grows: a live chart on a terminal, a line an epoch elsewhere."""
-
-    def __init__(self, title: str) -> None:
-        self.title, self.history, self.state = printable(title), History(), "queued"
-        self.console = Console(highlight=False)
-        self.live: Live | None = None
-
-    def _picture(self) -> Group:
-        size = shutil.get_terminal_size()
-        text = chart(self.history, self.title, min(size.columns, 110), min(size.lines - 4, 24)) if self.history.curves else ""
-        return Group(Text.from_ansi(text), Text(line(self.history, self.state)))
-
-    def point(self, point: dict[str, Any]) -> None:
-        """Takes one metric point."""
-        self.history.add(point)
-        if self.live is None and point["split"] != "train":
-            self._print_epoch(point)
-
-    def _print_epoch(self, point: dict[str, Any]) -> None:
-        values = "  ".join(f"{n} {v:.4f}" for n, v in point["values"].items() if isinstance(v, float))
-        train = self.history.curves.get((point.get("variant"), "train"))
-        loss = f"train loss {smoothed(train[1])[-1]:.4f}  " if train else ""
-        name = f"{printable(point['variant'])}  " if point.get("variant") else ""
-        print(f"{name}epoch {point['epoch']:>3}  step {point['step']:>6}  {loss}{point['split']} {values}", flush=True)
-
-    def say(self, text: str) -> None:
-        text = printable(text)
-        self.console.print(text, markup=False) if self.live is not None else print(text, flush=True)
-
-
-@contextmanager
-def screen(title: str) -> Iterator[Screen]:
-    """A screen for the time of a job; at the end the whole chart is left on it."""
-    s = Screen(title)
-    if not sys.stdout.isatty():
-        yield s
-        if s.history.curves:
-            print(plotext.uncolorize(chart(s.history, s.title, 100, 22)))
-        return
-    with Live(get_renderable=s._picture, console=s.console, refresh_per_second=8, transient=False) as live:
-        s.live = live
-        yield s
 
 
 def picture(history: History, title: str, path: Path) -> None:
@@ -135,12 +83,8 @@ def picture(history: History, title: str, path: Path) -> None:
                 axes.plot(steps, smoothed(losses), color=colour, label=history.label(key), linewidth=1.6)
             else:
                 axes.plot(steps, losses, color=colour, label=history.label(key), linewidth=1.6, marker="o", markersize=3)
-        axes.set(
-            title=printable(title),
-            xlabel="step",
-            ylabel="loss",
-            yscale="log" if all(v > 0 for _, c in history.curves.values() for v in c) else "linear",
-        )
+        positive = all(v > 0 for _, curve in history.curves.values() for v in curve)
+        axes.set(title=printable(title), xlabel="step", ylabel="loss", yscale="log" if positive else "linear")
         axes.grid(alpha=0.25)
         axes.legend()
         figure.savefig(path, dpi=130)

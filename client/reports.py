@@ -47,14 +47,19 @@ class Reports:
 
     def write(self, out: Path, title: str, source: Source) -> None:
         """Writes both files; nothing where there is no report."""
-        if found := self.all():
-            (out / "report.json").write_text(json.dumps(found, indent=1) + "\n")
-            (out / "report.html").write_text(page(title, found, lambda i: picture(source, i)), encoding="utf-8")
+        write(out, title, self.all(), source)
 
 
-def picture(source: Source, i: int) -> str | None:
-    """A sample as a PNG in a ``data:`` address; None where samples are no images."""
-    if source.arrays is None and not source.is_image:
+def write(out: Path, title: str, found: list[dict[str, Any]], source: Source | None) -> None:
+    """Writes reports as both files, with pictures where the samples are here; nothing where there is no report."""
+    if found:
+        (out / "report.json").write_text(json.dumps(found, indent=1) + "\n")
+        (out / "report.html").write_text(page(title, found, lambda i: picture(source, i)), encoding="utf-8")
+
+
+def picture(source: Source | None, i: int) -> str | None:
+    """A sample as a PNG in a ``data:`` address; None where samples are no images, or are not here."""
+    if source is None or (source.arrays is None and not source.is_image):
         return None
     x = source.raw(i).numpy()
     if x.dtype.name != "uint8" or x.ndim != 3 or len(x) not in (1, 3):

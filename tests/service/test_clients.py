@@ -47,7 +47,7 @@ def test_check_prints_the_table_or_every_problem(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text(json.dumps(spec))
     assert "/epochs" in run("check", str(tmp_path / "bad.json"), "--data", str(EXAMPLES / "digits.zip"), code=1)
     (tmp_path / "bad.json").write_text("{")
-    assert "line 1, column 2" in run("train", str(tmp_path / "bad.json"), code=1)
+    assert "bad.json:1:2: " in run("train", str(tmp_path / "bad.json"), code=1)
     assert "does not exist" in run("train", str(EXAMPLES / "digits-mlp.json"), "--data", "nowhere.zip", code=1)
 
 

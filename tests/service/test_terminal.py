@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from client.draw import History, Screen, chart, line, picture
+from client.draw import History, chart, line, picture
 from client.terminal import printable
+from server.models import MetricsEvent
 from tests.service.deployment import Deployment, example
 from tests.service.test_clients import EPOCHLINE
 
-POINT = {"step": 1, "epoch": 1, "split": "train", "values": {"loss": 0.5}}
+POINT = MetricsEvent(seq=1, time=0, attempt=1, step=1, epoch=1, split="train", values={"loss": 0.5})
 
 
 @pytest.mark.parametrize("text", ["\x1b]0;title\x07", "\x1b[2J", "a\rb", "a\nb", "\u202eevil", "\x9b31m", "\u2028"])
@@ -28,8 +29,8 @@ def test_other_characters_stay() -> None:
 
 def test_the_chart_of_a_variant_of_any_name(tmp_path: Path) -> None:
     history, name = History(), "v\x1b[31m [/x] cost $x^$"
-    history.add({**POINT, "variant": name})
-    for shown in (chart(history, Screen(name).title, 80, 20), line(history, "running")):
+    history.add(POINT.model_copy(update={"variant": name}))
+    for shown in (chart(history, name, 80, 20), line(history, "running")):
         assert "\x1b[31m [" not in shown and "cost $x^$" in shown
     picture(history, name, tmp_path / "loss.png")
     assert (tmp_path / "loss.png").stat().st_size > 1000
