@@ -16,7 +16,7 @@ import click
 import uvicorn
 
 from server.app import create_app
-from server.models import Serving
+from server.printed import Serving
 from worker.deployment import Deployment
 from worker.embedded import Store
 from worker.logs import configure, logger

@@ -12,7 +12,8 @@ import click
 from pydantic import BaseModel
 from redis.exceptions import RedisError
 
-from server.models import ApiKey, Items
+from server.models import Items
+from server.printed import ApiKey
 from worker import keys
 from worker.deployment import Redis, connect
 from worker.embedded import Store

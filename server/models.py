@@ -314,21 +314,6 @@ class SessionInfo(Model):
     owner: str | None = Field(description="The name of the key; None where keys are off.")
 
 
-class ApiKey(Model):
-    """An API key as ``epochline keys`` prints it; the key itself only when it is made."""
-
-    name: str
-    created: Seconds
-    key: str | None = None
-
-
-class Serving(Model):
-    """What ``epochline serve`` prints once it serves."""
-
-    address: str
-    data: str
-
-
 class Health(Model):
     """Whether the server serves."""
 

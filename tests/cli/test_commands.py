@@ -14,7 +14,6 @@ from pydantic import BaseModel, TypeAdapter
 from client.cli import main
 from client.documents import Deleted, Diagnosis, Saved
 from server.models import (
-    ApiKey,
     Checkpoint,
     CheckResult,
     DatasetInfo,
@@ -27,9 +26,9 @@ from server.models import (
     MetricsEvent,
     Page,
     Problem,
-    Serving,
     Worker,
 )
+from server.printed import ApiKey, Serving
 from tests.cli.commands import EPOCHLINE
 from tests.cli.conftest import Run
 from tests.service.deployment import EXAMPLES, Deployment, example

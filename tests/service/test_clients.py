@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 import socket
@@ -22,7 +23,8 @@ EPOCHLINE = str(Path(sys.executable).with_name("epochline"))
 
 
 def run(*arguments: str, cwd: Path | None = None, code: int = 0) -> str:
-    done = subprocess.run([EPOCHLINE, *arguments], capture_output=True, text=True, cwd=cwd, timeout=100)
+    environment = {k: v for k, v in os.environ.items() if k != "COLUMNS"}  # lines of a pipe are not cut
+    done = subprocess.run([EPOCHLINE, *arguments], capture_output=True, text=True, cwd=cwd, timeout=100, env=environment)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
