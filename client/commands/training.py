@@ -31,13 +31,13 @@ def train(
 ) -> None:
     """Trains SPEC, a JSON, YAML or TOML file, on this machine, without a server. Ctrl-C ends it and keeps what there is. With --json events, one a line."""
     try:
-        local.train(spec, local.Setting(data, out, device, Options(layout, target)), _Viewer(session.terminal, spec.name))
+        local.train(spec, local.Setting(data, out, device, Options(layout, target)), TerminalViewer(session.terminal, spec.name))
     except KeyboardInterrupt:
         session.terminal.note("Interrupted")
         raise SystemExit(INTERRUPTED) from None
 
 
-class _Viewer:
+class TerminalViewer:
     """Shows a run on the terminal."""
 
     def __init__(self, terminal: Terminal, file: str) -> None:

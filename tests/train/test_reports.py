@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from client import local
+from client.commands.training import TerminalViewer
+from client.terminal import Terminal
 from engine.reports import Collector
 from engine.train import EpochEnd, Metrics, Report
 from engine.train.records import Progress
@@ -89,7 +91,9 @@ def test_the_test_split_has_a_report(tmp_path: Path) -> None:
 def test_a_local_run_writes_its_reports(tmp_path: Path) -> None:
     spec = {**json.loads((EXAMPLES / "digits-mlp.json").read_text()), "epochs": 2, "compare": []}
     (tmp_path / "spec.json").write_text(json.dumps(spec))
-    out = local.train(tmp_path / "spec.json", EXAMPLES / "digits.zip", tmp_path / "out", "cpu")
+    out = local.train(
+        tmp_path / "spec.json", local.Setting(EXAMPLES / "digits.zip", tmp_path / "out", "cpu"), TerminalViewer(Terminal(), "spec.json")
+    )
     reports = json.loads((out / "report.json").read_text())
     assert [r["split"] for r in reports] == ["val"] * len(reports) and reports[0]["task"] == "classes"
     text = (out / "report.html").read_text()
