@@ -21,6 +21,7 @@ from client.commands.options import (
 from client.commands.session import Session, pass_session
 from client.documents import Deleted
 from client.terminal import Column, Terminal, size
+from engine.data import Options
 from server.models import DatasetInfo, DatasetState, page
 
 _COLUMNS = (
@@ -68,17 +69,17 @@ def _row(d: DatasetInfo) -> list[str]:
 @json_option
 @pass_session
 def upload_(
-    session: Session, path: Path, target: str | None, layout: str | None, name: str | None, labels: dict[str, str],
+    session: Session, path: Path, reading: Options, name: str | None, labels: dict[str, str],
     no_wait: bool,
 ) -> None:  # fmt: skip
-    """Uploads PATH, a .zip, .npz, .csv or .tsv file or a folder of images, and waits until it is validated."""
+    """Uploads PATH, a .zip, .npz, .csv, .tsv, .jsonl or .txt file or a folder of images, and waits until it is validated."""
     with session.client() as client:
-        found = upload(session, client, path, target, layout, name, labels, wait=not no_wait)
+        found = upload(session, client, path, reading, name, labels, wait=not no_wait)
     session.terminal.emit(found)
 
 
 def upload(
-    session: Session, client: Client, path: Path, target: str | None = None, layout: str | None = None, name: str | None = None,
+    session: Session, client: Client, path: Path, reading: Options = Options(), name: str | None = None,
     labels: dict[str, str] | None = None, wait: bool = True,
 ) -> DatasetInfo:  # fmt: skip
     """Sends a dataset, with bars for what lasts, and says what came of it."""
@@ -86,7 +87,7 @@ def upload(
     doing = f"packing {path.name}" if path.is_dir() else f"sending {path.name}"
     with terminal.progress(doing, unit="bytes") as bar:
         sent = client.datasets.upload(
-            path, name=name, target=target, layout=layout, labels=labels or None,  # type: ignore[arg-type]  # the server knows the layouts
+            path, name=name, target=reading.target, text=reading.text, layout=reading.layout, labels=labels or None,  # type: ignore[arg-type]  # the server knows the layouts
             progress=lambda done, total: bar(done=done, total=total, doing=f"sending {path.name}"),
         )  # fmt: skip
     if wait:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from client import Client
 from client.commands.session import Session
 from client.errors import EpochlineError
 from client.terminal import printable
+from engine.data import Options
 from server.models import JobState
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -89,18 +91,30 @@ def changed(labels: dict[str, str], added: dict[str, str], removed: tuple[str, .
 
 
 def reading_options(command: F) -> F:
-    """How a dataset is read."""
+    """How a dataset is read, as the command's argument ``reading``."""
     options = (
-        click.option("--target", help="The column of a table to predict; else the one called target, label, class or y, or the last."),
-        click.option("--layout", help="How an archive of images is laid out; else as it is recognised."),
+        click.option(
+            "--target",
+            help="The column of a table to predict, or several, a,b; else the one called target, label, class or y, or the last.",
+        ),
+        click.option("--text", help="The column of a table with texts to learn from; else as it is recognised."),
+        click.option("--layout", help="How the data are laid out (class_folders, masks, table, text, ..); else as it is recognised."),
     )
+
+    @functools.wraps(command)
+    def with_reading(*args: Any, target: str | None, text: str | None, layout: str | None, **more: Any) -> Any:
+        return command(*args, reading=Options(layout, target, text), **more)
+
+    made = with_reading
     for option in reversed(options):
-        command = option(command)
-    return command
+        made = option(made)
+    return made  # type: ignore[return-value]  # click calls it by the names of its options
 
 
 data_option = click.option(
-    "--data", type=PATH, help="A .zip, .npz, .csv or .tsv file, or a folder of images; else what the spec names, relative to it."
+    "--data",
+    type=PATH,
+    help="A .zip, .npz, .csv, .tsv, .jsonl or .txt file, or a folder of images; else what the spec names, relative to it.",
 )
 spec_argument = click.argument("spec", type=PATH)
 

@@ -63,7 +63,7 @@ def _spec(file: SpecFile) -> Spec:
 @json_option
 @pass_session
 def submit(
-    session: Session, spec: Path, data: Path | None, target: str | None, layout: str | None, dataset: str | None, name: str | None,
+    session: Session, spec: Path, data: Path | None, reading: Options, dataset: str | None, name: str | None,
     labels: dict[str, str], idempotency_key: str | None, watching: bool, png: Path | None,
 ) -> None:  # fmt: skip
     """Uploads the data if need be, and queues SPEC, a JSON, YAML or TOML file. With --watch and --json the job, and then its events, one a line."""
@@ -78,7 +78,7 @@ def submit(
         if data is not None:
             with answers_about(file):
                 _check_first(client, body)
-            dataset = upload(session, client, data, target, layout).id
+            dataset = upload(session, client, data, reading).id
         with answers_about(file):
             job = client.jobs.create(body, dataset, labels=labels or None, idempotency_key=idempotency_key)
         _tell(session, job)
@@ -108,9 +108,7 @@ def _tell(session: Session, job: Job) -> None:
 @click.option("--input", "shape", metavar="SHAPE", help="Check without data, for samples of this shape, such as 1x8x8.")
 @json_option
 @pass_session
-def check(
-    session: Session, spec: Path, data: Path | None, target: str | None, layout: str | None, dataset: str | None, shape: str | None
-) -> None:
+def check(session: Session, spec: Path, data: Path | None, reading: Options, dataset: str | None, shape: str | None) -> None:
     """Checks SPEC against its data: every problem, or the table of its layers, the memory and the largest batch, and what was done with the data.
 
     Where the data is an uploaded dataset, the server checks; else this machine does.
@@ -122,7 +120,7 @@ def check(
             found, whose = client.jobs.check(_spec(file), dataset), "the largest worker's"
     else:
         with session.terminal.progress(f"reading the data of {spec.name}") as bar:
-            found = examine(file, data, Options(layout, target), _shape(shape), lambda done, total: bar(done=done, total=total))
+            found = examine(file, data, reading, _shape(shape), lambda done, total: bar(done=done, total=total))
         whose = "this machine's"
     session.terminal.emit(found)
     describe(session.terminal, found, whose)

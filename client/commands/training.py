@@ -26,12 +26,10 @@ from engine.spec import json_schema
 @click.option("--device", help="cpu or cuda:N; by default what the spec says.")
 @json_option
 @pass_session
-def train(
-    session: Session, spec: Path, data: Path | None, target: str | None, layout: str | None, out: Path | None, device: str | None
-) -> None:
+def train(session: Session, spec: Path, data: Path | None, reading: Options, out: Path | None, device: str | None) -> None:
     """Trains SPEC, a JSON, YAML or TOML file, on this machine, without a server. Ctrl-C ends it and keeps what there is. With --json events, one a line."""
     try:
-        local.train(spec, local.Setting(data, out, device, Options(layout, target)), TerminalViewer(session.terminal, spec.name))
+        local.train(spec, local.Setting(data, out, device, reading), TerminalViewer(session.terminal, spec.name))
     except KeyboardInterrupt:
         session.terminal.note("Interrupted")
         raise SystemExit(INTERRUPTED) from None
