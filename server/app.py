@@ -16,7 +16,7 @@ from server.dependencies import Services, api_key_owner, known_query
 from server.hub import Hubs
 from server.origin import SameMachine
 from server.predictions import Predictors
-from server.routes import datasets, events, jobs, models, predict, results, session, system, weights
+from server.routes import datasets, events, jobs, models, predict, results, session, specs, system, weights
 from worker.deployment import Deployment
 from worker.migrations import migrate
 from worker.reconciler import Reconciler
@@ -52,7 +52,7 @@ def create_app(deployment: Deployment, auth: bool = False) -> FastAPI:
     app.include_router(docs.router)
     for module in (system, session):
         app.include_router(module.router, dependencies=[Depends(known_query)])
-    for module in (datasets, jobs, events, results, predict, models, weights):
+    for module in (datasets, specs, jobs, events, results, predict, models, weights):
         app.include_router(module.router, dependencies=[Depends(api_key_owner), Depends(known_query)])
     app.mount("/page", StaticFiles(directory=docs.PAGE), name="page")
     return app

@@ -8,6 +8,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from engine.data import Report
+from engine.recipes.tasks import Task
 from worker.records import (
     Attempt,
     Checkpoint,
@@ -132,6 +133,32 @@ class Extension(Model):
 
     model_config = ConfigDict(extra="forbid")
     epochs: int = Field(ge=1, le=1_000_000, description="How many epochs more.")
+
+
+class SpecExample(Model):
+    """A spec to begin with; `data.dataset` is left to be named."""
+
+    name: str
+    title: str
+    description: str
+    dataset: str = Field(description="Which datasets it is for.")
+    spec: Spec
+
+
+class SuggestionRequest(Model):
+    """What to suggest a spec for."""
+
+    model_config = ConfigDict(extra="forbid")
+    dataset: str = Field(max_length=100, description="A dataset that is ready.")
+    task: Task | None = Field(None, description="What is to be learned; left out: the likeliest.")
+
+
+class Suggestion(Model):
+    """A spec made for a dataset, which passes the check."""
+
+    task: Task
+    tasks: list[Task] = Field(description="What the dataset allows, the likeliest first.")
+    spec: Spec
 
 
 class DatasetInfo(Model):

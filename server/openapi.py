@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from engine.spec import json_schema
 from server.examples import EXAMPLES
-from server.models import AliasTarget, Extension, NewVersion, Problem, SignIn, Update
+from server.models import AliasTarget, Extension, NewVersion, Problem, SignIn, SuggestionRequest, Update
 from server.problems import MEDIA_TYPE
 
 TAGS: list[dict[str, str]] = [
@@ -25,7 +25,7 @@ TAGS: list[dict[str, str]] = [
 _REF = "#/components/schemas/{model}"
 _NOT_OURS = ("HTTPValidationError", "ValidationError")
 """Schemas of FastAPI's own errors, which this server never answers with."""
-_REQUESTS = (Update, Extension, NewVersion, AliasTarget, SignIn)
+_REQUESTS = (Update, Extension, NewVersion, AliasTarget, SignIn, SuggestionRequest)
 """The bodies that `json_body` reads, of which FastAPI knows nothing."""
 _DEEP = ("items", "properties", "$ref", "oneOf")
 

@@ -11,10 +11,11 @@ from redis.lock import Lock
 
 from engine.data import Rejected, Report, ingest
 from worker import keys
+from worker.codec import dump, dump_fields, parse
 from worker.deployment import Deployment, Redis
 from worker.jobs import now_ms
 from worker.logs import logger
-from worker.records import Dataset, DatasetState, Labels, dump, dump_fields, parse
+from worker.records import Dataset, DatasetState, Labels
 
 READY, REJECTED, VALIDATING = DatasetState.READY, DatasetState.REJECTED, DatasetState.VALIDATING
 MAX_TRIES = 3

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker import keys
+from worker.codec import dump_fields
 from worker.deployment import Redis
-from worker.records import Event, Job, StateChange, dump_event, dump_fields
+from worker.records import Event, Job, StateChange, dump_event
 from worker.states import ENDED, JobState
 
 MAX_HISTORY = 100

@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 from worker import fence, keys
+from worker.codec import dump, parse
 from worker.deployment import Redis
 from worker.fence import Answer, Write
-from worker.records import DoneEvent, Extension, Job, JobError, Labels, Spec, StateChange, StateEvent, dump, dump_event, parse
+from worker.records import DoneEvent, Extension, Job, JobError, Labels, Spec, StateChange, StateEvent, dump_event
 from worker.states import ACTIVE, ENDED, JobState, Request, Step, Trigger, transition
 
 MAX_FAILURES = 5

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 from worker import keys
+from worker.codec import parse
 from worker.deployment import Redis
-from worker.records import Dataset, DatasetState, Job, Labels, RegisteredModel, Weights, parse
+from worker.records import Dataset, DatasetState, Job, Labels, RegisteredModel, Weights
 from worker.states import JobState
 
 Sort = Literal["-created", "created", "-finished", "finished"]

@@ -14,9 +14,10 @@ from redis.exceptions import RedisError
 
 from engine.backend import available_memory
 from worker import dispatch, jobs, keys, queue, supervisor
+from worker.codec import dump, parse
 from worker.deployment import Deployment, Redis
 from worker.logs import logger
-from worker.records import WorkerInfo, dump, parse
+from worker.records import WorkerInfo
 
 PRESENCE_S = 5
 _log = logger("worker")

@@ -11,9 +11,10 @@ from typing import Any
 from redis.exceptions import WatchError
 
 from worker import keys
+from worker.codec import dump, parse
 from worker.deployment import Deployment, Redis
 from worker.jobs import now_ms
-from worker.records import ModelVersion, RegisteredModel, dump, parse
+from worker.records import ModelVersion, RegisteredModel
 from worker.weights import copy
 
 MAX_EARLIER = 50

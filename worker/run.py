@@ -19,7 +19,7 @@ from engine.data import Source, open_source
 from engine.kernels.native import set_num_threads
 from engine.spec import SpecError, check
 from engine.train import Diverged, EpochEnd, Metrics, Report, Run, VariantEnd
-from worker import checkpoints, datasets
+from worker import checkpoints, datasets, starting
 from worker.deployment import Deployment
 from worker.logs import configure, logger
 from worker.output import capture
@@ -113,7 +113,7 @@ class Training:
         own = checkpoints.plan(self.folder)
         plan = {**checkpoints.plan(self.deployment.data), **own}  # what other jobs chose before, so that a spec repeats its bits
         planned = len(own)
-        run = self.training = Run(spec, self._source(job.dataset), resolve(self.device), plan)
+        run = self.training = Run(spec, self._source(job.dataset), resolve(self.device), plan, starting.kept(self.deployment, job.id))
         needed, there = max(s.peak_bytes for s in run.summaries), available_memory()
         if self.device == "cpu" and needed > there:
             message = f"training needs about {needed >> 20} MiB, but the worker has {there >> 20} MiB available"

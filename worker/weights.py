@@ -10,9 +10,10 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from worker import conversion, keys
+from worker.codec import dump, parse
 from worker.deployment import Deployment, Redis
 from worker.jobs import now_ms
-from worker.records import Weights, dump, parse
+from worker.records import Weights
 
 
 def get(redis: Redis, weights_id: str) -> Weights | None:

@@ -10,12 +10,13 @@ from engine.check.images import sample_shape
 from engine.check.targets import class_count, takes_classes, targets_for
 from engine.data.selftarget import with_own_targets
 from engine.data.source import Source
+from engine.data.views import as_read
 from engine.spec import registry
 
 
 def outputs_wanted(spec: dict[str, Any], source: Source) -> int:
     """How many numbers a model yields for each sample, or for each place of its map, as the spec's loss and the dataset's targets ask for."""
-    own = with_own_targets(source, spec, sample_shape(source, spec) if spec["data"]["target"] else None)
+    own = with_own_targets(as_read(source, spec), spec, sample_shape(source, spec) if spec["data"]["target"] else None)
     targets = targets_for(spec, own)
     if takes_classes(spec):
         return class_count(spec, own, targets)

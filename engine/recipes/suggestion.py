@@ -10,6 +10,7 @@ from engine.data.balance import unweightable
 from engine.data.selftarget import with_own_targets
 from engine.data.source import Source
 from engine.data.split import partition, test_indices
+from engine.data.views import as_read
 from engine.metrics import unfit
 from engine.recipes.networks import Need, network
 from engine.recipes.tasks import Task, possible_tasks, predicts_itself
@@ -20,6 +21,8 @@ _SEED = 1
 _LOSSES: dict[str, str] = {"labels": "BCEWithLogitsLoss", "regression": "MSELoss"}
 _METRICS: dict[str, tuple[str, ...]] = {"labels": ("accuracy", "f1"), "regression": ("mae", "r2"), "segmentation": ("accuracy", "iou")}
 _IMBALANCED = 3.0
+BARE: dict[str, Any] = {"model": [{"type": "Identity"}], "loss": {"type": "CrossEntropyLoss"}, "optimizer": {"type": "SGD"}, "data": {}}
+"""A spec that says nothing of how a dataset is read."""
 _STEPS = 3000
 """How many steps training is to take at most, where that is five epochs or more."""
 
@@ -29,6 +32,7 @@ def suggest(source: Source, task: Task | None = None) -> dict[str, Any]:
 
     ``task``: what is to be learned, by default the likeliest. Raises ValueError for a task that the dataset does not allow.
     """
+    source = as_read(source, check(BARE))
     allowed = possible_tasks(source)
     if task is None and allowed:
         task = allowed[0]
@@ -50,7 +54,7 @@ def suggest(source: Source, task: Task | None = None) -> dict[str, Any]:
     }
     checked = check(spec)
     shape = sample_shape(source, checked)
-    source = with_own_targets(source, checked, shape)
+    source = with_own_targets(as_read(source, checked), checked, shape)
     targets = targets_for(checked, source)
     train = partition(source, checked)[0]
     need = Need(task, tuple(shape), tuple(targets.shape[1:]), outputs_wanted(checked, source), len(train), source.index_limit)

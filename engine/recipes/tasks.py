@@ -19,9 +19,11 @@ Array = np.ndarray[Any, Any]
 def possible_tasks(source: Source) -> list[Task]:
     """The tasks that a dataset's targets and samples allow, the likeliest first; none where nothing can be learned from it."""
     found: list[Task] = []
+    tokens = are_tokens(source)
     classes, numbers = source.targets_as("classes"), source.targets_as("numbers")
     if classes is not None and classes.ndim == 1 and classes.min(initial=0) >= 0:
-        found += ["classification", *(["text_classification"] if are_tokens(source) else [])]  # type: ignore[list-item]  # one of Task
+        kinds: list[Task] = ["classification", *(["text_classification"] if tokens else [])]  # type: ignore[list-item]  # one of Task
+        found += kinds[::-1] if source.is_text else kinds
     elif classes is not None and classes.ndim > 1 and (classes != IGNORED).any() and classes[classes != IGNORED].min() >= 0:
         found += _of_places(source, classes)
     if numbers is not None and numbers.ndim == 2 and numbers.shape[1] > 1 and bool(np.isin(numbers, (0, 1)).all()):

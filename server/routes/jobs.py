@@ -9,16 +9,16 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 
-from engine.check import check_targets, sample_shape, with_outputs
-from engine.data import Report, open_source
+from engine.check import FindWeights, check_targets, sample_shape, with_outputs
+from engine.data import Report, Source, open_source
 from engine.spec import Problem, SpecError, Summary, check, resolve_layers, summarize, variants
 from server.dependencies import After, Body, Change, Held, JobId, Limit, Owner, Services, WithLabels, body_of
 from server.examples import SPEC, UPDATE
 from server.models import CheckResult, Extension, JobDetail, JobSummary, Page, job_detail, job_summary, page
 from server.openapi import json_request
 from server.problems import ProblemError, documented, not_found
-from worker import checkpoints, datasets, dispatch, idempotency, jobs, keys, listing, process, queue
-from worker.records import Dataset, DatasetState, Job, Spec
+from worker import checkpoints, datasets, dispatch, idempotency, jobs, keys, listing, process, queue, starting
+from worker.records import DatasetState, Job, Spec
 from worker.states import ENDED, JobState, Request, transition
 
 router = APIRouter(prefix="/v1", tags=["jobs"], responses=documented(401, 403, 422, 503))
@@ -38,40 +38,37 @@ def detail(held: Services, job: Job) -> JobDetail:
     return job_detail(job, dispatch.queue_position(held.redis, job))
 
 
-def _dataset(held: Services, spec: Spec) -> Dataset:
-    """The dataset that a spec names, ready to be read."""
-    name = spec["data"]["dataset"]
+def ready_source(held: Services, name: str | None, at: str) -> Source:
+    """The samples of the dataset that a request names at a pointer. Raises SpecError; ProblemError 409 while it is being validated."""
     if name is None:
-        raise _no_dataset("missing", "dataset is missing: expected the id of an uploaded dataset", "a dataset id")
+        raise _no_dataset(at, "missing", "dataset is missing: expected the id of an uploaded dataset", "a dataset id")
     dataset = datasets.get(held.redis, name) if keys.is_id(name) else None
     if dataset is None:
-        raise _no_dataset(
-            "unknown_dataset", f"there is no dataset {name!r:.100}: upload it first (POST /v1/datasets)", "a dataset id", name
-        )
+        detail = f"there is no dataset {name!r:.100}: upload it first (POST /v1/datasets)"
+        raise _no_dataset(at, "unknown_dataset", detail, "a dataset id", name)
     if dataset.state == DatasetState.REJECTED:
         reason = dataset.report.reason if dataset.report else None
-        raise _no_dataset("rejected_dataset", f"the dataset was rejected: {reason}", "a dataset that is ready", name)
+        raise _no_dataset(at, "rejected_dataset", f"the dataset was rejected: {reason}", "a dataset that is ready", name)
     if dataset.state != DatasetState.READY:
         detail = f"the dataset {name} is still being validated ({dataset.progress:.0%}); ask again soon"
         raise ProblemError(409, detail, headers={"Retry-After": "1"})
-    return dataset
-
-
-def _no_dataset(code: str, detail: str, expected: str, got: str | None = None) -> SpecError:
-    return SpecError([Problem("/data/dataset", code, detail, expected, got)])
-
-
-def _checked(held: Services, body: Any) -> tuple[Spec, tuple[int, ...], list[Summary], Report]:
-    """A spec checked against its dataset: resolved, with the shape of a sample, every variant's summary, and the dataset's report."""
-    spec = check(body)
-    dataset = _dataset(held, spec)
     try:
-        source = open_source(held.deployment.dataset(dataset.id) / datasets.PREPARED)
+        return open_source(held.deployment.dataset(dataset.id) / datasets.PREPARED)
     except FileNotFoundError:
         raise ProblemError(409, f"the files of dataset {dataset.id} are not on this server's storage") from None
+
+
+def _no_dataset(at: str, code: str, detail: str, expected: str, got: str | None = None) -> SpecError:
+    return SpecError([Problem(at, code, detail, expected, got)])
+
+
+def _checked(held: Services, body: Any, find_weights: FindWeights | None = None) -> tuple[Spec, tuple[int, ...], list[Summary], Report]:
+    """A spec checked against its dataset: resolved, with the shape of a sample, every variant's summary, and the dataset's report."""
+    spec = check(body)
+    source = ready_source(held, spec["data"]["dataset"], "/data/dataset")
     spec = with_outputs(spec, source)
     shape = sample_shape(source, spec)
-    return spec, shape, check_targets(spec, source, shape), source.report
+    return spec, shape, check_targets(spec, source, shape, find_weights or starting.finder(held.redis, held.deployment)), source.report
 
 
 @router.post(
@@ -126,6 +123,7 @@ def submit(
         if earlier is not None:
             response.headers["Location"] = f"/v1/jobs/{earlier.job_id}"
             return detail(held, find(held, earlier.job_id))
+    starting.keep(held.redis, held.deployment, job.id, spec)
     dispatch.submit(held.redis, job)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return detail(held, find(held, job.id))
@@ -223,6 +221,6 @@ def extend(held: Held, job_id: JobId, extension: Annotated[Extension, Depends(bo
         raise ProblemError(
             409, f"early stopping ended the job in epoch {job.progress.epoch} of {job.spec['epochs']}: more epochs change nothing"
         )
-    spec, *_ = _checked(held, {**job.spec, "epochs": job.spec["epochs"] + extension.epochs})
+    spec, *_ = _checked(held, {**job.spec, "epochs": job.spec["epochs"] + extension.epochs}, starting.kept(held.deployment, job.id))
     dispatch.extend(held.redis, job, spec, saved[-1])
     return detail(held, find(held, job_id))

@@ -6,7 +6,8 @@ import pytest
 
 from engine.data import Options, Report
 from worker import records
-from worker.records import SCHEMA_VERSION, Dataset, DatasetState, Job, JobError, Progress, Record, StateChange, WorkerInfo, dump, parse
+from worker.codec import dump, parse
+from worker.records import SCHEMA_VERSION, Dataset, DatasetState, Job, JobError, Progress, Record, StateChange, WorkerInfo
 from worker.states import JobState
 
 JOB = Job(
