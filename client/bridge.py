@@ -13,6 +13,7 @@ from fastmcp.server.providers.openapi import MCPType, RouteMap
 from client import Client
 from client.call import address, credentials
 from client.errors import Unreachable
+from server.models import JsonObject
 
 _TIMEOUT_S = 90.0
 """Longer than the longest long poll."""
@@ -52,10 +53,10 @@ def _add_files(bridge: FastMCP[Any], server: str | None, key: str | None) -> Non
     """The tools that read and write files of this machine."""
 
     @bridge.tool
-    async def upload_dataset(path: str, name: str | None = None, target: str | None = None) -> dict[str, Any]:
+    async def upload_dataset(path: str, name: str | None = None, target: str | None = None) -> JsonObject:
         """Uploads a .zip, .npz, .csv or .tsv file or a folder of images, and waits until it is validated. ``target`` is the column to predict."""
 
-        def upload() -> dict[str, Any]:
+        def upload() -> JsonObject:
             with Client(server, key) as client:
                 sent = client.datasets.upload(Path(path).expanduser(), name=name, target=target)
                 return client.datasets.wait_ready(sent.id).model_dump(mode="json")
@@ -63,10 +64,10 @@ def _add_files(bridge: FastMCP[Any], server: str | None, key: str | None) -> Non
         return await asyncio.to_thread(upload)
 
     @bridge.tool
-    async def download_model(job_id: str, path: str, step: str = "best") -> dict[str, Any]:
+    async def download_model(job_id: str, path: str, step: str = "best") -> JsonObject:
         """Saves a trained model as safetensors, with PyTorch's names. ``step``: a checkpoint's number, ``latest`` or ``best``."""
 
-        def download() -> dict[str, Any]:
+        def download() -> JsonObject:
             with Client(server, key) as client:
                 saved = client.jobs.get(job_id).download(step, Path(path).expanduser())
                 return {"job": job_id, "path": str(saved), "size_bytes": saved.stat().st_size}
@@ -74,7 +75,7 @@ def _add_files(bridge: FastMCP[Any], server: str | None, key: str | None) -> Non
         return await asyncio.to_thread(download)
 
 
-def tools(bridge: FastMCP[Any]) -> list[dict[str, Any]]:
+def tools(bridge: FastMCP[Any]) -> list[JsonObject]:
     """The names and descriptions of the tools."""
     found = asyncio.run(bridge.list_tools())
     return [{"name": t.name, "description": t.description or "", "parameters": t.parameters} for t in found]

@@ -26,7 +26,7 @@ from engine.spec import Problem, SpecError, Summary, check, resolve_layers, summ
 from engine.state import metadata, save_file
 from engine.train import Diverged, Metrics, Report, Run, VariantEnd
 from engine.train.run import Record
-from server.models import CheckResult, DoneEvent, Event, JobState, LogEvent, MetricsEvent, ReportEvent, StateEvent, checksum
+from server.models import CheckResult, DoneEvent, Event, JobState, LogEvent, MetricsEvent, ReportEvent, Spec, StateEvent, checksum
 
 Progress = Callable[[int, int], None]
 """Is told how much is done, and how much there is."""
@@ -45,7 +45,7 @@ def faults_in(file: SpecFile) -> Iterator[None]:
         raise file.error(error.problems) from None
 
 
-def find_data(spec: dict[str, Any], file: Path, data: str | Path | None) -> Path:
+def find_data(spec: Spec, file: Path, data: str | Path | None) -> Path:
     """The data to train on: as given, else what the spec names, relative to its file. Raises SpecError where there is none."""
     name = spec["data"]["dataset"]
     found = Path(data) if data is not None else file.parent / name if name else None
@@ -106,7 +106,7 @@ def _notes(source: Source) -> list[str]:
     return [f"{report.samples:,} samples{classes}", *report.converted, *(f"warning: {w}" for w in report.warnings)]
 
 
-def _result(spec: dict[str, Any], shape: tuple[int, ...], summaries: list[Summary], notes: list[str]) -> CheckResult:
+def _result(spec: Spec, shape: tuple[int, ...], summaries: list[Summary], notes: list[str]) -> CheckResult:
     memory = available_memory()
     found: dict[str, Any] = {
         **summaries[0].as_dict(), "spec": {**spec, "model": resolve_layers(spec, shape)}, "input": list(shape), "worker_memory_bytes": memory,

@@ -6,12 +6,12 @@ import base64
 import io
 import json
 from pathlib import Path
-from typing import Any
 
 from engine.data import Source
 from engine.reports import page
 from engine.train import EpochEnd, Report
 from engine.vision.io import to_pil
+from server.models import JsonObject
 
 
 class Reports:
@@ -40,7 +40,7 @@ class Reports:
             if latest is not None and latest.epoch == epoch.epoch:
                 self._best[epoch.variant] = latest
 
-    def all(self) -> list[dict[str, Any]]:
+    def all(self) -> list[JsonObject]:
         """The reports to be written, the best first."""
         last = [r for variant, r in self._latest.items() if r is not self._best.get(variant)]
         return [r.as_dict() for r in (*self._test, *self._best.values(), *last)]
@@ -50,7 +50,7 @@ class Reports:
         write(out, title, self.all(), source)
 
 
-def write(out: Path, title: str, found: list[dict[str, Any]], source: Source | None) -> None:
+def write(out: Path, title: str, found: list[JsonObject], source: Source | None) -> None:
     """Writes reports as both files, with pictures where the samples are here; nothing where there is no report."""
     if found:
         (out / "report.json").write_text(json.dumps(found, indent=1) + "\n")

@@ -27,7 +27,7 @@ _NOT_OURS = ("HTTPValidationError", "ValidationError")
 """Schemas of FastAPI's own errors, which this server never answers with."""
 _REQUESTS = (Update, Extension, NewVersion, AliasTarget, SignIn, SuggestionRequest)
 """The bodies that `json_body` reads, of which FastAPI knows nothing."""
-_DEEP = ("items", "properties", "$ref", "oneOf")
+_DEEP = ("additionalProperties", "items", "properties", "$ref", "oneOf")
 
 
 def json_request(schema: str, example: Any) -> Any:

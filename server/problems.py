@@ -84,11 +84,11 @@ def _of_spec(problems: Sequence[SpecProblem]) -> Response:
     return response(422, f"the spec has {n} problem{'s' if n > 1 else ''}: {problems[0]}", faults)
 
 
-def _json(value: Any) -> Any:
-    """What a problem was given or expected, as JSON has it."""
-    if isinstance(value, dict):
-        return {str(k): _json(v) for k, v in value.items()}
-    return [_json(v) for v in value] if isinstance(value, list | tuple) else _plain(value)
+def _json(value: Any, levels: int = 8) -> Any:
+    """What a problem was given or expected, as JSON has it; of what is nested deeper, the beginning of its text."""
+    if isinstance(value, dict) and levels:
+        return {str(k): _json(v, levels - 1) for k, v in value.items()}
+    return [_json(v, levels - 1) for v in value] if isinstance(value, list | tuple) and levels else _plain(value)
 
 
 def _not_allowed(request: Request) -> Response:

@@ -57,6 +57,10 @@ return {'ok', after[1], after[2], tostring(seq)}
 """
 
 
+Fields = dict[str, object]
+"""Some fields of a job's record, by their names in :class:`~worker.records.Job`."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a write came to, and how the job stands after it; ``state`` is None where there is no such job."""

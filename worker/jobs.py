@@ -11,7 +11,7 @@ from typing import Any
 from worker import fence, keys
 from worker.codec import dump, parse
 from worker.deployment import Redis
-from worker.fence import Answer, Write
+from worker.fence import Answer, Fields, Write
 from worker.records import DoneEvent, Extension, Job, JobError, Labels, Spec, StateChange, StateEvent, dump_event
 from worker.states import ACTIVE, ENDED, JobState, Request, Step, Trigger, transition
 
@@ -69,7 +69,7 @@ def get(redis: Redis, job_id: str) -> Job | None:
 
 def update(redis: Redis, job: Job, name: str | None, labels: Labels | None) -> None:
     """Renames a job, or replaces its labels; None leaves what there is."""
-    fields: dict[str, Any] = {k: v for k, v in (("name", name), ("labels", labels)) if v is not None}
+    fields: Fields = {k: v for k, v in (("name", name), ("labels", labels)) if v is not None}
     if not fields or not fence.write(redis, job.id, Write(fields=fields)).applied or labels is None:
         return
     with redis.pipeline(transaction=True) as pipe:
@@ -116,7 +116,7 @@ def _move(
     attempt = what.fields.get("attempt", job.attempt)
     worker = what.fields.get("worker") or None
     change = StateChange(state=to, time=now_ms() / 1000, attempt=attempt, reason=reason, worker=worker)
-    fields: dict[str, Any] = {"reason": reason, **what.fields, **({"error": error} if error else {})}
+    fields: Fields = {"reason": reason, **what.fields, **({"error": error} if error else {})}
     if job.state in ENDED:
         fields |= {"finished_ms": None, "archived": 0}
     events = [*what.events, StateEvent(time=change.time, attempt=attempt, state=to, reason=reason)]

@@ -13,7 +13,7 @@ from typing import Any
 
 from worker import fence, jobs, keys
 from worker.deployment import Redis
-from worker.fence import Write
+from worker.fence import Fields, Write
 from worker.logs import logger
 from worker.records import Event, Job, JobError, JsonObject, LogEvent, MetricsEvent, Progress, ReportEvent, canonical
 from worker.states import ACTIVE, JobState, Step, Trigger
@@ -57,7 +57,7 @@ class Reporter:
         if job is None:
             raise LostLease("there is no such job")
         self.attempt = job.attempt
-        fields: dict[str, Any] = {"runner": self.runner, "worker": self.worker, "host": socket.gethostname(), "pid": os.getpid()}
+        fields: Fields = {"runner": self.runner, "worker": self.worker, "host": socket.gethostname(), "pid": os.getpid()}
         if job.started_ms is None:
             fields["started_ms"] = jobs.now_ms()
         answer = self._apply(Step.START, Write(fields))
@@ -150,7 +150,7 @@ class Reporter:
         with self._lock:
             self._pending.append(event)
 
-    def _write(self, fields: dict[str, Any]) -> None:
+    def _write(self, fields: Fields) -> None:
         """Sends what is pending, in one write that may be repeated."""
         pending, self._pending = self._pending, []
         self._logged = max(self._logged, self.produced)
@@ -186,11 +186,11 @@ class Reporter:
             self._check(answer)
             return self._state
 
-    def _end(self, step: Step, fields: dict[str, Any], **more: Any) -> None:
+    def _end(self, step: Step, fields: Fields, **more: Any) -> None:
         with self._lock:
             self._check(self._leave(step, fields, **more))
 
-    def _leave(self, step: Step, fields: dict[str, Any], **more: Any) -> fence.Answer:
+    def _leave(self, step: Step, fields: Fields, **more: Any) -> fence.Answer:
         """Moves the job to a state in which no process works on it, after sending what is pending."""
         self.flush()
         self._closed.set()

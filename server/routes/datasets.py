@@ -16,10 +16,11 @@ from engine.data import Options, open_source
 from engine.data.preview import preview
 from server.dependencies import After, Change, DatasetId, Held, Limit, Services, WithLabels
 from server.examples import UPDATE
-from server.models import DatasetInfo, Page, dataset_info, page
+from server.models import DatasetInfo, Page, page
 from server.openapi import json_request
 from server.problems import ProblemError, documented, not_found
 from server.uploads import Upload, refuse_wrapped
+from server.views import dataset_info
 from worker import datasets, dispatch, keys, listing
 from worker.jobs import now_ms
 from worker.records import Dataset, DatasetState

@@ -14,9 +14,10 @@ from engine.data import Report, Source, open_source
 from engine.spec import Problem, SpecError, Summary, check, resolve_layers, summarize, variants
 from server.dependencies import After, Body, Change, Held, JobId, Limit, Owner, Services, WithLabels, body_of
 from server.examples import SPEC, UPDATE
-from server.models import CheckResult, Extension, JobDetail, JobSummary, Page, job_detail, job_summary, page
+from server.models import CheckResult, Extension, JobDetail, JobSummary, Page, page
 from server.openapi import json_request
 from server.problems import ProblemError, documented, not_found
+from server.views import job_detail, job_summary
 from worker import checkpoints, datasets, dispatch, idempotency, jobs, keys, listing, process, queue, starting
 from worker.records import DatasetState, Job, Spec
 from worker.states import ENDED, JobState, Request, transition

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Depends, Path, Query
 
 from server.dependencies import Held, Limit, body_of
 from server.examples import NEW_VERSION
-from server.models import Alias, AliasTarget, ModelInfo, ModelName, NewVersion, Page, model_info, page
+from server.models import Alias, AliasTarget, ModelInfo, ModelName, NewVersion, Page, page
 from server.openapi import json_request
 from server.problems import documented, not_found
 from server.routes.results import model_file
+from server.views import model_info
 from worker import listing, registry
 from worker.records import RegisteredModel
 

@@ -8,8 +8,8 @@ from redis.exceptions import RedisError
 from engine.spec import json_schema
 from server.dependencies import Held, api_key_owner
 from server.models import Health, Items, Worker
-from server.models import worker as shown
 from server.problems import ProblemError, documented
+from server.views import worker as shown
 from worker import process
 from worker.records import JsonObject
 

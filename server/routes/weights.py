@@ -9,9 +9,10 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from server.dependencies import Held
-from server.models import Page, WeightsInfo, page, weights_info
+from server.models import Page, WeightsInfo, page
 from server.problems import ProblemError, documented, not_found
 from server.uploads import Upload, refuse_wrapped
+from server.views import weights_info
 from worker import keys, listing, weights
 
 router = APIRouter(prefix="/v1/weights", tags=["models"], responses=documented(401, 403, 422, 503))
@@ -29,7 +30,7 @@ _BODY = {
     responses={**documented(400, 413, 415), 200: {"model": WeightsInfo, "description": "The same content is here already."}},
 )  # fmt: skip
 async def upload(
-    request: Request, response: Response, held: Held, name: Annotated[str, Query(max_length=200, examples=["resnet18.safetensors"])] = ""
+    request: Request, response: Response, held: Held, name: Annotated[str, Query(max_length=200, examples=["resnet18.safetensors"], description="The file's name.")] = ""
 ) -> WeightsInfo:  # fmt: skip
     """A safetensors file, or a state dict that PyTorch saved (`.pt`). A spec starts from it by `"init_from": {"weights": ID}`."""
     refuse_wrapped(request)

@@ -147,9 +147,10 @@ def test_plain_words_of_yaml_mean_what_version_1_2_says() -> None:
     }
 
 
-def test_both_places_of_a_key_that_stands_twice(tmp_path: Path) -> None:
+def test_both_places_of_a_key_that_stands_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "s.json").write_text('{"epochs": 1,\n "epochs": 2}')
-    shown = CliRunner().invoke(main, ["check", str(tmp_path / "s.json")]).stderr
+    shown = CliRunner().invoke(main, ["check", "s.json"]).stderr
     assert (
         "s.json:2:2: the key 'epochs' stands twice" in shown
         and "s.json:1:2: it stands here already" in shown

@@ -39,6 +39,8 @@ LAYERS: dict[str, tuple[int, ...]] = {
     "Upsample(scale_factor=1.7, mode='bilinear')": MAP, "Upsample((5, 9), mode='bicubic', align_corners=True)": MAP, "Upsample(3, mode='area')": MAP,
     "Upsample(size=13, mode='linear')": LINE, "Upsample(scale_factor=2.0, mode='trilinear')": VOLUME, "Upsample(5, mode='nearest-exact')": MAP,
     "UpsamplingNearest2d(scale_factor=2.0)": MAP, "UpsamplingBilinear2d(scale_factor=2.0)": MAP,
+    # tables and latent variables
+    "Columns([0, 2])": ROW, "Reparametrize()": MAP,
     # sequences
     "TransformerEncoderLayer(8, 2, 16, batch_first=True)": LINE, "TransformerEncoderLayer(8, 4, 16, activation='gelu', batch_first=True, norm_first=True)": LINE,
 }  # fmt: skip

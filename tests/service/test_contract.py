@@ -91,7 +91,8 @@ def test_the_document_is_valid_and_its_names_are_good(deployment: Deployment) ->
                 assert "application/json" not in answer.get("content", {}) or answer["content"]["application/json"]["schema"], name
     assert all(
         re.fullmatch(
-            r"(get|list|create|update|delete|set|check|download|stream|cancel|stop|pause|resume|extend|predict|roll_back|sign)(_[a-z]+)*", n
+            r"(get|list|create|update|delete|set|check|download|stream|cancel|stop|pause|resume|extend|predict|roll_back|sign|suggest)(_[a-z]+)*",
+            n,
         )
         for n in names
     )
