@@ -77,9 +77,21 @@ def answer(models: Models, path: str, samples: Sequence[Any], explain: bool) -> 
 def _read(model: Model, given: Any) -> Array | str:
     """A sample as the model takes it, or why it is none."""
     try:
-        return model.reader.sample(given)
+        return model.reader.sample(given if isinstance(given, bytes) else _of_json(model, given))
     except Exception as error:  # of any decoder
         return f"{error}" or type(error).__name__
+
+
+def _of_json(model: Model, given: Any) -> Any:
+    """A sample that came as JSON. Text is text, never the path of a file of this machine; an image is an array of pixels."""
+    if isinstance(given, str) and not model.reader.reads_text:
+        raise ValueError("expected the content of a file, a row or an array, got text: the model was not trained on texts")
+    if not model.reader.is_image:
+        return given
+    pixels = np.asarray(given)
+    if pixels.dtype.kind != "i" or pixels.size == 0 or pixels.min() < 0 or pixels.max() > 255:
+        raise ValueError("expected an image, or its pixels (H, W, C) as whole numbers from 0 to 255")
+    return pixels.astype(np.uint8)
 
 
 def _predicted(model: Model, samples: list[Array], explain: bool) -> Iterator[JsonObject]:

@@ -66,6 +66,11 @@ class Reader:
         self.is_image = self._report.format == "imagefolder"
         self._shape = None if self.is_image else tuple(self._report.shape or ())
 
+    @property
+    def reads_text(self) -> bool:
+        """Whether a sample is a text."""
+        return self._tokenizer is not None
+
     def several(self, given: Any) -> list[Any] | None:
         """The samples of a list, or of an array with an axis more than one sample has; None for one sample."""
         if isinstance(given, Tensor):

@@ -114,6 +114,16 @@ def test_one_bad_file_of_several_is_told_by_itself(service: Deployment, digits_j
     assert "label" in found[0] and "error" in found[1] and found[1]["name"] == "bad.png"
 
 
+def test_json_has_pixels_and_names_no_file_of_the_server(service: Deployment, digits_job: str, tmp_path: Path) -> None:
+    (tmp_path / "secret.png").write_bytes(png())
+    answer = service.http.post(f"/v1/jobs/{digits_job}/predict", json={"inputs": [str(tmp_path / "secret.png")]})
+    assert answer.status_code == 422 and "got text" in answer.json()["detail"]
+    pixels = np.asarray(Image.open(io.BytesIO(png()))).tolist()
+    assert asked(service, digits_job, json={"inputs": [pixels]}) == asked(service, digits_job, content=png())
+    refused = service.http.post(f"/v1/jobs/{digits_job}/predict", json={"inputs": [[[256]]]})
+    assert refused.status_code == 422 and "from 0 to 255" in refused.json()["detail"]
+
+
 def test_predictions_go_on_when_their_process_dies(service: Deployment, digits_job: str) -> None:
     before = asked(service, digits_job, content=png())
     children = [p for p in Path("/proc").glob("[0-9]*/cmdline") if b"worker.predictor" in _read(p) and _is_child(p, service)]
