@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO, TypeVar
@@ -36,7 +36,8 @@ class Upload:
 
 @dataclass(frozen=True)
 class Call:
-    """A request. Parameters that are None are left out. ``repeatable``: what it does twice is what it does once."""
+    """A request. Parameters that are None are left out. ``repeatable``: what it does twice is what it does once. ``files`` are sent as a form;
+    ``timeout_s`` is in place of the client's."""
 
     method: str
     path: str
@@ -45,6 +46,8 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     upload: Upload | None = None
     repeatable: bool = True
+    files: Sequence[bytes] = ()
+    timeout_s: float | None = None
 
     @property
     def query(self) -> dict[str, str | int | float | list[str]]:

@@ -1,13 +1,19 @@
-"""The client: a server's datasets, jobs and workers."""
+"""The client: a server's datasets, jobs, models, weights, specs and workers."""
 
 from __future__ import annotations
 
 import httpx
 
 from client.aio.datasets import AsyncDatasets
+from client.aio.finished import predict
 from client.aio.jobs import AsyncJobs
+from client.aio.models import AsyncModels
+from client.aio.specs import AsyncSpecs
 from client.aio.transport import AsyncTransport
+from client.aio.weights import AsyncWeights
 from client.aio.workers import AsyncWorkers
+from client.samples import Samples
+from server.models import Predictions
 
 
 class AsyncClient:
@@ -34,6 +40,9 @@ class AsyncClient:
 
     datasets: AsyncDatasets
     jobs: AsyncJobs
+    models: AsyncModels
+    weights: AsyncWeights
+    specs: AsyncSpecs
     workers: AsyncWorkers
 
     def __init__(
@@ -43,12 +52,22 @@ class AsyncClient:
         self._transport = AsyncTransport(server, key, timeout_s, patience_s, transport)
         self.datasets = AsyncDatasets(self._transport)
         self.jobs = AsyncJobs(self._transport, self.datasets)
+        self.models = AsyncModels(self._transport)
+        self.weights = AsyncWeights(self._transport)
+        self.specs = AsyncSpecs(self._transport, self.datasets)
         self.workers = AsyncWorkers(self._transport)
 
     @property
     def server(self) -> str:
         """The server's address."""
         return self._transport.server
+
+    async def predict(self, model: str, samples: Samples, step: int | str = "best", explain: bool = False) -> Predictions:
+        """What a model says of samples: a job's by its id, or ``NAME``, ``NAME@ALIAS``, ``NAME@NUMBER``; with the step that answered.
+
+        Arguments and errors as of :meth:`AsyncJob.predict`; ``step`` is of a job only.
+        """
+        return await predict(self._transport, model, samples, step, explain)
 
     async def __aenter__(self) -> AsyncClient:
         return self

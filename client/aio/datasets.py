@@ -14,7 +14,7 @@ from client.call import Call, Progress, Upload, pairs
 from client.content import Source, content
 from client.errors import DatasetRejected
 from client.patience import Patience
-from server.models import DatasetInfo, DatasetState, Labels, Page, Update
+from server.models import DatasetInfo, DatasetState, JsonObject, Labels, Page, Update
 
 Format = Literal["imagefolder", "npz", "csv", "jsonl", "text", "audio"]
 Layout = Literal["class_folders", "split_folders", "labels_file", "index_file", "masks", "table", "text", "plain"]
@@ -78,6 +78,18 @@ class AsyncDatasets:
     async def get(self, dataset_id: str) -> DatasetInfo:
         """A dataset, with the report of its validation. Raises ApiError 404 if there is none."""
         return await self._transport.call(DatasetInfo, Call("GET", f"/v1/datasets/{dataset_id}"))
+
+    async def sample(self, dataset_id: str, index: int) -> bytes | JsonObject:
+        """A sample as it is stored, before transforms: an image as the bytes of a PNG, a recording as those of a WAV, another as an object
+        with ``x`` (or ``text``) and ``y``.
+
+        ``index`` counts from 0; it is the ``id`` that reports give. Raises ApiError 404 if there is none.
+        """
+        answer = await self._transport.send(Call("GET", f"/v1/datasets/{dataset_id}/samples/{index}"))
+        if not answer.headers.get("content-type", "").startswith("application/json"):
+            return answer.content
+        found: JsonObject = answer.json()
+        return found
 
     def list(
         self, state: DatasetState | str | None = None, name: str | None = None, labels: Labels | None = None, limit: int | None = None

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from client import network, notebook
+from client.aio.finished import Answers, ModelFormat, download, predict
 from client.aio.runtime import Stream, aclosing, at_once, in_thread, sleep
 from client.aio.stream import PATIENCE_S, follow
 from client.aio.transport import AsyncTransport
@@ -20,6 +21,7 @@ from client.curves import Curves
 from client.history import History
 from client.log import verify
 from client.patience import Patience
+from client.samples import Samples
 from engine.nn.module import Module
 from server.models import (
     ENDED,
@@ -33,6 +35,7 @@ from server.models import (
     LogLines,
     Metrics,
     MetricsEvent,
+    ReportEvent,
     Request,
     StateEvent,
     Update,
@@ -192,19 +195,48 @@ class AsyncJob:
         """The checkpoints there are, oldest first."""
         return (await self._transport.call(Items[Checkpoint], Call("GET", f"{self._path}/checkpoints"))).data
 
-    async def download(self, step: int | str = "best", path: str | Path | None = None, progress: Progress | None = None) -> Path:
-        """Saves a model as safetensors, with PyTorch's names. The file appears whole or not at all.
+    async def report(
+        self, epoch: int | None = None, split: Literal["val", "test"] | None = None, variant: str | None = None
+    ) -> ReportEvent:
+        """How good the model is, and where it fails: the report of an epoch, by default the last that has one.
+
+        Raises ApiError 404 if there is none of this epoch, split and variant.
+        """
+        params = {"epoch": epoch, "split": split, "variant": variant}
+        return await self._transport.call(ReportEvent, Call("GET", f"{self._path}/report", params))
+
+    async def predict(self, samples: Samples, step: int | str = "best", explain: bool = False) -> Answers:
+        """What the model says of samples, which are read as the job's own were; the answers are those of its evaluation.
+
+        Args:
+            samples: A path or several (images, recordings, ``.csv``, ``.tsv``, ``.json`` or ``.jsonl`` with rows, ``.txt`` with a text, a
+                ``.zip`` or a folder of files); the bytes of a file; an image of Pillow; an array ``(N, ..)``; a row as a dict or a list of
+                numbers; a DataFrame; texts; lists of these.
+            step: A checkpoint's number, ``latest`` or ``best``.
+            explain: Heat maps of where the model looked, too (``saliency_png``).
+
+        An answer for each sample, in their order; of several, one that cannot be read has its ``error``. More than 1,000 are sent as several
+        requests. Raises ApiError 404 if there is no such checkpoint, 422 for a single sample that cannot be read; ValueError for what is no
+        sample; OSError for a file that cannot be read.
+        """
+        return (await predict(self._transport, self.id, samples, step, explain)).data
+
+    async def download(
+        self, step: int | str = "best", path: str | Path | None = None, progress: Progress | None = None,
+        format: ModelFormat = "safetensors",
+    ) -> Path:  # fmt: skip
+        """Saves a model, with PyTorch's names. The file appears whole or not at all.
 
         Args:
             step: A checkpoint's number, ``latest`` or ``best``.
-            path: The file to write; by default the job's id with ``.safetensors``, in the current folder.
+            path: The file to write; by default the job's id with the format's ending, in the current folder.
             progress: Is called with the bytes that are there and those to come (0 where the server does not say).
+            format: ``safetensors``; ``torch``, a state dict for ``torch.load``; ``onnx``, with preprocessing and class names inside;
+                ``card``, a page in Markdown that says what the model is.
 
-        Raises ApiError 404 if there is no such checkpoint.
+        Raises ApiError 404 if there is no such checkpoint, 409 for a model that has no such form.
         """
-        target = Path(path) if path is not None else Path(f"{self.id}.safetensors")
-        await self._transport.save(Call("GET", f"{self._path}/checkpoints/{step}"), target, progress)
-        return target
+        return await download(self._transport, self.id, step, path, format, progress)
 
     async def state_dict(self, step: int | str = "best") -> dict[str, NDArray[Any]]:
         """The parameters and buffers of a checkpoint by their names, as NumPy arrays. Arguments and errors as of :meth:`download`."""

@@ -14,6 +14,7 @@ from client.errors import Unreachable
 from client.patience import Patience
 
 _CHUNK = 1 << 20
+_PIECE_S = 60.0
 _FIRST_CONTACT_S = 2.0
 """How long a server is tried that has never answered: its address may be wrong."""
 
@@ -74,7 +75,7 @@ class AsyncTransport:
             await sleep(pause)
 
     async def _save(self, call: Call, path: Path, progress: Progress | None) -> None:
-        async with self.open(call) as answer:
+        async with self.open(call, call.timeout_s or _PIECE_S) as answer:
             if not answer.is_success:
                 await answer.aread()
                 raise refusal(answer)
@@ -91,7 +92,7 @@ class AsyncTransport:
                 part.unlink(missing_ok=True)
 
     @asynccontextmanager
-    async def open(self, call: Call, read_timeout_s: float = 60.0) -> AsyncIterator[httpx.Response]:
+    async def open(self, call: Call, read_timeout_s: float = _PIECE_S) -> AsyncIterator[httpx.Response]:
         """The server's answer, to be read piece by piece, whatever its status. Raises httpx's TransportError; nothing is sent again."""
         request = self._request(call)
         request.extensions = {"timeout": {**request.extensions["timeout"], "read": read_timeout_s}}
@@ -109,7 +110,11 @@ class AsyncTransport:
     def _request(self, call: Call) -> httpx.Request:
         headers = {**call.headers}
         if call.upload is None:
-            return self.http.build_request(call.method, call.path, params=call.query, json=call.json, headers=headers)
+            files = [("sample", (str(i), content)) for i, content in enumerate(call.files)] or None
+            timeout = httpx.USE_CLIENT_DEFAULT if call.timeout_s is None else call.timeout_s
+            return self.http.build_request(
+                call.method, call.path, params=call.query, json=call.json, files=files, headers=headers, timeout=timeout
+            )
         headers |= {"Content-Length": str(call.upload.size_bytes), "Content-Type": "application/octet-stream"}
         return self.http.build_request(
             call.method, call.path, params=call.query, content=_pieces(call.upload), headers=headers, timeout=None

@@ -1,14 +1,20 @@
 # Made from client/aio/client.py by scripts/build_sync.py: change that, and run it.
-"""The client: a server's datasets, jobs and workers."""
+"""The client: a server's datasets, jobs, models, weights, specs and workers."""
 
 from __future__ import annotations
 
 import httpx
 
 from client.sync.datasets import Datasets
+from client.sync.finished import predict
 from client.sync.jobs import Jobs
+from client.sync.models import Models
+from client.sync.specs import Specs
 from client.sync.transport import Transport
+from client.sync.weights import Weights
 from client.sync.workers import Workers
+from client.samples import Samples
+from server.models import Predictions
 
 
 class Client:
@@ -35,6 +41,9 @@ class Client:
 
     datasets: Datasets
     jobs: Jobs
+    models: Models
+    weights: Weights
+    specs: Specs
     workers: Workers
 
     def __init__(
@@ -44,12 +53,22 @@ class Client:
         self._transport = Transport(server, key, timeout_s, patience_s, transport)
         self.datasets = Datasets(self._transport)
         self.jobs = Jobs(self._transport, self.datasets)
+        self.models = Models(self._transport)
+        self.weights = Weights(self._transport)
+        self.specs = Specs(self._transport, self.datasets)
         self.workers = Workers(self._transport)
 
     @property
     def server(self) -> str:
         """The server's address."""
         return self._transport.server
+
+    def predict(self, model: str, samples: Samples, step: int | str = "best", explain: bool = False) -> Predictions:
+        """What a model says of samples: a job's by its id, or ``NAME``, ``NAME@ALIAS``, ``NAME@NUMBER``; with the step that answered.
+
+        Arguments and errors as of :meth:`Job.predict`; ``step`` is of a job only.
+        """
+        return predict(self._transport, model, samples, step, explain)
 
     def __enter__(self) -> Client:
         return self
