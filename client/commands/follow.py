@@ -110,6 +110,23 @@ def watch(session: Session, job_id: str, png: Path | None) -> None:
         follow(session, client, client.jobs.get(job_id), png)
 
 
+@click.command("extend", epilog="With --watch the exit codes of `epochline watch`.")
+@job_argument
+@click.option("--epochs", type=click.IntRange(1, 1_000_000), required=True, help="How many epochs more.")
+@click.option("--watch", "watching", is_flag=True, help="Draw the loss until the job has ended again.")
+@json_option
+@pass_session
+def extend(session: Session, job_id: str, epochs: int, watching: bool) -> None:
+    """Has a job that succeeded or was stopped train further, from its last checkpoint, as if it had had those epochs from the start."""
+    with session.client() as client:
+        job = client.jobs.get(job_id)
+        job.extend(epochs)
+        session.terminal.emit(job.info)
+        session.terminal.say(f"job {job_id} is {job.state}: {job.info.spec['epochs']} epochs")
+        if watching:
+            follow(session, client, job, None)
+
+
 @click.command("wait", epilog=f"{_CODES} (all 0 without --exit-status); {TIMED_OUT} --timeout has passed and the job goes on.")
 @job_argument
 @click.option("--exit-status", is_flag=True, help="Exit with how the job ended.")
@@ -166,4 +183,4 @@ def _log(terminal: Terminal, event: LogEvent, following: bool) -> None:
     terminal.say(f"{time.strftime('%H:%M:%S', time.localtime(event.time))} {event.level:<7} {first}", *(f"    {line}" for line in more))
 
 
-__all__ = ["EXIT_CODES", "follow", "logs", "wait", "watch"]
+__all__ = ["EXIT_CODES", "extend", "follow", "logs", "wait", "watch"]

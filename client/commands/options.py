@@ -24,24 +24,41 @@ _COMPLETION_S = 2.0
 """How long a shell waits for the ids that fit."""
 
 
-class _Ids(click.ParamType[str]):
-    """An id that the server knows; a shell completes it."""
+def _models(client: Client) -> list[tuple[str, str]]:
+    """Names of models, and with their aliases."""
+    return [
+        row for m in client.models.list(limit=100) for row in ((m.id, ""), *((f"{m.id}@{a}", f"version {n}") for a, n in m.aliases.items()))
+    ]
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+
+_KNOWN: dict[str, Callable[[Client], list[tuple[str, str]]]] = {
+    "job": lambda client: [(j.id, f"{j.state} {printable(j.name)}") for j in client.jobs.list(limit=100)],
+    "dataset": lambda client: [(d.id, f"{d.state} {printable(d.name)}") for d in client.datasets.list(limit=100)],
+    "weights": lambda client: [(w.id, printable(w.name)) for w in client.weights.list(limit=100)],
+    "name": _models,
+    "example": lambda client: [(e.name, e.title) for e in client.specs.examples()],
+}
+"""The ids of a kind, each with what it is called."""
+
+
+class _Ids(click.ParamType[str]):
+    """An id that the server knows, of one of some kinds; a shell completes it."""
+
+    def __init__(self, name: str, *more: str) -> None:
+        self.name, self._kinds = name, (name, *more)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         root = ctx.find_root().params
         try:
             with Client(root.get("server"), root.get("key"), timeout_s=_COMPLETION_S, patience_s=0.0) as client:
-                rows = client.jobs.list(limit=100) if self.name == "job" else client.datasets.list(limit=100)
-                found = [(r.id, f"{r.state} {printable(r.name)}") for r in rows]
+                found = [row for kind in self._kinds for row in _KNOWN[kind](client)]
         except (EpochlineError, ValueError, OSError):
             return []
         return [CompletionItem(i, help=text) for i, text in found if i.startswith(incomplete)]
 
 
-JOB, DATASET = _Ids("job"), _Ids("dataset")
+JOB, DATASET, NAME, WEIGHTS, EXAMPLE = map(_Ids, ("job", "dataset", "name", "weights", "example"))
+model_argument = click.argument("model", metavar="MODEL", type=_Ids("job", "name"))
 job_argument = click.argument("job_id", metavar="JOB", type=JOB)
 dataset_argument = click.argument("dataset_id", metavar="DATASET", type=DATASET)
 STATES = click.Choice([s.value for s in JobState])

@@ -8,21 +8,29 @@ from typing import Any
 
 import click
 
-from client import Job
-from client.commands.options import PATH, job_argument, json_option
+from client import Client, Job
+from client.commands.options import PATH, job_argument, json_option, model_argument
 from client.commands.session import Session, pass_session
 from client.documents import Saved
 from client.draw import History
 from client.folder import RunFolder
 from client.reports import write
+from client.sync.finished import SUFFIXES
 from client.terminal import Column, Terminal, size
 from server.models import Items, JobDetail, MetricsEvent, ReportEvent
 
 
 @click.command("pull")
-@job_argument
-@click.option("--step", default="best", show_default=True, help="A checkpoint's number, latest, or best.")
-@click.option("--out", type=PATH, help="The file to write, or, with --all, the folder; JOB.safetensors or runs/JOB by default.")
+@model_argument
+@click.option("--step", default="best", show_default=True, help="A checkpoint's number, latest, or best; of a job.")
+@click.option(
+    "--format",
+    type=click.Choice([*SUFFIXES]),
+    default="safetensors",
+    show_default=True,
+    help="safetensors; torch, a state dict; onnx, with preprocessing and class names inside; card, a page in Markdown.",
+)
+@click.option("--out", type=PATH, help="The file to write, or, with --all, the folder; MODEL.safetensors or runs/JOB by default.")
 @click.option(
     "--all",
     "everything",
@@ -31,17 +39,30 @@ from server.models import Items, JobDetail, MetricsEvent, ReportEvent
 )
 @json_option
 @pass_session
-def pull(session: Session, job_id: str, step: str, out: Path | None, everything: bool) -> None:
-    """Downloads a trained model as safetensors, or, with --all, all there is of a job."""
+def pull(session: Session, model: str, step: str, format: Any, out: Path | None, everything: bool) -> None:
+    """Downloads a trained model, of a job or by NAME, NAME@ALIAS or NAME@NUMBER, or, with --all, all there is of a job."""
+    if everything and format != "safetensors":
+        raise click.UsageError("--all has every file in its own format: leave --format out")
     with session.client() as client:
-        job = client.jobs.get(job_id)
         if everything:
-            saved = _all(session.terminal, job, out or Path("runs") / job_id)
+            saved = _all(session.terminal, client.jobs.get(model), out or Path("runs") / model)
         else:
-            path = _model(session.terminal, job, step, out or Path(f"{job_id}.safetensors"))
-            saved = Saved(job=job_id, path=str(path), files=[path.name])
+            path = _file(session.terminal, client, model, step, format, out or Path(f"{model}{SUFFIXES[format]}"))
+            saved = Saved(job=model, path=str(path), files=[path.name])
     session.terminal.emit(saved)
     session.terminal.say(f"saved {saved.path}" + (f": {', '.join(saved.files)}" if everything else ""))
+
+
+def _file(terminal: Terminal, client: Client, model: str, step: str, format: Any, path: Path) -> Path:
+    """A model in some format. The server converts it when it is asked for the first time."""
+    with terminal.progress(f"receiving {path.name}", unit="bytes") as bar:
+
+        def told(done: int, total: int) -> None:
+            bar(done=done, total=total or None)
+
+        if model.startswith("job_"):
+            return client.jobs.get(model).download(step, path, told, format)
+        return client.models.download(model, path, format, told)
 
 
 def _model(terminal: Terminal, job: Job, step: int | str, path: Path) -> Path:
