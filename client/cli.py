@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from client.commands import agents, completion, datasets, doctor, follow, jobs, machines, predict, pull, submit, training
+from client.commands import agents, completion, datasets, doctor, follow, jobs, machines, models, predict, pull, specs, submit, training
 from client.commands.failures import INTERRUPTED, REFUSED, report
 from client.commands.session import Session
 from client.terminal import replace_unencodable
@@ -54,7 +54,7 @@ def main(ctx: click.Context, server: str, key: str | None) -> None:
 
 for _command in (
     submit.submit, submit.check, training.train, follow.watch, follow.wait, follow.logs, follow.extend, jobs.jobs, *jobs.requests,
-    pull.pull, pull.checkpoints, predict.predict, predict.report, datasets.datasets, machines.workers, *machines.processes, doctor.doctor, training.schema, agents.mcp,
+    pull.pull, pull.checkpoints, predict.predict, predict.report, models.models, models.weights, specs.suggest, specs.examples, datasets.datasets, machines.workers, *machines.processes, doctor.doctor, training.schema, agents.mcp,
     completion.completion,
 ):  # fmt: skip
     main.add_command(_command)

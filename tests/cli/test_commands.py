@@ -26,6 +26,9 @@ from server.models import (
     MetricsEvent,
     Page,
     Problem,
+    ReportEvent,
+    SpecExample,
+    Suggestion,
     Worker,
 )
 from server.printed import ApiKey, Serving
@@ -57,6 +60,10 @@ READING: list[tuple[str, Any]] = [
     (f"check {DIGITS} --dataset DATASET --json", CheckResult),
     (f"check {DIGITS} --json", CheckResult),
     (f"check {DIGITS} --input 1x8x8 --json", CheckResult),
+    ("report JOB --json", ReportEvent),
+    ("suggest DATASET --json", Suggestion),
+    ("examples --json", Items[SpecExample]),
+    ("examples compare --json", SpecExample),
     ("cancel JOB --json", JobDetail),
     ("stop JOB --json", JobDetail),
     ("pause JOB --json", JobDetail),
@@ -234,4 +241,4 @@ def test_h_explains_every_command(epochline: Run, path: tuple[str, ...]) -> None
     for flag in ("-h", "--help")[: 1 + (path in ((), ("serve",)))]:
         done = epochline(*path, flag)
         assert done.code == 0 and done.out.startswith(f"Usage: epochline {' '.join(path)}".rstrip()), done
-        assert not path or path[-1] in ("keys", "datasets", "jobs") or "--json" in done.out
+        assert not path or path[-1] in ("keys", "datasets", "jobs", "models", "weights") or "--json" in done.out

@@ -8,9 +8,9 @@ import pytest
 from rich.cells import cell_len
 
 from client.answers import bar, predictions, report
-from client.documents import Saved
+from client.documents import Deleted, Saved
 from client.terminal import Terminal
-from server.models import JobDetail, Prediction, Predictions, ReportEvent
+from server.models import JobDetail, ModelInfo, Page, Prediction, Predictions, ReportEvent, WeightsInfo
 from tests.cli.conftest import Run
 from tests.service.deployment import Deployment, example, png
 
@@ -69,6 +69,46 @@ def test_formats_are_pulled(epochline: Run, job: str, tmp_path: Path) -> None:
     saved = Saved(**epochline("pull", job, "--format", "card", "--json", cwd=tmp_path).json)
     assert saved.files == [f"{job}.md"] and "## Use" in (tmp_path / f"{job}.md").read_text()
     assert epochline("pull", job, "--all", "--format", "onnx").code == 2
+
+
+def test_models_are_named_promoted_and_deleted(epochline: Run, job: str, files: Path, tmp_path: Path) -> None:
+    def model(*arguments: str) -> ModelInfo:
+        return ModelInfo(**epochline("models", *arguments, "--json").json)
+
+    model("create", "mine", job, "--step", "latest")
+    assert model("create", "mine", job, "--alias", "live").aliases == {"live": 2}
+    assert model("promote", "mine", "live", "1").aliases == {"live": 1} and model("rollback", "mine", "live").aliases == {"live": 2}
+    listed, shown = epochline("models", COLUMNS="80").out, epochline("models", "show", "mine").out
+    assert "live=2" in listed and job in shown and "version 2 is the newest" in shown
+    assert Page[ModelInfo](**epochline("models", "--json").json).data[0] == model("show", "mine")
+    assert Predictions(**epochline("predict", "mine@live", str(files / "0.png"), "--json").json).job == "mine@live"
+    assert epochline("pull", "mine@live", cwd=tmp_path).code == 0 and (tmp_path / "mine@live.safetensors").exists()
+    words = {"COMP_WORDS": "epochline predict mine", "COMP_CWORD": "2"}
+    assert "mine@live" in epochline(**words, _EPOCHLINE_COMPLETE="bash_complete").out
+    assert model("delete", "mine", "--alias", "live").aliases == {}
+    assert Deleted(**epochline("models", "delete", "mine", "--json").json).id == "mine"
+    gone = epochline("models", "show", "mine")
+    assert gone.code == 1 and "there is no model" in gone.err
+
+
+def test_weights_are_uploaded_and_deleted(epochline: Run, job: str, tmp_path: Path) -> None:
+    epochline("pull", job, "--out", str(tmp_path / "w.safetensors"))
+    sent = WeightsInfo(**epochline("weights", "upload", str(tmp_path / "w.safetensors"), "--json").json)
+    assert sent.name == "w.safetensors" and sent.id in epochline("weights").out
+    assert Page[WeightsInfo](**epochline("weights", "--json").json).data[0] == sent
+    assert Deleted(**epochline("weights", "delete", sent.id, "--json").json).id == sent.id
+    assert epochline("weights", "delete", sent.id).code == 1
+
+
+def test_specs_to_begin_with(epochline: Run, service: Deployment, tmp_path: Path) -> None:
+    done = epochline("suggest", service.digits(), "--out", str(tmp_path / "s.json"))
+    assert done.code == 0 and "task: classification" in done.err
+    assert epochline("check", str(tmp_path / "s.json")).code == 0
+    refused = epochline("suggest", service.digits(), "--task", "language_model")
+    assert refused.code == 1 and "language_model" in refused.err
+    assert '"model"' in epochline("examples", "compare").out
+    unknown = epochline("examples", "none")
+    assert unknown.code == 1 and "compare" in unknown.err and epochline("examples", "compare", "--out", "x.yaml").code == 2
 
 
 def test_a_job_is_extended(epochline: Run, service: Deployment) -> None:
