@@ -65,12 +65,14 @@ class Sample:
 
 
 def samples(given: Samples) -> list[Sample]:
-    """The samples of a file, of an array ``(N, ..)``, of a table, of a list; or one that is none of these.
+    """The samples of a file, of an array ``(N, ..)``, of a table, of a list; or one that is none of these. A ``Sample`` is taken as it is.
 
     A path stands for its file: an image, a recording, the rows of a ``.csv``, ``.tsv``, ``.json`` or ``.jsonl``, the text of a ``.txt``, the
-    files of a ``.zip`` or of a folder. Text that names no file is a sample itself. A list of numbers is one row. Raises ValueError for what
+    files of a ``.zip``, as they are, or of a folder, by their endings. Text that names no file is a sample itself. A list of numbers is one row. Raises ValueError for what
     is none of these; OSError for a file that cannot be read.
     """
+    if isinstance(given, Sample):
+        return [given]
     if isinstance(given, str) and not _names_file(given):
         return [Sample(given)]
     if isinstance(given, str | Path):
@@ -143,17 +145,21 @@ def _of_path(path: Path) -> Iterator[Sample]:
         if not files:
             raise ValueError(f"there is no file in {path}")
         for file in files:
-            yield Sample(file.read_bytes(), str(file.relative_to(path)))
-        return
+            yield from _of_file(file, str(file.relative_to(path)))
+    else:
+        yield from _of_file(path, str(path))
+
+
+def _of_file(path: Path, name: str) -> Iterator[Sample]:
     content, kind = path.read_bytes(), path.suffix.lower()
     if kind == ".zip":
         yield from _of_zip(path)
     elif kind in (".csv", ".tsv", ".json", ".jsonl", ".ndjson"):
         yield from (Sample(row) for row in _rows(path, _text(path, content), kind))
     elif kind == ".txt":
-        yield Sample(_text(path, content), str(path))
+        yield Sample(_text(path, content), name)
     else:
-        yield Sample(content, str(path))
+        yield Sample(content, name)
 
 
 def _text(path: Path, content: bytes) -> str:

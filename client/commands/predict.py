@@ -14,6 +14,7 @@ from client.commands.failures import REFUSED
 from client.commands.options import PATH, job_argument, json_option, model_argument
 from client.commands.session import Session, pass_session
 from client.folder import file_name
+from client.samples import Sample
 from server.models import Prediction
 
 
@@ -36,7 +37,7 @@ def predict(
     if not files and not texts:
         raise click.UsageError("expected FILES, or --text")
     with session.client() as client:
-        found = client.predict(model, [*files, *texts], step, explain)
+        found = client.predict(model, [*files, *map(Sample, texts)], step, explain)
     session.terminal.emit(found)
     answers.predictions(session.terminal, found.data)
     if out is not None:

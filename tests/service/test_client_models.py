@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from client import ApiError, Client, Job
-from client.samples import Sample, requests
+from client.samples import Sample, requests, samples
 from server.models import DatasetInfo, Prediction
 from tests.service.clients import KINDS, connected
 from tests.service.deployment import EXAMPLES, Deployment, example, png
@@ -89,6 +89,26 @@ def test_many_samples_are_several_requests(job: Job) -> None:
     assert len(found) == 1_001 and found[0] == found[-1]
     parts = requests([Sample(b"1"), Sample(b"22"), Sample([1]), Sample(b"333"), Sample(b"4")], most=2, most_bytes=3)
     assert [[s.value for s in p] for p in parts] == [[b"1", b"22"], [[1]], [b"333"], [b"4"]]
+
+
+def test_what_files_and_texts_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"image")
+    (folder / "b.txt").write_text("\ufeffa text")
+    (folder / "c.tsv").write_text("a\tb\n1\t2\n")
+    assert samples("mixed") == [Sample(b"image", "a.png"), Sample("a text", "b.txt"), Sample({"a": "1", "b": "2"})]
+    assert samples(["good", "mixed/b.txt"]) == [Sample("good"), Sample("a text", "mixed/b.txt")]
+    assert samples([Sample("mixed/b.txt"), [1, 2]]) == [Sample("mixed/b.txt"), Sample([1, 2])] and samples((1.5, 2)) == [Sample([1.5, 2])]
+    assert samples("x" * 9000) == [Sample("x" * 9000)] and samples([]) == []
+    for bad, words in (({"a": {1}}, "cannot be sent as JSON"), ([float("inf")], "cannot be sent as JSON")):
+        with pytest.raises(ValueError, match=words):
+            list(requests(samples(bad)))
+    with pytest.raises(ValueError, match=r"expected an array \(N, \.\.\)"):
+        samples(np.zeros(3))
+    with pytest.raises(FileNotFoundError):
+        samples(Path("none.png"))
 
 
 def test_where_a_model_looked(job: Job) -> None:
