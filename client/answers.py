@@ -29,7 +29,9 @@ def predictions(terminal: Terminal, found: Sequence[Prediction]) -> None:
         _one(terminal, found[0])
         return
     columns = (Column("sample", least=12), Column("answer", least=10), Column("probability", right=True), Column("next", least=10))
-    terminal.table(columns, [[p.name or str(i), *_cells(p)] for i, p in enumerate(found)])
+    rows = [[p.name or str(i), *_cells(p)] for i, p in enumerate(found)]
+    used = [i for i in range(len(columns)) if i < 2 or any(row[i] for row in rows)]
+    terminal.table([columns[i] for i in used], [[row[i] for i in used] for row in rows])
 
 
 def _one(terminal: Terminal, p: Prediction) -> None:
@@ -123,8 +125,11 @@ def _table(terminal: Terminal, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _matrix(terminal: Terminal, matrix: Sequence[Sequence[int]], names: Sequence[str]) -> None:
     """A row for each true class: counts where they fit, else shades of the row's shares."""
-    cell = max([3, *(len(f"{n:,}") + 1 for row in matrix for n in row)])
-    label = min(20, max([4, *(cell_len(printable(n)) for n in names)]))
+    longest = max([4, *(cell_len(printable(n)) for n in names)])
+    label = min(20, longest)
+    narrow = max([3, *(len(f"{n:,}") + 1 for row in matrix for n in row)])
+    room = (terminal.width - label - 1) // max(1, len(matrix))
+    cell = max(narrow, min(longest + 1, 12, room))
     terminal.say("", "a row for each true class, a column for each predicted one")
     if label + 1 + cell * len(matrix) <= terminal.width:
         terminal.say(" " * label + " " + "".join(_right(n, cell) for n in names))

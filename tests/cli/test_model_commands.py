@@ -53,6 +53,8 @@ def test_what_is_predicted_cannot_steer_the_terminal(capsys: pytest.CaptureFixtu
     report(Terminal(), ReportEvent.model_validate(event))
     out = capsys.readouterr().out
     assert "\x1b" not in out and "\u202e" not in out and "\nred" not in out and "most wrong" in out
+    predictions(Terminal(), [Prediction(numbers=[1.5]), Prediction(numbers=[2.0])])
+    assert "probability" not in capsys.readouterr().out
     assert bar(1.0) == "█" * 30 and bar(0.0).strip() == "" and len(bar(0.37)) == 30
 
 
