@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from server.dependencies import Held
+from server.dependencies import After, Held, Limit
 from server.models import Page, WeightsInfo, page
 from server.problems import ProblemError, documented, not_found
 from server.uploads import Upload, refuse_wrapped
@@ -46,10 +46,7 @@ async def upload(
 
 
 @router.get("", operation_id="list_weights", summary="List uploaded weights, newest first")
-def listed(
-    held: Held, after: Annotated[str | None, Query(max_length=100, description="The id behind which the page begins.")] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-) -> Page[WeightsInfo]:  # fmt: skip
+def listed(held: Held, after: After = None, limit: Limit = 20) -> Page[WeightsInfo]:
     """Newest first."""
     rows = listing.weights(held.redis, after, limit)
     return page([weights_info(w) for w in rows.records], rows.has_more)
@@ -58,7 +55,7 @@ def listed(
 @router.delete(
     "/{weights_id}", operation_id="delete_weights", status_code=204, responses=documented(404), summary="Delete uploaded weights"
 )
-def delete(held: Held, weights_id: str) -> None:
+def delete(held: Held, weights_id: Annotated[str, Path(description="The id of uploaded weights.")]) -> None:
     """Jobs that started from them keep copies."""
     if not keys.is_id(weights_id) or not weights.delete(held.redis, held.deployment, weights_id):
         raise not_found("file of weights", weights_id)
