@@ -17,9 +17,12 @@ from server.hub import Hubs
 from server.origin import SameMachine
 from server.predictions import Predictors
 from server.routes import datasets, events, jobs, models, predict, results, session, specs, system, weights
-from worker.deployment import Deployment
+from worker.deployment import Deployment, eviction_warning
+from worker.logs import logger
 from worker.migrations import migrate
 from worker.reconciler import Reconciler
+
+_log = logger("server")
 
 
 def create_app(deployment: Deployment, auth: bool = False) -> FastAPI:
@@ -30,6 +33,8 @@ def create_app(deployment: Deployment, auth: bool = False) -> FastAPI:
         shutil.rmtree(deployment.data / "uploads", ignore_errors=True)  # uploads that a dead server had begun
         redis = deployment.connect(patience_s=5)
         migrate(redis)
+        if warning := eviction_warning(redis):
+            _log.warning(warning)
         app.state.services = Services(deployment, redis, Hubs(deployment), Predictors(deployment), auth)
         reconciler = Reconciler(deployment)
         reconciler.start()

@@ -44,8 +44,12 @@ def save(job: Path, step: int, state: State, facts: Mapping[str, Any], card: Map
     work, target = home / f".{step}.{os.getpid()}", home / f"{step:010d}"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
-    _write(work / MODEL, to_bytes(state.model, metadata(card)))
-    _write(work / STATE, to_bytes(state.tensors, {"state": json.dumps(state.plain), "facts": json.dumps(facts)}))
+    try:
+        _write(work / MODEL, to_bytes(state.model, metadata(card)))
+        _write(work / STATE, to_bytes(state.tensors, {"state": json.dumps(state.plain), "facts": json.dumps(facts)}))
+    except OSError:  # the disk is full: what was begun would keep it so
+        shutil.rmtree(work, ignore_errors=True)
+        raise
     _sync_folder(work)
     if target.exists():  # the same step saved again: by the state it is the same
         shutil.rmtree(work)

@@ -111,7 +111,7 @@ def _progress(redis: Redis, dataset_id: str) -> Any:
         nonlocal last
         if time.monotonic() - last > PROGRESS_S:
             last = time.monotonic()
-            redis.hset(keys.dataset(dataset_id), mapping={"touched": now_ms(), "progress": done / max(1, total)})
+            _set(redis, dataset_id, touched_ms=now_ms(), progress=done / max(1, total))  # unless it was deleted meanwhile
 
     return report
 

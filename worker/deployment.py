@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import BusyLoadingError, ConnectionError, ReadOnlyError, TimeoutError
+from redis.exceptions import BusyLoadingError, ConnectionError, ReadOnlyError, ResponseError, TimeoutError
 from redis.retry import Retry
 
 Redis = Any
@@ -22,6 +22,18 @@ def connect(url: str, patience_s: float = 60.0) -> Redis:
     """A client that waits up to ``patience_s`` for a Redis that is unreachable. ``redis://``, ``rediss://`` or ``unix://``."""
     retry = Retry(ExponentialBackoff(cap=0.25, base=0.01), max(1, int(patience_s / 0.25)))
     return redis.Redis.from_url(url, retry=retry, retry_on_error=list(TRANSIENT), decode_responses=False)
+
+
+def eviction_warning(redis: Redis) -> str | None:
+    """Why this Redis would lose jobs: it throws away keys when its memory is full. None where it does not, or does not say."""
+    try:
+        settings = {k: str(v) for k, v in redis.config_get("maxmemory*").items()}
+    except ResponseError:  # a hosted Redis may not tell
+        return None
+    policy = settings.get("maxmemory-policy", "noeviction")
+    if policy == "noeviction" or settings.get("maxmemory", "0") == "0":
+        return None
+    return f"Redis evicts keys when its memory is full (maxmemory-policy {policy}): jobs would be lost; set it to noeviction"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from worker import keys
 from worker.deployment import Deployment, Redis
-from worker.records import Event, dump_event, event_adapter, events_adapter
+from worker.records import Event, canonical, checksum, dump_event, event_adapter, events_adapter
 
 FILE = "events.jsonl"
 _ENTRIES = 200
@@ -63,3 +63,6 @@ def archive(redis: Redis, deployment: Deployment, job_id: str) -> None:
     part.rename(path)
     redis.hset(keys.job(job_id), "archived", 1)
     redis.delete(keys.events(job_id))
+
+
+__all__ = ["FILE", "archive", "canonical", "checksum", "numbered", "read"]

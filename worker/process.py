@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from engine.backend import available_memory
 from worker import dispatch, jobs, keys, queue, supervisor
 from worker.codec import dump, parse
-from worker.deployment import Deployment, Redis
+from worker.deployment import Deployment, Redis, eviction_warning
 from worker.logs import logger
 from worker.records import WorkerInfo
 
@@ -64,6 +64,8 @@ class WorkerProcess:
     def serve(self) -> None:
         """Performs calls until told to stop by SIGTERM or SIGINT."""
         redis = self.deployment.connect()
+        if warning := eviction_warning(redis):
+            _log.warning(warning)
         threading.Thread(target=self._announce_regularly, daemon=True, name="presence").start()
         try:
             while not self._serve_once(redis):

@@ -5,6 +5,7 @@ Its exit code says how it ended; whatever it uses of the machine goes with it.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -233,6 +234,9 @@ def _fail_unforeseen(reporter: Reporter, error: Exception) -> int:
     _log.error("the run failed", job=reporter.job_id, exc_info=error)
     reporter.log("".join(traceback.format_exception(error)).strip(), "error")
     message = f"{type(error).__name__}: {error}"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        reporter.fail(JobError(code="disk_full", message=f"the disk of the data folder is full: {error}"))
+        return CRASHED
     if not type(error).__module__.startswith("cupy"):
         reporter.fail(JobError(code="internal", message=message))
         return CRASHED

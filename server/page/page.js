@@ -244,5 +244,10 @@ $("log").onchange = redraw;
 $("smooth").onchange = redraw;
 addEventListener("resize", () => plot?.setSize({ width: $("chart").clientWidth, height: 340 }));
 
+document.addEventListener("visibilitychange", () => { // a browser has few connections to a server: a hidden tab holds none
+  if (document.hidden) stream?.close();
+  else if (selected) select(selected);
+});
+
 start();
-setInterval(() => { if (!document.querySelector("main").hidden) refresh(); }, 2000);
+setInterval(() => { if (!document.hidden && !document.querySelector("main").hidden) refresh(); }, 2000);

@@ -35,8 +35,11 @@ def find(held: Services, job_id: str) -> Job:
 
 
 def detail(held: Services, job: Job) -> JobDetail:
-    """A job as a whole."""
-    return job_detail(job, dispatch.queue_position(held.redis, job))
+    """A job as a whole; of one that waits for a worker that is not there, with that reason."""
+    shown = job_detail(job, dispatch.queue_position(held.redis, job))
+    if job.state != JobState.QUEUED or any(w.queue == job.queue for w in process.live(held.redis)):
+        return shown
+    return shown.model_copy(update={"reason": f"no live worker takes jobs of the queue {job.queue!r}"})
 
 
 def ready_source(held: Services, name: str | None, at: str) -> Source:

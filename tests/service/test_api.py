@@ -129,3 +129,9 @@ def test_the_servers_log_says_who_asked_for_what(
     }.items()  # fmt: skip
     assert second["dataset"] == "ds_x" and second["status"] == 401 and "key" not in second and second["duration_ms"] > 0
     assert d.http.headers["authorization"].removeprefix("Bearer ") not in json.dumps(lines)
+
+
+def test_a_job_that_no_worker_can_take_says_so(service: Deployment, digits: str) -> None:
+    job = service.submit(example("digits-mlp", digits, device="cuda"))
+    assert job["state"] == "queued" and "no live worker" in job["reason"] and "cuda" in job["reason"]
+    assert service.http.post(f"/v1/jobs/{job['id']}/cancel").json()["state"] == "cancelled"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from safetensors import safe_open
 
 from engine import tensor
@@ -68,3 +69,16 @@ def test_a_state_of_version_0_1_0_is_migrated(tmp_path: Path) -> None:
     state = found[0].plain
     assert Progress(**state["progress"]) == Progress(2, 1, 15, 0.0, 0.0, 0.75, 0.75, 1)
     assert [Best(**b) for b in state["bests"]] == [Best("b", 1, 0.75, 40, 2, 10)]
+
+
+def test_a_checkpoint_that_does_not_fit_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path, 1)
+
+    def full(path: Path, data: bytes) -> None:
+        path.write_bytes(data[:10])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "_write", full)
+    with pytest.raises(OSError, match="No space"):
+        save(tmp_path, 2)
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == [f"{1:010d}"]

@@ -7,7 +7,7 @@ import pytest
 from redis.exceptions import ConnectionError
 
 from worker import datasets, dispatch
-from worker.deployment import Deployment
+from worker.deployment import Deployment, eviction_warning
 from worker.embedded import Store
 from worker.records import Dataset, DatasetState
 
@@ -61,3 +61,23 @@ def test_an_upload_whose_validation_died_is_tried_again_and_then_rejected(redis:
     dispatch.requeue_stale_uploads(redis)
     record = datasets.get(redis, ID)
     assert record is not None and record.state == "rejected" and record.report and "3 times" in str(record.report.reason)
+
+
+def test_reading_on_after_a_deletion_leaves_no_record(redis: Any, deployment: Deployment) -> None:
+    record = datasets.get(redis, ID)
+    assert record is not None
+    report = datasets._progress(redis, ID)
+    datasets.delete(redis, deployment, record)
+    report(1, 2)
+    assert not redis.exists("dataset:" + ID)
+
+
+def test_a_redis_that_evicts_is_told(redis: Any) -> None:
+    assert eviction_warning(redis) is None
+    try:
+        redis.config_set("maxmemory", 100 << 20)
+        redis.config_set("maxmemory-policy", "allkeys-lru")
+        assert "allkeys-lru" in str(eviction_warning(redis))
+    finally:
+        redis.config_set("maxmemory-policy", "noeviction")
+        redis.config_set("maxmemory", 0)
