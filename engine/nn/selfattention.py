@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any, Literal
 
 from engine.creation import arange
@@ -9,6 +11,7 @@ from engine.dtypes import dtype as DType
 from engine.nn.attention import MultiheadAttention
 from engine.nn.container import ModuleList
 from engine.nn.facts import Facts
+from engine.nn.module import Module
 from engine.nn.norm import LayerNorm
 from engine.nn.sequences import Padding, check_lengths, check_sequences
 from engine.nn.transformer import Activation, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer
@@ -84,16 +87,23 @@ class SequenceEncoder(TransformerEncoder):
         layer_norm_eps: float = 1e-5, norm_first: bool = False, bias: bool = True, causal: bool = False, final_norm: bool = False,
         device: Any = None, dtype: DType | None = None,
     ) -> None:  # fmt: skip
-        _check_count(num_layers)
-        made = [
-            TransformerEncoderLayer(
-                d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, True, norm_first, bias, device, dtype
-            )
-            for _ in range(num_layers)
-        ]
-        norm = LayerNorm(d_model, layer_norm_eps, bias=bias, device=device, dtype=dtype) if final_norm else None
-        super().__init__(made[0], 0, norm)
-        self.layers, self.num_layers, self.causal = ModuleList(made), num_layers, causal
+        make = functools.partial(
+            TransformerEncoderLayer,
+            d_model,
+            nhead,
+            dim_feedforward,
+            dropout,
+            activation,
+            layer_norm_eps,
+            True,
+            norm_first,
+            bias,
+            device,
+            dtype,
+        )
+        layers = _stacked(make, num_layers)
+        super().__init__(layers[0], 0, LayerNorm(d_model, layer_norm_eps, bias=bias, device=device, dtype=dtype) if final_norm else None)
+        self.layers, self.num_layers, self.causal = layers, num_layers, causal
 
     def forward(self, src: Tensor, lengths: Tensor | None = None) -> Tensor:  # type: ignore[override]  # masks are its own
         padding = padding_mask(src, lengths, "TransformerEncoder")
@@ -129,22 +139,31 @@ class SequenceDecoder(TransformerDecoder):
         layer_norm_eps: float = 1e-5, norm_first: bool = False, bias: bool = True, causal: bool = False, final_norm: bool = False,
         device: Any = None, dtype: DType | None = None,
     ) -> None:  # fmt: skip
-        _check_count(num_layers)
-        made = [
-            TransformerDecoderLayer(
-                d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, True, norm_first, bias, device, dtype
-            )
-            for _ in range(num_layers)
-        ]
-        norm = LayerNorm(d_model, layer_norm_eps, bias=bias, device=device, dtype=dtype) if final_norm else None
-        super().__init__(made[0], 0, norm)
-        self.layers, self.num_layers, self.causal = ModuleList(made), num_layers, causal
+        make = functools.partial(
+            TransformerDecoderLayer,
+            d_model,
+            nhead,
+            dim_feedforward,
+            dropout,
+            activation,
+            layer_norm_eps,
+            True,
+            norm_first,
+            bias,
+            device,
+            dtype,
+        )
+        layers = _stacked(make, num_layers)
+        super().__init__(layers[0], 0, LayerNorm(d_model, layer_norm_eps, bias=bias, device=device, dtype=dtype) if final_norm else None)
+        self.layers, self.num_layers, self.causal = layers, num_layers, causal
 
     def forward(self, tgt: Tensor, memory: Tensor, tgt_lengths: Tensor | None = None, memory_lengths: Tensor | None = None) -> Tensor:
         own, other = (padding_mask(x, n, "TransformerDecoder") for x, n in ((tgt, tgt_lengths), (memory, memory_lengths)))
         return super().forward(tgt, memory, causal_mask(tgt) if self.causal else None, None, own, other)
 
 
-def _check_count(num_layers: int) -> None:
+def _stacked(make: Callable[[], Module], num_layers: int) -> ModuleList:
+    """Layers in a stack, each with its own start. Raises ValueError for none."""
     if num_layers < 1:
         raise ValueError(f"num_layers must be at least 1, got {num_layers}")
+    return ModuleList(make() for _ in range(num_layers))
